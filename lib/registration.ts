@@ -1,0 +1,144 @@
+// A home node's registration: the control frames on its WebSocket, and the statement by which it answers an
+// edge's challenge. The nonce is used once, within CHALLENGE_LIFETIME_MS, and bound to node, edge and epoch.
+
+import * as v from "valibot";
+import { parseJson } from "./canonical-json.ts";
+import { HoldfastError } from "./error.ts";
+import type { Hash, NodeId } from "./hash.ts";
+import { nodeIdOf } from "./openssh-key.ts";
+import { pledgeSchema } from "./pledge.ts";
+import { countSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema, timeSchema } from "./schema.ts";
+import { type VerifiedStatement, verifyStatement } from "./statement.ts";
+import { contactSchema, parseSigned, signedSchema } from "./wire.ts";
+
+export const CHALLENGE_LIFETIME_MS = 60_000;
+export const CONTROL_FRAME_BYTES_MAX = 32 * 1024;
+export const NODE_URL_MAX = 512;
+/** A node sends PING this often; the edge answers PONG without waking its Durable Object. */
+export const PING_INTERVAL_MS = 25_000;
+export const PING = "ping";
+export const PONG = "pong";
+/** WebSocket close codes (4000 to 4999 are the application's). */
+export const CLOSE_REFUSED = 4400;
+export const CLOSE_REPLACED = 4409;
+
+const registrationSchema = v.strictObject({
+  type: v.literal("holdfast-registration-1"),
+  node: nodeIdSchema,
+  edge: hashSchema,
+  nonce: hashSchema,
+  epoch: positiveSchema,
+  time: timeSchema,
+  /** Where the node can be reached directly, or null behind NAT. */
+  url: v.nullable(v.pipe(v.string(), v.maxLength(NODE_URL_MAX))),
+  pledge: pledgeSchema,
+  freeBytes: countSchema,
+  software: v.pipe(v.string(), v.maxLength(64)),
+});
+
+export type Registration = v.InferOutput<typeof registrationSchema>;
+
+/** Signed by a node's identity key: "I am this node, on this connection to this edge, and offer this". */
+export const registrationKind = {
+  type: "holdfast-registration-1",
+  namespace: "holdfast-node",
+  schema: registrationSchema,
+} as const;
+
+const edgeFrameSchema = v.variant("type", [
+  v.strictObject({
+    type: v.literal("challenge"),
+    /** The edge's id: SHA-256 of its public key blob. */
+    edge: hashSchema,
+    nonce: hashSchema,
+    epoch: positiveSchema,
+    expires: timeSchema,
+  }),
+  v.strictObject({
+    type: v.literal("registered"),
+    /** True when the edge reached the node at its URL; else `reason` says why bytes will go through the relay. */
+    direct: v.boolean(),
+    reason: v.pipe(v.string(), v.maxLength(512)),
+    /** Some nodes to start a routing table from. */
+    contacts: v.pipe(v.array(contactSchema), v.maxLength(32)),
+  }),
+  v.strictObject({
+    type: v.literal("refused"),
+    code: v.pipe(v.string(), v.maxLength(64)),
+    detail: v.pipe(v.string(), v.maxLength(512)),
+  }),
+]);
+const nodeFrameSchema = v.variant("type", [
+  v.strictObject({ type: v.literal("register"), registration: signedSchema }),
+  /** Sent when the room changes by a tenth of the pledge, at most once a minute. */
+  v.strictObject({ type: v.literal("room"), freeBytes: countSchema }),
+]);
+
+export type EdgeFrame = v.InferOutput<typeof edgeFrameSchema>;
+export type NodeFrame = v.InferOutput<typeof nodeFrameSchema>;
+export type Challenge = Extract<EdgeFrame, { type: "challenge" }>;
+
+export function formatFrame(frame: EdgeFrame | NodeFrame): string {
+  return JSON.stringify(frame);
+}
+
+/** Throws `frame-too-large` or `frame-malformed`. */
+export function parseEdgeFrame(text: string): EdgeFrame {
+  return parseWith(edgeFrameSchema, parseFrameText(text), "frame-malformed");
+}
+
+export function parseNodeFrame(text: string): NodeFrame {
+  return parseWith(nodeFrameSchema, parseFrameText(text), "frame-malformed");
+}
+
+/** What a registration is checked against: the connection it arrived on. */
+export interface ChallengeState {
+  node: NodeId;
+  edge: Hash;
+  nonce: Hash;
+  epoch: number;
+  /** Milliseconds since the epoch of time. */
+  expiresMs: number;
+}
+
+/** Throws `registration-expired`, `registration-replayed` (another nonce, edge, node or epoch) or `registration-invalid`. */
+export async function verifyRegistration(
+  frame: Extract<NodeFrame, { type: "register" }>,
+  challenge: ChallengeState,
+  nowMs: number,
+): Promise<VerifiedStatement<Registration>> {
+  const registration = await verifyStatement(registrationKind, parseSigned(frame.registration));
+  const { body } = registration;
+  if (nowMs > challenge.expiresMs) {
+    throw new HoldfastError("registration-expired", "the challenge was answered too late");
+  }
+  if (nodeIdOf(registration.key) !== body.node) {
+    throw new HoldfastError("registration-invalid", "the node id is not that of the signing key");
+  }
+  const answersThis =
+    body.node === challenge.node &&
+    body.edge === challenge.edge &&
+    body.nonce === challenge.nonce &&
+    body.epoch === challenge.epoch;
+  if (!answersThis) {
+    throw new HoldfastError("registration-replayed", "the registration answers another challenge");
+  }
+  return registration;
+}
+
+function parseFrameText(text: string): unknown {
+  if (text.length > CONTROL_FRAME_BYTES_MAX) {
+    throw new HoldfastError(
+      "frame-too-large",
+      `a control frame has at most ${CONTROL_FRAME_BYTES_MAX} bytes`,
+    );
+  }
+  try {
+    return parseJson(new TextEncoder().encode(text), CONTROL_FRAME_BYTES_MAX);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === "invalid-request") {
+      throw new HoldfastError("frame-malformed", "the frame is not JSON", { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,304 @@
+// The JSON that requests and answers of the HTTP protocol carry: one parser for each, used by every host.
+// Statements travel as base64 of their exact bytes beside their armored signature.
+
+import { base64 } from "@scure/base";
+import * as v from "valibot";
+import { HoldfastError } from "./error.ts";
+import { CHUNK_BYTES_MAX, CHUNKS_PER_MANIFEST_MAX, MANIFEST_BYTES_MAX, REPLICAS_MAX } from "./manifest.ts";
+import {
+  countSchema,
+  domainSchema,
+  hashSchema,
+  keyTextSchema,
+  nameSchema,
+  nodeIdSchema,
+  parseWith,
+  positiveSchema,
+  timeSchema,
+} from "./schema.ts";
+import { SSHSIG_TEXT_MAX } from "./sshsig.ts";
+import type { SignedStatement } from "./statement.ts";
+
+export const STATEMENTS_PER_POST_MAX = 100;
+export const RECEIPTS_PER_POST_MAX = 1000;
+export const CHUNKS_PER_PLAN_MAX = 256;
+export const AVOIDED_NODES_MAX = 64;
+export const VERSIONS_PER_PAGE = 100;
+export const CLOSEST_NODES_MAX = 20;
+export const URL_TEXT_MAX = 512;
+export const PLAN_BODY_MAX = 2 * 1024 * 1024;
+export const NAMES_BODY_MAX = 8 * 1024 * 1024;
+export const NAME_ANSWER_MAX = 16 * 1024 * 1024;
+export const SMALL_ANSWER_MAX = 1024 * 1024;
+const STATEMENT_TEXT_MAX = 128 * 1024;
+const GRANT_HEADER_MAX = 12 * 1024;
+
+const base64Text = (maxLength: number) => v.pipe(v.string(), v.maxLength(maxLength));
+
+export const signedSchema = v.strictObject({
+  statement: base64Text(STATEMENT_TEXT_MAX),
+  signature: v.pipe(v.string(), v.maxLength(SSHSIG_TEXT_MAX)),
+});
+/** A signed statement in JSON: `statement` is base64 of the bytes, `signature` the armored SSHSIG. */
+export type SignedJson = v.InferOutput<typeof signedSchema>;
+
+export const contactSchema = v.strictObject({
+  id: nodeIdSchema,
+  /** SSH public key blob, base64. Its SHA-256 is `id`. */
+  key: keyTextSchema,
+  /** Where to reach the node directly, or null: then through a server's /via/<id>. */
+  url: v.nullable(v.pipe(v.string(), v.maxLength(URL_TEXT_MAX))),
+});
+export type Contact = v.InferOutput<typeof contactSchema>;
+
+const chunkRefSchema = v.strictObject({
+  hash: hashSchema,
+  size: v.pipe(positiveSchema, v.maxValue(CHUNK_BYTES_MAX)),
+});
+
+// POST /chunk/plan
+const planRequestSchema = v.strictObject({
+  grant: signedSchema,
+  replicas: v.pipe(positiveSchema, v.maxValue(REPLICAS_MAX)),
+  chunks: v.pipe(v.array(chunkRefSchema), v.maxLength(CHUNKS_PER_PLAN_MAX)),
+  /** Nodes that failed this publisher and are not to be offered again. */
+  avoid: v.pipe(v.array(nodeIdSchema), v.maxLength(AVOIDED_NODES_MAX)),
+  /** Receipts of earlier uploads, recorded before the plan is made. */
+  receipts: v.pipe(v.array(signedSchema), v.maxLength(RECEIPTS_PER_POST_MAX)),
+});
+const planAnswerSchema = v.strictObject({
+  chunks: v.array(
+    v.strictObject({
+      hash: hashSchema,
+      /** Nodes that keep it already, for this domain. */
+      held: v.array(nodeIdSchema),
+      /** Nodes to send it to, so that it is held as often as asked. */
+      send: v.array(nodeIdSchema),
+    }),
+  ),
+  /** How to reach the nodes of `send`. */
+  nodes: v.array(contactSchema),
+});
+export type PlanRequest = v.InferOutput<typeof planRequestSchema>;
+export type PlanAnswer = v.InferOutput<typeof planAnswerSchema>;
+
+// POST /names
+const publishedSchema = v.strictObject({
+  version: signedSchema,
+  /** The Manifest's bytes, base64. */
+  manifest: base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4),
+  /** Witnesses gathered so far, for servers other than the first. */
+  witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)),
+});
+const namesRequestSchema = v.strictObject({
+  statements: v.pipe(v.array(publishedSchema), v.minLength(1), v.maxLength(STATEMENTS_PER_POST_MAX)),
+  receipts: v.pipe(v.array(signedSchema), v.maxLength(RECEIPTS_PER_POST_MAX)),
+});
+const problemSchema = v.object({
+  code: v.pipe(v.string(), v.maxLength(64)),
+  detail: v.optional(v.pipe(v.string(), v.maxLength(2048)), ""),
+});
+const namesAnswerSchema = v.object({
+  results: v.array(
+    v.union([
+      v.strictObject({
+        id: hashSchema,
+        status: v.picklist(["accepted", "known"]),
+        witnesses: v.array(signedSchema),
+      }),
+      v.strictObject({ id: v.nullable(hashSchema), status: v.literal("refused"), problem: problemSchema }),
+    ]),
+  ),
+});
+export type PublishedJson = v.InferOutput<typeof publishedSchema>;
+export type NamesRequest = v.InferOutput<typeof namesRequestSchema>;
+export type NamesAnswer = v.InferOutput<typeof namesAnswerSchema>;
+export type NamesResult = NamesAnswer["results"][number];
+
+// GET /name/<nameHash>?domain=
+const nameAnswerSchema = v.object({
+  nameHash: hashSchema,
+  domain: domainSchema,
+  /** Newest first. */
+  versions: v.pipe(
+    v.array(
+      v.strictObject({ ...signedSchema.entries, witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)) }),
+    ),
+    v.maxLength(VERSIONS_PER_PAGE),
+  ),
+  /** The newest Version's Manifest, base64, on the first page. */
+  manifest: v.nullable(base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4)),
+  /** Pass as `before` for the next page; null on the last. */
+  next: v.nullable(hashSchema),
+});
+export type NameAnswer = v.InferOutput<typeof nameAnswerSchema>;
+
+// GET /chunk/<contentHash> as a referral
+export const REFERRAL_TYPE = "application/vnd.holdfast.referral+json";
+const referralSchema = v.object({
+  hash: hashSchema,
+  holders: v.pipe(v.array(contactSchema), v.maxLength(64)),
+});
+export type Referral = v.InferOutput<typeof referralSchema>;
+
+// POST /chunk/locate: holders of many chunks in one call
+const locateRequestSchema = v.strictObject({
+  chunks: v.pipe(v.array(hashSchema), v.minLength(1), v.maxLength(CHUNKS_PER_PLAN_MAX)),
+});
+const locateAnswerSchema = v.object({
+  chunks: v.pipe(
+    v.array(v.strictObject({ hash: hashSchema, holders: v.pipe(v.array(nodeIdSchema), v.maxLength(64)) })),
+    v.maxLength(CHUNKS_PER_PLAN_MAX),
+  ),
+  nodes: v.pipe(v.array(contactSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX)),
+});
+export type LocateRequest = v.InferOutput<typeof locateRequestSchema>;
+export type LocateAnswer = v.InferOutput<typeof locateAnswerSchema>;
+
+// GET /closest/<hash>
+const closestAnswerSchema = v.object({
+  nodes: v.pipe(v.array(contactSchema), v.maxLength(CLOSEST_NODES_MAX)),
+});
+export type ClosestAnswer = v.InferOutput<typeof closestAnswerSchema>;
+
+// GET /status of a home node: what an edge compares with a registration's URL
+const nodeStatusSchema = v.object({ kind: v.literal("home-node"), id: nodeIdSchema, key: keyTextSchema });
+/** What a home node's `/status` says about itself; fields beyond these are for people. */
+export type NodeStatus = v.InferOutput<typeof nodeStatusSchema>;
+
+// GET /status of an edge: the network in numbers
+export const RECENT_OBJECTS_MAX = 20;
+export const LISTED_NODES_MAX = 100;
+const recentObjectSchema = v.object({
+  domain: domainSchema,
+  name: nameSchema,
+  version: hashSchema,
+  sequence: positiveSchema,
+  time: timeSchema,
+  size: countSchema,
+  author: v.string(),
+});
+const edgeStatusSchema = v.object({
+  kind: v.literal("edge"),
+  /** SHA-256 of the edge's public key blob, and the key: witnesses are signed by it. */
+  id: hashSchema,
+  key: keyTextSchema,
+  software: v.string(),
+  shardDepth: countSchema,
+  failureDomain: v.picklist(["network", "node"]),
+  nodes: v.object({
+    known: countSchema,
+    online: countSchema,
+    pledgedBytes: countSchema,
+    freeBytes: countSchema,
+  }),
+  /** Names with a Version, Versions, distinct chunks with a holder, (chunk, holder) pairs, bytes of those chunks. */
+  index: v.object({
+    names: countSchema,
+    versions: countSchema,
+    chunks: countSchema,
+    replicas: countSchema,
+    chunkBytes: countSchema,
+  }),
+  /** For each of the 1,024 partitions: chunks kept, and distinct home nodes that keep them. */
+  partitions: v.object({ chunks: v.array(countSchema), holders: v.array(countSchema) }),
+  recent: v.pipe(v.array(recentObjectSchema), v.maxLength(RECENT_OBJECTS_MAX)),
+  members: v.pipe(
+    v.array(
+      v.object({
+        ...contactSchema.entries,
+        online: v.boolean(),
+        since: timeSchema,
+        pledgedBytes: countSchema,
+        freeBytes: countSchema,
+      }),
+    ),
+    v.maxLength(LISTED_NODES_MAX),
+  ),
+  /** When the numbers were last reported by a shard; null before the first report. */
+  reportedAt: v.nullable(timeSchema),
+});
+export type RecentObject = v.InferOutput<typeof recentObjectSchema>;
+export type EdgeStatus = v.InferOutput<typeof edgeStatusSchema>;
+
+// GET /domain/<domain>: for people; clients ask DNS
+const domainAnswerSchema = v.object({
+  domain: domainSchema,
+  policy: v.picklist(["exclusive", "moderated"]),
+  keys: v.array(v.object({ key: keyTextSchema, fingerprint: v.string(), emails: v.array(v.string()) })),
+  evidence: v.object({
+    ad: v.boolean(),
+    records: v.array(v.string()),
+    resolver: v.string(),
+    resolvedAt: timeSchema,
+    ttlSeconds: countSchema,
+  }),
+});
+export type DomainAnswer = v.InferOutput<typeof domainAnswerSchema>;
+
+export const parsePlanRequest = (value: unknown): PlanRequest =>
+  parseWith(planRequestSchema, value, "invalid-request");
+export const parsePlanAnswer = (value: unknown): PlanAnswer =>
+  parseWith(planAnswerSchema, value, "bad-answer");
+export const parseNamesRequest = (value: unknown): NamesRequest =>
+  parseWith(namesRequestSchema, value, "invalid-request");
+export const parseNamesAnswer = (value: unknown): NamesAnswer =>
+  parseWith(namesAnswerSchema, value, "bad-answer");
+export const parseNameAnswer = (value: unknown): NameAnswer =>
+  parseWith(nameAnswerSchema, value, "bad-answer");
+export const parseReferral = (value: unknown): Referral => parseWith(referralSchema, value, "bad-answer");
+export const parseLocateRequest = (value: unknown): LocateRequest =>
+  parseWith(locateRequestSchema, value, "invalid-request");
+export const parseLocateAnswer = (value: unknown): LocateAnswer =>
+  parseWith(locateAnswerSchema, value, "bad-answer");
+export const parseClosestAnswer = (value: unknown): ClosestAnswer =>
+  parseWith(closestAnswerSchema, value, "bad-answer");
+export const parseNodeStatus = (value: unknown): NodeStatus =>
+  parseWith(nodeStatusSchema, value, "bad-answer");
+export const parseEdgeStatus = (value: unknown): EdgeStatus =>
+  parseWith(edgeStatusSchema, value, "bad-answer");
+export const parseDomainAnswer = (value: unknown): DomainAnswer =>
+  parseWith(domainAnswerSchema, value, "bad-answer");
+export const parseProblem = (value: unknown): { code: string; detail: string } =>
+  parseWith(problemSchema, value, "bad-answer");
+export const parseSignedJson = (value: unknown): SignedJson => parseWith(signedSchema, value, "bad-answer");
+
+export function formatSigned(signed: SignedStatement): SignedJson {
+  return { statement: base64.encode(signed.bytes), signature: signed.signature };
+}
+
+/** Throws `invalid-statement` where the base64 is not. */
+export function parseSigned(json: SignedJson): SignedStatement {
+  return { bytes: decodeBase64(json.statement), signature: json.signature };
+}
+
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(base64.decode(text));
+  } catch (cause) {
+    throw new HoldfastError("invalid-statement", "the statement is not base64", { cause });
+  }
+}
+
+/** A signed statement in one header value: base64 of the bytes, a dot, base64 of the armored signature. */
+export function formatSignedHeader(signed: SignedStatement): string {
+  return `${base64.encode(signed.bytes)}.${base64.encode(new TextEncoder().encode(signed.signature))}`;
+}
+
+export function parseSignedHeader(value: string): SignedStatement {
+  const [statement, signature, ...rest] = value.split(".");
+  if (
+    value.length > GRANT_HEADER_MAX ||
+    statement === undefined ||
+    signature === undefined ||
+    rest.length > 0
+  ) {
+    throw new HoldfastError("invalid-request", "expected base64(statement).base64(signature)");
+  }
+  const text = new TextDecoder().decode(decodeBase64(signature));
+  return { bytes: decodeBase64(statement), signature: text };
+}
+
+/** Request headers of PUT /chunk. */
+export const GRANT_HEADER = "Holdfast-Grant";
+export const UPLOAD_HEADER = "Holdfast-Upload";
