@@ -10,7 +10,7 @@ const LONE_SURROGATE_ESCAPE = /\\ud[89a-f]/;
 
 /** The canonical bytes of a JSON value. Throws TypeError for what JSON cannot say (undefined, NaN, lone surrogates). */
 export function encodeCanonical(value: unknown): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(canonicalText(value));
+  return new Uint8Array(new TextEncoder().encode(canonicalText(value)));
 }
 
 /** Parses canonical bytes of at most `maxBytes`. Throws `body-too-large` or `not-canonical`. */

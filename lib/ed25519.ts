@@ -10,6 +10,9 @@ const ALGORITHM = { name: "Ed25519" };
 /** DER of a PKCS#8 Ed25519 key up to its 32-byte seed (RFC 8410 7). */
 const PKCS8_PREFIX = hexToBytes("302e020100300506032b657004220420");
 
+/** Each runtime has its own name for this type. */
+type VerifyingKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 /** Signs with one private key, held by the runtime's WebCrypto. */
 export interface Ed25519Signer {
   publicKey: Uint8Array<ArrayBuffer>;
@@ -39,9 +42,9 @@ export async function verifyEd25519(
 }
 
 // Insertion order makes the Map an LRU; null remembers a refused key.
-const keyCache = new Map<string, CryptoKey | null>();
+const keyCache = new Map<string, VerifyingKey | null>();
 
-async function importStrictKey(publicKey: Uint8Array): Promise<CryptoKey | null> {
+async function importStrictKey(publicKey: Uint8Array): Promise<VerifyingKey | null> {
   const id = bytesToHex(publicKey);
   const known = keyCache.get(id);
   const key = known === undefined ? await importKey(publicKey) : known;
@@ -51,7 +54,7 @@ async function importStrictKey(publicKey: Uint8Array): Promise<CryptoKey | null>
   return key;
 }
 
-async function importKey(publicKey: Uint8Array): Promise<CryptoKey | null> {
+async function importKey(publicKey: Uint8Array): Promise<VerifyingKey | null> {
   if (!isStrictKey(publicKey)) return null;
   return crypto.subtle.importKey("raw", concatBytes(publicKey), ALGORITHM, false, ["verify"]);
 }

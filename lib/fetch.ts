@@ -24,14 +24,17 @@ export interface FetchResponse {
 
 export type Fetch = (url: string, init?: FetchInit) => Promise<FetchResponse>;
 
-/** The whole body, refused with `body-too-large` as soon as it passes `maxBytes`. */
-export async function readBody(response: FetchResponse, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const declared = Number(response.headers.get("content-length") ?? 0);
+/** The whole body of a response or request, refused with `body-too-large` as soon as it passes `maxBytes`. */
+export async function readBody(
+  message: Pick<FetchResponse, "headers" | "body">,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const declared = Number(message.headers.get("content-length") ?? 0);
   if (declared > maxBytes) {
-    await response.body?.getReader().cancel();
-    throw new HoldfastError("body-too-large", `the answer has ${declared} bytes, the limit is ${maxBytes}`);
+    await message.body?.getReader().cancel();
+    throw new HoldfastError("body-too-large", `the body has ${declared} bytes, the limit is ${maxBytes}`);
   }
-  return response.body === null ? new Uint8Array(0) : readAll(response.body.getReader(), maxBytes, declared);
+  return message.body === null ? new Uint8Array(0) : readAll(message.body.getReader(), maxBytes, declared);
 }
 
 async function readAll(
@@ -46,7 +49,7 @@ async function readAll(
     if (done || value === undefined) return buffer.length === length ? buffer : buffer.slice(0, length);
     if (length + value.length > maxBytes) {
       await reader.cancel();
-      throw new HoldfastError("body-too-large", `the answer is larger than ${maxBytes} bytes`);
+      throw new HoldfastError("body-too-large", `the body is larger than ${maxBytes} bytes`);
     }
     if (length + value.length > buffer.length) buffer = grow(buffer, length + value.length, maxBytes);
     buffer.set(value, length);

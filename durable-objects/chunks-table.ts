@@ -1,0 +1,121 @@
+// A shard's rows about chunks: holders, references and pins. Synchronous functions over the object's SQLite.
+
+import { type Hash, type NodeId, partitionOf } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
+
+/** Holders listed for one chunk: more are never needed to read it. */
+export const HOLDERS_LISTED_MAX = 64;
+export const PIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
+const PINS_SWEPT_MAX = 1000;
+
+export interface HeldChunk {
+  chunk: Hash;
+  node: NodeId;
+  sizeBytes: number;
+}
+
+export interface Reference {
+  chunk: Hash;
+  manifest: Hash;
+  domain: Domain;
+}
+
+/** Who holds a chunk, the longest-standing holder first. */
+export interface Holding {
+  chunk: Hash;
+  holders: NodeId[];
+}
+
+export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): void {
+  for (const { chunk, node, sizeBytes } of held) {
+    sql.exec(
+      "INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      chunk,
+      node,
+      sizeBytes,
+      nowMs,
+    );
+  }
+}
+
+export function addReferences(sql: SqlStorage, references: Reference[]): void {
+  for (const { chunk, manifest, domain } of references) {
+    sql.exec(
+      "INSERT INTO refs (chunk, manifest, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      chunk,
+      manifest,
+      domain,
+    );
+  }
+}
+
+/** Keeps chunks from being collected before the Version that will need them is written. */
+export function pinChunks(sql: SqlStorage, chunks: Hash[], domain: Domain, nowMs: number): void {
+  for (const chunk of chunks) {
+    sql.exec(
+      `INSERT INTO pins (chunk, domain, until) VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET until = MAX(until, excluded.until)`,
+      chunk,
+      domain,
+      nowMs + PIN_LIFETIME_MS,
+    );
+  }
+}
+
+export function sweepPins(sql: SqlStorage, nowMs: number): void {
+  sql.exec(
+    `DELETE FROM pins WHERE (chunk, domain) IN
+       (SELECT chunk, domain FROM pins WHERE until < ? ORDER BY until LIMIT ${PINS_SWEPT_MAX})`,
+    nowMs,
+  );
+}
+
+export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
+  return chunks.map((chunk) => ({ chunk, holders: holdersOf(sql, chunk) }));
+}
+
+function holdersOf(sql: SqlStorage, chunk: Hash): NodeId[] {
+  return sql
+    .exec<{ node: NodeId }>(
+      `SELECT node FROM holders WHERE chunk = ? ORDER BY since, node LIMIT ${HOLDERS_LISTED_MAX}`,
+      chunk,
+    )
+    .toArray()
+    .map((row) => row.node);
+}
+
+/** Chunks kept and distinct nodes that keep them, for each partition that has any. */
+export interface PartitionCount {
+  partition: number;
+  chunks: number;
+  replicas: number;
+  nodes: number;
+  chunkBytes: number;
+}
+
+/** One pass over the holders: a report costs what the shard holds, so large shards report less often. */
+export function countPartitions(sql: SqlStorage): PartitionCount[] {
+  const partitions = new Map<number, Tally>();
+  let last = "";
+  for (const row of sql.exec<{ chunk: Hash; node: string; size: number }>(
+    "SELECT chunk, node, size FROM holders ORDER BY chunk",
+  )) {
+    const partition = partitionOf(row.chunk);
+    const tally = partitions.get(partition) ?? { chunks: 0, replicas: 0, chunkBytes: 0, nodes: new Set() };
+    partitions.set(partition, tally);
+    tally.replicas++;
+    tally.nodes.add(row.node);
+    if (row.chunk !== last) {
+      tally.chunks++;
+      tally.chunkBytes += row.size;
+    }
+    last = row.chunk;
+  }
+  return [...partitions].map(([partition, tally]) => ({ ...tally, partition, nodes: tally.nodes.size }));
+}
+
+type Tally = Omit<PartitionCount, "partition" | "nodes"> & { nodes: Set<string> };
+
+export function countHolders(sql: SqlStorage): number {
+  return sql.exec<{ rows: number }>("SELECT COUNT(*) AS rows FROM holders").one().rows;
+}

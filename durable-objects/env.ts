@@ -1,0 +1,49 @@
+// The bindings of wrangler.toml, and the settings parsed from them.
+
+import { HoldfastError } from "../lib/error.ts";
+import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
+import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
+import type { NodeLink } from "./node-link.ts";
+import type { PartitionShard } from "./partition-shard.ts";
+
+export const SOFTWARE = "holdfast/0.1.0";
+
+export interface Env {
+  PARTITION_SHARD: DurableObjectNamespace<PartitionShard>;
+  NODE_LINK: DurableObjectNamespace<NodeLink>;
+  /** The edge's private key: an unencrypted OpenSSH ed25519 key file's text. A deployment secret. */
+  EDGE_KEY: string;
+  /** RFC 8484 resolvers, separated by white space or commas. */
+  DOH_URLS: string;
+  SHARD_DEPTH: string;
+  FAILURE_DOMAIN: string;
+  /** "true" permits nodes at http and loopback URLs. */
+  ALLOW_LOCAL_NODES: string;
+}
+
+export interface EdgeSettings {
+  shardDepth: number;
+  failureDomain: FailureDomainMode;
+  allowLocalNodes: boolean;
+  dohUrls: string[];
+}
+
+/** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
+export function parseSettings(env: Env): EdgeSettings {
+  const shardDepth = Number(env.SHARD_DEPTH);
+  if (!Number.isInteger(shardDepth) || shardDepth < 0 || shardDepth > SHARD_DEPTH_MAX) {
+    throw new HoldfastError("internal", `SHARD_DEPTH must be 0 to ${SHARD_DEPTH_MAX}`);
+  }
+  if (env.FAILURE_DOMAIN !== "network" && env.FAILURE_DOMAIN !== "node") {
+    throw new HoldfastError("internal", "FAILURE_DOMAIN must be network or node");
+  }
+  const dohUrls = env.DOH_URLS.split(/[\s,]+/).filter((url) => url !== "");
+  if (dohUrls.length === 0)
+    throw new HoldfastError("internal", "DOH_URLS must name a DNS-over-HTTPS resolver");
+  return {
+    shardDepth,
+    failureDomain: env.FAILURE_DOMAIN,
+    allowLocalNodes: env.ALLOW_LOCAL_NODES === "true",
+    dohUrls,
+  };
+}

@@ -1,0 +1,129 @@
+// A shard's member home nodes, as rows ordered by id: a range of ids that share a prefix holds exactly the nodes
+// closest to every id with that prefix.
+
+import type { Hash, NodeId } from "../lib/hash.ts";
+import { closestTo } from "../lib/overlay/distance.ts";
+import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
+import type { Pledge } from "../lib/pledge.ts";
+
+/** A home node as this edge knows it. */
+export interface Member {
+  id: NodeId;
+  /** SSH public key blob, base64. */
+  key: string;
+  /** Where it was reached directly, or null. */
+  url: string | null;
+  failureDomain: string;
+  domains: Pledge["domains"];
+  pledgedBytes: number;
+  freeBytes: number;
+  online: boolean;
+  /** Counts the node's connections to this edge: what an older one says is ignored. */
+  epoch: number;
+  /** When it came online or went offline, milliseconds. */
+  sinceMs: number;
+}
+
+interface MemberRow extends Record<string, SqlStorageValue> {
+  id: NodeId;
+  key: string;
+  url: string | null;
+  failure_domain: string;
+  domains: string;
+  pledged_bytes: number;
+  free_bytes: number;
+  online: number;
+  epoch: number;
+  since: number;
+}
+
+/** Writes a member. False where an ancestor is full and does not know the node yet. */
+export function putMember(sql: SqlStorage, prefix: ShardPrefix, depth: number, member: Member): boolean {
+  const known = sql.exec("SELECT 1 FROM members WHERE id = ?", member.id).toArray().length > 0;
+  if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
+  sql.exec(
+    `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO UPDATE SET key = excluded.key, url = excluded.url, failure_domain = excluded.failure_domain,
+       domains = excluded.domains, pledged_bytes = excluded.pledged_bytes, free_bytes = excluded.free_bytes,
+       online = excluded.online, epoch = excluded.epoch, since = excluded.since
+     WHERE excluded.epoch >= members.epoch`,
+    member.id,
+    member.key,
+    member.url,
+    member.failureDomain,
+    JSON.stringify(member.domains),
+    member.pledgedBytes,
+    member.freeBytes,
+    member.online ? 1 : 0,
+    member.epoch,
+    member.sinceMs,
+  );
+  return true;
+}
+
+export function membersById(sql: SqlStorage, ids: NodeId[]): Member[] {
+  return ids.flatMap((id) =>
+    sql.exec<MemberRow>("SELECT * FROM members WHERE id = ?", id).toArray().map(parseMemberRow),
+  );
+}
+
+/** The `count` online members closest to `target`, nearest first, exactly. */
+export function closestMembers(sql: SqlStorage, target: Hash, count: number): Member[] {
+  for (let digits = 16; digits > 0; digits--) {
+    const rows = onlineInRange(sql, target.slice(0, digits));
+    if (rows.length >= count) return closestTo(target, rows, (member) => member.id, count);
+  }
+  return closestTo(target, onlineInRange(sql, ""), (member) => member.id, count);
+}
+
+export function listMembers(sql: SqlStorage, limit: number): Member[] {
+  return sql
+    .exec<MemberRow>("SELECT * FROM members ORDER BY online DESC, since DESC LIMIT ?", limit)
+    .toArray()
+    .map(parseMemberRow);
+}
+
+export interface MemberCounts {
+  known: number;
+  online: number;
+  pledgedBytes: number;
+  freeBytes: number;
+}
+
+/** Bytes are those of the members online. */
+export function countMembers(sql: SqlStorage): MemberCounts {
+  return sql
+    .exec<{ known: number; online: number; pledgedBytes: number; freeBytes: number }>(
+      `SELECT COUNT(*) AS known, COALESCE(SUM(online), 0) AS online,
+         COALESCE(SUM(pledged_bytes * online), 0) AS pledgedBytes, COALESCE(SUM(free_bytes * online), 0) AS freeBytes
+       FROM members`,
+    )
+    .one();
+}
+
+function onlineInRange(sql: SqlStorage, idPrefix: string): Member[] {
+  return sql
+    .exec<MemberRow>(
+      "SELECT * FROM members WHERE id >= ? AND id < ? AND online = 1",
+      idPrefix,
+      `${idPrefix}g`, // the character after f
+    )
+    .toArray()
+    .map(parseMemberRow);
+}
+
+function parseMemberRow(row: MemberRow): Member {
+  return {
+    id: row.id,
+    key: row.key,
+    url: row.url,
+    failureDomain: row.failure_domain,
+    domains: JSON.parse(row.domains) as Pledge["domains"],
+    pledgedBytes: row.pledged_bytes,
+    freeBytes: row.free_bytes,
+    online: row.online === 1,
+    epoch: row.epoch,
+    sinceMs: row.since,
+  };
+}

@@ -1,0 +1,264 @@
+// NodeLink: one home node's connection to this edge. It authenticates the node, holds its hibernating WebSocket and
+// tells the shards that keep the node as a member. It wakes for frames and closes only: pings are answered for it.
+
+import { DurableObject } from "cloudflare:workers";
+import { parseJson } from "../lib/canonical-json.ts";
+import { isHoldfastError } from "../lib/error.ts";
+import { readBody } from "../lib/fetch.ts";
+import { encodeHash, type Hash, type NodeId, parseNodeId } from "../lib/hash.ts";
+import { parseNodeUrl } from "../lib/node-url.ts";
+import { formatPublicKeyText } from "../lib/openssh-key.ts";
+import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
+import { membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
+import {
+  CHALLENGE_LIFETIME_MS,
+  CLOSE_REFUSED,
+  CLOSE_REPLACED,
+  type EdgeFrame,
+  formatFrame,
+  type NodeFrame,
+  PING,
+  PONG,
+  parseNodeFrame,
+  type Registration,
+  verifyRegistration,
+} from "../lib/registration.ts";
+import type { VerifiedStatement } from "../lib/statement.ts";
+import { parseNodeStatus, SMALL_ANSWER_MAX } from "../lib/wire.ts";
+import { edgeKey } from "./edge-key.ts";
+import { type Env, parseSettings } from "./env.ts";
+import type { Member } from "./members-table.ts";
+import { migrateLink } from "./schema.ts";
+
+/** Sockets of one node that have not answered their challenge yet. */
+export const PENDING_SOCKETS_MAX = 4;
+export const REACH_TIMEOUT_MS = 5000;
+const CONTACTS_GIVEN = 20;
+const UNKNOWN_ADDRESS = "0.0.0.0";
+
+/** What a socket must remember through hibernation. */
+interface SocketState {
+  phase: "challenged" | "registered";
+  node: NodeId;
+  edge: Hash;
+  nonce: Hash;
+  epoch: number;
+  expiresMs: number;
+  /** The address that the node connected from. */
+  address: string;
+}
+
+export class NodeLink extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    migrateLink(ctx.storage);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+  }
+
+  /** Accepts the WebSocket of `?id=<nodeId>` and sends its challenge. */
+  override async fetch(request: Request): Promise<Response> {
+    const node = parseNodeId(new URL(request.url).searchParams.get("id"));
+    const { id: edge } = await edgeKey(this.env.EDGE_KEY);
+    const { 0: client, 1: server } = new WebSocketPair();
+    const state: SocketState = {
+      phase: "challenged",
+      node,
+      edge,
+      nonce: encodeHash(crypto.getRandomValues(new Uint8Array(32))),
+      epoch: this.#nextEpoch(node),
+      expiresMs: Date.now() + CHALLENGE_LIFETIME_MS,
+      address: request.headers.get("CF-Connecting-IP") ?? UNKNOWN_ADDRESS,
+    };
+    this.#dropOldestPending();
+    this.ctx.acceptWebSocket(server);
+    server.serializeAttachment(state);
+    send(server, {
+      type: "challenge",
+      edge,
+      nonce: state.nonce,
+      epoch: state.epoch,
+      expires: new Date(state.expiresMs).toISOString(),
+    });
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(state.expiresMs);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    try {
+      const frame = parseNodeFrame(typeof message === "string" ? message : "");
+      const state = stateOf(socket);
+      if (frame.type === "register") await this.#register(socket, state, frame);
+      else if (state.phase === "registered") await this.#updateRoom(state, frame.freeBytes);
+      else refuse(socket, "registration-invalid", "register first");
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      refuse(socket, error.code, error.message);
+    }
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    await this.#wentOffline(stateOf(socket));
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.#wentOffline(stateOf(socket));
+  }
+
+  /** Closes sockets that never answered their challenge. */
+  override async alarm(): Promise<void> {
+    for (const socket of this.#sockets("challenged"))
+      refuse(socket, "registration-expired", "no answer to the challenge");
+  }
+
+  /** Called when somebody could not reach the node: a link lost without a close is noticed here. */
+  async checkLink(): Promise<boolean> {
+    const member = this.#member();
+    if (this.#sockets("registered").length > 0) return true;
+    if (member?.online === true) await this.#tellShards({ ...member, online: false, sinceMs: Date.now() });
+    return false;
+  }
+
+  async #register(
+    socket: WebSocket,
+    state: SocketState,
+    frame: Extract<NodeFrame, { type: "register" }>,
+  ): Promise<void> {
+    if (state.phase === "registered") {
+      refuse(socket, "registration-replayed", "this connection is registered already");
+      return;
+    }
+    const registration = await verifyRegistration(frame, state, Date.now());
+    // One use: from here on the same frame is a replay, also while the checks below wait.
+    socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
+    const reached = await this.#reach(registration.body);
+    await this.#tellShards(memberOf(registration, state, reached.url, parseSettings(this.env).failureDomain));
+    for (const other of this.#sockets("registered")) {
+      if (stateOf(other).epoch < state.epoch)
+        other.close(CLOSE_REPLACED, "a newer connection of this node registered");
+    }
+    send(socket, {
+      type: "registered",
+      direct: reached.url !== null,
+      reason: reached.reason,
+      contacts: await this.#contacts(state.node),
+    });
+  }
+
+  /** Is the node really where it says it is? Whoever reads from it will be sent there. */
+  async #reach(registration: Registration): Promise<{ url: string | null; reason: string }> {
+    if (registration.url === null) return { url: null, reason: "the node announced no URL" };
+    try {
+      const url = parseNodeUrl(registration.url, parseSettings(this.env).allowLocalNodes);
+      const response = await fetch(`${url}/status`, {
+        redirect: "manual",
+        signal: AbortSignal.timeout(REACH_TIMEOUT_MS),
+      });
+      const status = parseNodeStatus(parseJson(await readBody(response, SMALL_ANSWER_MAX), SMALL_ANSWER_MAX));
+      if (status.id !== registration.node) return { url: null, reason: `another node answers at ${url}` };
+      return { url, reason: `reached at ${url}` };
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return { url: null, reason: `not reached at its URL: ${why}`.slice(0, 512) };
+    }
+  }
+
+  async #updateRoom(state: SocketState, freeBytes: number): Promise<void> {
+    const member = this.#member();
+    if (member !== null && member.epoch === state.epoch) await this.#tellShards({ ...member, freeBytes });
+  }
+
+  async #wentOffline(state: SocketState): Promise<void> {
+    const member = this.#member();
+    if (state.phase === "registered" && member?.epoch === state.epoch && member.online) {
+      await this.#tellShards({ ...member, online: false, sinceMs: Date.now() });
+    }
+  }
+
+  /** Persists what is said before it is said, so that an eviction between the shards can be made good. */
+  async #tellShards(member: Member): Promise<void> {
+    this.#sql.exec("UPDATE link SET member = ? WHERE one = 1", JSON.stringify(member));
+    const prefixes = membershipPrefixes(member.id, parseSettings(this.env).shardDepth);
+    await Promise.all(
+      prefixes.map((prefix) => this.env.PARTITION_SHARD.getByName(shardName(prefix)).putMember(member)),
+    );
+  }
+
+  async #contacts(node: NodeId): Promise<{ id: NodeId; key: string; url: string | null }[]> {
+    const root = this.env.PARTITION_SHARD.getByName(shardName(""));
+    const { members } = await root.closest(node, CONTACTS_GIVEN + 1);
+    return members.filter(({ id }) => id !== node).map(({ id, key, url }) => ({ id, key, url }));
+  }
+
+  #nextEpoch(node: NodeId): number {
+    return this.#sql
+      .exec<{ epoch: number }>(
+        "INSERT INTO link (one, node, epoch) VALUES (1, ?, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+        node,
+      )
+      .one().epoch;
+  }
+
+  #member(): Member | null {
+    const [row] = this.#sql.exec<{ member: string | null }>("SELECT member FROM link").toArray();
+    return row === undefined || row.member === null ? null : parseMember(row.member);
+  }
+
+  #sockets(phase: SocketState["phase"]): WebSocket[] {
+    return this.ctx
+      .getWebSockets()
+      .filter((socket) => socket.readyState === WebSocket.OPEN && stateOf(socket).phase === phase);
+  }
+
+  #dropOldestPending(): void {
+    const pending = this.#sockets("challenged").sort((a, b) => stateOf(a).epoch - stateOf(b).epoch);
+    for (const socket of pending.slice(0, Math.max(0, pending.length + 1 - PENDING_SOCKETS_MAX))) {
+      refuse(socket, "rate-limited", "too many connections of this node wait for their registration");
+    }
+  }
+}
+
+function memberOf(
+  registration: VerifiedStatement<Registration>,
+  state: SocketState,
+  url: string | null,
+  mode: "network" | "node",
+): Member {
+  const { body } = registration;
+  return {
+    id: body.node,
+    key: formatPublicKeyText(registration.key),
+    url,
+    failureDomain: failureDomainOf(mode, body.node, state.address),
+    domains: body.pledge.domains,
+    pledgedBytes: body.pledge.bytes,
+    freeBytes: body.freeBytes,
+    online: true,
+    epoch: state.epoch,
+    sinceMs: Date.now(),
+  };
+}
+
+function send(socket: WebSocket, frame: EdgeFrame): void {
+  socket.send(formatFrame(frame));
+}
+
+function refuse(socket: WebSocket, code: string, detail: string): void {
+  send(socket, { type: "refused", code, detail: detail.slice(0, 512) });
+  socket.close(CLOSE_REFUSED, code);
+}
+
+function stateOf(socket: WebSocket): SocketState {
+  return parseSocketState(socket.deserializeAttachment());
+}
+
+// Written by this class only: the runtime keeps it beside the socket.
+function parseSocketState(attachment: unknown): SocketState {
+  return attachment as SocketState;
+}
+
+function parseMember(text: string): Member {
+  return JSON.parse(text) as Member;
+}

@@ -1,0 +1,204 @@
+// PartitionShard: the index of a contiguous range of partitions. Versions by Name Hash, holders and references by
+// Content Hash, members by node id; and, in the root shard, the numbers that all shards report upward.
+
+import { DurableObject } from "cloudflare:workers";
+import { type ErrorCode, HoldfastError } from "../lib/error.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
+import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
+import {
+  addHolders,
+  addReferences,
+  countHolders,
+  type HeldChunk,
+  type Holding,
+  holdingsOf,
+  pinChunks,
+  type Reference,
+  sweepPins,
+} from "./chunks-table.ts";
+import { type Env, parseSettings } from "./env.ts";
+import {
+  closestMembers,
+  countMembers,
+  listMembers,
+  type Member,
+  type MemberCounts,
+  membersById,
+  putMember,
+} from "./members-table.ts";
+import {
+  collectReport,
+  mergeReports,
+  type NetworkReport,
+  putReport,
+  type ShardReport,
+} from "./reports-table.ts";
+import { migrateShard } from "./schema.ts";
+import {
+  appendVersion,
+  indexStatements,
+  listVersions,
+  manifestBytes,
+  type NewVersion,
+  type ObjectHead,
+  objectHead,
+  placeOfStatement,
+  type StatementPlace,
+  type StoredVersion,
+  versionById,
+} from "./versions-table.ts";
+
+/** A change is reported upward this long after the first write that follows a report: longer where counting is. */
+export const REPORT_DELAY_MS = 1000;
+export const REPORT_DELAY_LARGE_MS = 60_000;
+export const LARGE_SHARD_HOLDERS = 20_000;
+
+/** What became of one Version: an expected refusal crosses as a value, not as an exception. */
+export type AppendResult =
+  | { status: "accepted" | "known"; witness: { bytes: Uint8Array<ArrayBuffer>; signature: string } }
+  | { status: "refused"; code: ErrorCode; detail: string };
+
+/** Everything that one publish writes to one shard before its Versions are appended. */
+export interface IndexWrites {
+  held: HeldChunk[];
+  references: Reference[];
+  statements: StatementPlace[];
+}
+
+export interface NamePage {
+  versions: StoredVersion[];
+  /** The newest Version's Manifest, on the first page. */
+  manifest: Uint8Array<ArrayBuffer> | null;
+}
+
+/** Membership seen from one shard; `complete` when every online member is in it. */
+export interface MemberPage {
+  members: Member[];
+  complete: boolean;
+}
+
+export class PartitionShard extends DurableObject<Env> {
+  readonly #sql: SqlStorage;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    migrateShard(ctx.storage);
+  }
+
+  /** Writes a publish's rows, and says who holds the chunks that it references. */
+  async write(writes: IndexWrites): Promise<Holding[]> {
+    await this.#noteChange();
+    return this.ctx.storage.transactionSync(() => {
+      addHolders(this.#sql, writes.held, Date.now());
+      addReferences(this.#sql, writes.references);
+      indexStatements(this.#sql, writes.statements);
+      return holdingsOf(this.#sql, [...new Set(writes.references.map((reference) => reference.chunk))]);
+    });
+  }
+
+  /** Records what is held, pins the chunks for the publisher and says who holds them. */
+  async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Holding[]> {
+    await this.#noteChange();
+    return this.ctx.storage.transactionSync(() => {
+      addHolders(this.#sql, held, Date.now());
+      pinChunks(this.#sql, chunks, domain, Date.now());
+      return holdingsOf(this.#sql, chunks);
+    });
+  }
+
+  async locate(chunks: Hash[]): Promise<Holding[]> {
+    return holdingsOf(this.#sql, chunks);
+  }
+
+  /** Appends Versions in the order given; each is accepted or refused by itself. */
+  async append(versions: NewVersion[]): Promise<AppendResult[]> {
+    await this.#noteChange();
+    return versions.map((version) => this.#append(version));
+  }
+
+  async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
+    const versions = listVersions(this.#sql, domain, nameHash, before);
+    const newest = before === null ? objectHead(this.#sql, domain, nameHash, versions[0]?.id ?? null) : null;
+    return { versions, manifest: newest?.manifestBytes ?? null };
+  }
+
+  async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<ObjectHead | null> {
+    return objectHead(this.#sql, domain, nameHash, only);
+  }
+
+  async findStatement(id: Hash): Promise<StatementPlace | null> {
+    return placeOfStatement(this.#sql, id);
+  }
+
+  async version(id: Hash): Promise<StoredVersion | null> {
+    return versionById(this.#sql, id);
+  }
+
+  async manifest(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
+    return manifestBytes(this.#sql, hash);
+  }
+
+  /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
+  async putMember(member: Member): Promise<boolean> {
+    await this.#noteChange();
+    return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member);
+  }
+
+  async members(ids: NodeId[]): Promise<Member[]> {
+    return membersById(this.#sql, ids);
+  }
+
+  async closest(target: Hash, count: number): Promise<MemberPage> {
+    const members = closestMembers(this.#sql, target, count);
+    return { members, complete: countMembers(this.#sql).online <= members.length };
+  }
+
+  /** Root shard: takes a shard's report. */
+  async report(prefix: ShardPrefix, report: ShardReport): Promise<void> {
+    putReport(this.#sql, prefix, report, Date.now());
+  }
+
+  /** Root shard: the network in numbers, from the latest reports and its own members. */
+  async network(memberLimit: number): Promise<NetworkReport & { counts: MemberCounts; members: Member[] }> {
+    return {
+      ...mergeReports(this.#sql),
+      counts: countMembers(this.#sql),
+      members: listMembers(this.#sql, memberLimit),
+    };
+  }
+
+  override async alarm(): Promise<void> {
+    sweepPins(this.#sql, Date.now());
+    const root = this.env.PARTITION_SHARD.getByName(shardName(""));
+    await root.report(this.#prefix(), collectReport(this.#sql));
+  }
+
+  #append(version: NewVersion): AppendResult {
+    try {
+      const isNew = this.ctx.storage.transactionSync(() => appendVersion(this.#sql, version, Date.now()));
+      const witness = isNew
+        ? version.witness
+        : (versionById(this.#sql, version.id)?.witness ?? version.witness);
+      return { status: isNew ? "accepted" : "known", witness };
+    } catch (error) {
+      if (error instanceof HoldfastError)
+        return { status: "refused", code: error.code, detail: error.message };
+      throw error;
+    }
+  }
+
+  /** Makes sure that a report will follow. An alarm already set covers this write too. */
+  async #noteChange(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) !== null) return;
+    const isLarge = countHolders(this.#sql) > LARGE_SHARD_HOLDERS;
+    await this.ctx.storage.setAlarm(Date.now() + (isLarge ? REPORT_DELAY_LARGE_MS : REPORT_DELAY_MS));
+  }
+
+  #prefix(): ShardPrefix {
+    const { name } = this.ctx.id;
+    if (name === undefined) throw new TypeError("a PartitionShard is addressed by name");
+    return name.slice(shardName("").length);
+  }
+}

@@ -1,0 +1,73 @@
+// Numbers travel upward: each shard reports its own to the root shard, which answers /status without asking anyone.
+
+import { PARTITION_COUNT } from "../lib/hash.ts";
+import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import { countPartitions, type PartitionCount } from "./chunks-table.ts";
+import { countNames, recentObjects } from "./versions-table.ts";
+
+export interface ShardReport {
+  names: number;
+  versions: number;
+  partitions: PartitionCount[];
+  recent: RecentObject[];
+}
+
+export interface NetworkReport {
+  index: { names: number; versions: number; chunks: number; replicas: number; chunkBytes: number };
+  partitions: { chunks: number[]; holders: number[] };
+  recent: RecentObject[];
+  /** Milliseconds, or null before the first report. */
+  reportedMs: number | null;
+}
+
+export function collectReport(sql: SqlStorage): ShardReport {
+  return { ...countNames(sql), partitions: countPartitions(sql), recent: recentObjects(sql) };
+}
+
+export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, nowMs: number): void {
+  sql.exec(
+    "INSERT INTO reports (prefix, report, at) VALUES (?, ?, ?) ON CONFLICT (prefix) DO UPDATE SET report = excluded.report, at = excluded.at",
+    prefix,
+    JSON.stringify(report),
+    nowMs,
+  );
+}
+
+export function mergeReports(sql: SqlStorage): NetworkReport {
+  const rows = sql.exec<{ report: string; at: number }>("SELECT report, at FROM reports").toArray();
+  const reports = rows.map(parseReportRow);
+  const partitions = reports.flatMap((report) => report.partitions);
+  const sum = (pick: (report: ShardReport) => number) =>
+    reports.reduce((total, report) => total + pick(report), 0);
+  const sumPartitions = (pick: (partition: PartitionCount) => number) =>
+    partitions.reduce((total, partition) => total + pick(partition), 0);
+  return {
+    index: {
+      names: sum((report) => report.names),
+      versions: sum((report) => report.versions),
+      chunks: sumPartitions((partition) => partition.chunks),
+      replicas: sumPartitions((partition) => partition.replicas),
+      chunkBytes: sumPartitions((partition) => partition.chunkBytes),
+    },
+    partitions: {
+      chunks: spread(partitions, (partition) => partition.chunks),
+      holders: spread(partitions, (partition) => partition.nodes),
+    },
+    recent: newest(reports.flatMap((report) => report.recent)),
+    reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
+  };
+}
+
+function spread(partitions: PartitionCount[], pick: (partition: PartitionCount) => number): number[] {
+  const numbers = new Array<number>(PARTITION_COUNT).fill(0);
+  for (const partition of partitions) numbers[partition.partition] = pick(partition);
+  return numbers;
+}
+
+function newest(objects: RecentObject[]): RecentObject[] {
+  return objects.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, RECENT_OBJECTS_MAX);
+}
+
+function parseReportRow(row: { report: string }): ShardReport {
+  return JSON.parse(row.report) as ShardReport;
+}

@@ -1,0 +1,96 @@
+// The tables of a PartitionShard and of a NodeLink, as append-only lists of migrations: an entry, once released, is
+// never changed. Hashes and ids are text of 64 hex digits, whose order is their bytewise order.
+
+const SHARD_MIGRATIONS = [
+  `-- Versions of names whose Name Hash is in this shard, and the shard's copies of their Manifests.
+   CREATE TABLE versions (
+     id TEXT PRIMARY KEY,
+     name_hash TEXT NOT NULL,
+     domain TEXT NOT NULL,
+     name TEXT,
+     sequence INTEGER NOT NULL,
+     previous TEXT,
+     time TEXT NOT NULL,
+     manifest TEXT NOT NULL,
+     size INTEGER NOT NULL,
+     author TEXT NOT NULL,
+     key TEXT NOT NULL,
+     bytes BLOB NOT NULL,
+     signature TEXT NOT NULL,
+     witness BLOB NOT NULL,
+     witness_signature TEXT NOT NULL,
+     accepted_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX versions_newest ON versions (name_hash, domain, sequence DESC, time DESC, id DESC);
+   CREATE INDEX versions_accepted ON versions (accepted_at DESC);
+   CREATE TABLE manifests (hash TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+
+   -- Where to find a statement of which only the id is known: ids in this shard.
+   CREATE TABLE statement_index (
+     id TEXT PRIMARY KEY, name_hash TEXT NOT NULL, domain TEXT NOT NULL
+   ) WITHOUT ROWID;
+
+   -- Chunks in this shard: who holds them, what needs them, and what keeps them for now.
+   CREATE TABLE holders (
+     chunk TEXT NOT NULL, node TEXT NOT NULL, size INTEGER NOT NULL, since INTEGER NOT NULL,
+     PRIMARY KEY (chunk, node)
+   ) WITHOUT ROWID;
+   CREATE TABLE refs (
+     chunk TEXT NOT NULL, manifest TEXT NOT NULL, domain TEXT NOT NULL,
+     PRIMARY KEY (chunk, manifest, domain)
+   ) WITHOUT ROWID;
+   CREATE TABLE pins (
+     chunk TEXT NOT NULL, domain TEXT NOT NULL, until INTEGER NOT NULL,
+     PRIMARY KEY (chunk, domain)
+   ) WITHOUT ROWID;
+   CREATE INDEX pins_until ON pins (until);
+
+   -- Home nodes that are members of this shard. epoch orders what is said about a node.
+   CREATE TABLE members (
+     id TEXT PRIMARY KEY,
+     key TEXT NOT NULL,
+     url TEXT,
+     failure_domain TEXT NOT NULL,
+     domains TEXT NOT NULL,
+     pledged_bytes INTEGER NOT NULL,
+     free_bytes INTEGER NOT NULL,
+     online INTEGER NOT NULL,
+     epoch INTEGER NOT NULL,
+     since INTEGER NOT NULL
+   ) WITHOUT ROWID;
+
+   -- Kept by the root shard only: what each shard last reported upward.
+   CREATE TABLE reports (prefix TEXT PRIMARY KEY, report TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+
+   -- What this shard must know of itself after an eviction.
+   CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
+];
+
+const LINK_MIGRATIONS = [
+  `CREATE TABLE link (
+     one INTEGER PRIMARY KEY CHECK (one = 1),
+     node TEXT NOT NULL,
+     epoch INTEGER NOT NULL,
+     member TEXT
+   );`,
+];
+
+export function migrateShard(storage: DurableObjectStorage): void {
+  migrate(storage, SHARD_MIGRATIONS);
+}
+
+export function migrateLink(storage: DurableObjectStorage): void {
+  migrate(storage, LINK_MIGRATIONS);
+}
+
+function migrate(storage: DurableObjectStorage, migrations: string[]): void {
+  const { sql } = storage;
+  sql.exec("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY)");
+  const done = Number(sql.exec("SELECT COALESCE(MAX(version), 0) AS version FROM migrations").one().version);
+  migrations.slice(done).forEach((statements, i) => {
+    storage.transactionSync(() => {
+      sql.exec(statements);
+      sql.exec("INSERT INTO migrations (version) VALUES (?)", done + i + 1);
+    });
+  });
+}

@@ -1,0 +1,250 @@
+// A shard's rows about names: the signed Versions, in the order that DESIGN.md 3 gives them, and copies of their
+// Manifests. One synchronous call decides whether a Version follows, so two publishers cannot both win.
+
+import { HoldfastError } from "../lib/error.ts";
+import type { Hash } from "../lib/hash.ts";
+import type { Domain, ObjectName } from "../lib/names.ts";
+import { checkSuccession, type VersionHead } from "../lib/version.ts";
+import { RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
+
+/** A verified Version as it crosses from the Worker into the shard. */
+export interface NewVersion {
+  id: Hash;
+  nameHash: Hash;
+  domain: Domain;
+  name: ObjectName | null;
+  sequence: number;
+  previous: Hash | null;
+  time: string;
+  manifest: Hash;
+  size: number;
+  author: string;
+  /** SSH public key blob, base64. */
+  key: string;
+  bytes: Uint8Array<ArrayBuffer>;
+  signature: string;
+  witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
+  manifestBytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A statement as the shard gives it back. */
+export interface StoredVersion {
+  id: Hash;
+  bytes: Uint8Array<ArrayBuffer>;
+  signature: string;
+  witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
+}
+
+/** What `/obj` needs of the newest named Version, in one call. */
+export interface ObjectHead {
+  id: Hash;
+  time: string;
+  manifest: Hash;
+  manifestBytes: Uint8Array<ArrayBuffer>;
+  /** When this edge accepted it, milliseconds. */
+  acceptedMs: number;
+}
+
+interface VersionRow extends Record<string, SqlStorageValue> {
+  id: Hash;
+  sequence: number;
+  time: string;
+  previous: Hash | null;
+  key: string;
+  bytes: ArrayBuffer;
+  signature: string;
+  witness: ArrayBuffer;
+  witness_signature: string;
+}
+
+/** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
+export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
+  if (sql.exec("SELECT 1 FROM versions WHERE id = ?", version.id).toArray().length > 0) return false;
+  const previous = version.previous === null ? null : headOf(sql, version, version.previous);
+  checkSuccession(previous, version);
+  checkSiblings(sql, version);
+  insertVersion(sql, version, nowMs);
+  return true;
+}
+
+/** A page of a name's Versions, newest first, from after `before` where it is given. */
+export function listVersions(
+  sql: SqlStorage,
+  domain: Domain,
+  nameHash: Hash,
+  before: Hash | null,
+): StoredVersion[] {
+  const from = before === null ? null : headOf(sql, { domain, nameHash }, before);
+  if (before !== null && from === null) return [];
+  const rows = sql.exec<VersionRow>(
+    `SELECT * FROM versions WHERE name_hash = ? AND domain = ?
+       AND (? IS NULL OR (sequence, time, id) < (?, ?, ?))
+     ORDER BY sequence DESC, time DESC, id DESC LIMIT ${VERSIONS_PER_PAGE}`,
+    nameHash,
+    domain,
+    from?.id ?? null,
+    from?.sequence ?? null,
+    from?.time ?? null,
+    from?.id ?? null,
+  );
+  return rows.toArray().map(storedVersion);
+}
+
+/** The newest Version that names itself, or the one with id `only`; null where there is none. */
+export function objectHead(
+  sql: SqlStorage,
+  domain: Domain,
+  nameHash: Hash,
+  only: Hash | null,
+): ObjectHead | null {
+  const [row] = sql
+    .exec<{ id: Hash; time: string; manifest: Hash; bytes: ArrayBuffer; accepted_at: number }>(
+      `SELECT v.id, v.time, v.manifest, m.bytes, v.accepted_at FROM versions v JOIN manifests m ON m.hash = v.manifest
+       WHERE v.name_hash = ? AND v.domain = ? AND v.name IS NOT NULL AND (? IS NULL OR v.id = ?)
+       ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
+      nameHash,
+      domain,
+      only,
+      only,
+    )
+    .toArray();
+  if (row === undefined) return null;
+  const { id, time, manifest, bytes, accepted_at } = row;
+  return { id, time, manifest, manifestBytes: new Uint8Array(bytes), acceptedMs: accepted_at };
+}
+
+export function versionById(sql: SqlStorage, id: Hash): StoredVersion | null {
+  const [row] = sql.exec<VersionRow>("SELECT * FROM versions WHERE id = ?", id).toArray();
+  return row === undefined ? null : storedVersion(row);
+}
+
+export function manifestBytes(sql: SqlStorage, hash: Hash): Uint8Array<ArrayBuffer> | null {
+  const [row] = sql
+    .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM manifests WHERE hash = ?", hash)
+    .toArray();
+  return row === undefined ? null : new Uint8Array(row.bytes);
+}
+
+export interface StatementPlace {
+  id: Hash;
+  nameHash: Hash;
+  domain: Domain;
+}
+
+export function indexStatements(sql: SqlStorage, places: StatementPlace[]): void {
+  for (const { id, nameHash, domain } of places) {
+    sql.exec(
+      "INSERT INTO statement_index (id, name_hash, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      id,
+      nameHash,
+      domain,
+    );
+  }
+}
+
+export function placeOfStatement(sql: SqlStorage, id: Hash): StatementPlace | null {
+  const [row] = sql
+    .exec<{ name_hash: Hash; domain: Domain }>(
+      "SELECT name_hash, domain FROM statement_index WHERE id = ?",
+      id,
+    )
+    .toArray();
+  return row === undefined ? null : { id, nameHash: row.name_hash, domain: row.domain };
+}
+
+export function countNames(sql: SqlStorage): { names: number; versions: number } {
+  return sql
+    .exec<{ names: number; versions: number }>(
+      "SELECT COUNT(*) AS versions, COUNT(DISTINCT name_hash || domain) AS names FROM versions",
+    )
+    .one();
+}
+
+/** The objects whose Versions this shard accepted last, those that name themselves. */
+export function recentObjects(sql: SqlStorage): RecentObject[] {
+  return sql
+    .exec<{
+      domain: Domain;
+      name: ObjectName;
+      id: Hash;
+      sequence: number;
+      time: string;
+      size: number;
+      author: string;
+    }>(
+      `SELECT domain, name, id, sequence, time, size, author FROM versions WHERE name IS NOT NULL
+       ORDER BY accepted_at DESC LIMIT ${RECENT_OBJECTS_MAX}`,
+    )
+    .toArray()
+    .map(({ id, ...row }) => ({ ...row, version: id }));
+}
+
+function headOf(sql: SqlStorage, name: { domain: Domain; nameHash: Hash }, id: Hash): VersionHead | null {
+  const [row] = sql
+    .exec<VersionRow>(
+      "SELECT * FROM versions WHERE id = ? AND name_hash = ? AND domain = ?",
+      id,
+      name.nameHash,
+      name.domain,
+    )
+    .toArray();
+  return row === undefined
+    ? null
+    : { id: row.id, sequence: row.sequence, time: row.time, previous: row.previous };
+}
+
+// Two Versions at one sequence by different keys are siblings, and both are kept; by one key they are a fork.
+function checkSiblings(sql: SqlStorage, version: NewVersion): void {
+  const [fork] = sql
+    .exec<{ id: string }>(
+      "SELECT id FROM versions WHERE name_hash = ? AND domain = ? AND sequence = ? AND key = ?",
+      version.nameHash,
+      version.domain,
+      version.sequence,
+      version.key,
+    )
+    .toArray();
+  if (fork !== undefined) {
+    throw new HoldfastError(
+      "fork",
+      `this key has already signed sequence ${version.sequence} as ${fork.id}: publish again`,
+    );
+  }
+}
+
+function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): void {
+  sql.exec(
+    "INSERT INTO manifests (hash, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    version.manifest,
+    version.manifestBytes,
+  );
+  sql.exec(
+    `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, manifest, size, author, key,
+       bytes, signature, witness, witness_signature, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    version.id,
+    version.nameHash,
+    version.domain,
+    version.name,
+    version.sequence,
+    version.previous,
+    version.time,
+    version.manifest,
+    version.size,
+    version.author,
+    version.key,
+    version.bytes,
+    version.signature,
+    version.witness.bytes,
+    version.witness.signature,
+    nowMs,
+  );
+}
+
+function storedVersion(row: VersionRow): StoredVersion {
+  return {
+    id: row.id,
+    bytes: new Uint8Array(row.bytes),
+    signature: row.signature,
+    witness: { bytes: new Uint8Array(row.witness), signature: row.witness_signature },
+  };
+}

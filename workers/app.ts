@@ -1,0 +1,68 @@
+// What every route of the edge shares: the hono app's type, the context of a request, and answers for bytes and
+// problems.
+
+import type { Context } from "hono";
+import { edgeKey } from "../durable-objects/edge-key.ts";
+import type { Env } from "../durable-objects/env.ts";
+import { parseJson } from "../lib/canonical-json.ts";
+import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import { HoldfastError } from "../lib/error.ts";
+import { readBody } from "../lib/fetch.ts";
+import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
+import { IndexClient } from "./index-client.ts";
+
+export interface AppEnv {
+  Bindings: Env;
+}
+
+export type AppContext = Context<AppEnv>;
+
+export const IMMUTABLE = "public, max-age=31536000, immutable";
+
+export function indexOf(c: AppContext): IndexClient {
+  return new IndexClient(c.env);
+}
+
+export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
+  return edgeKey(c.env.EDGE_KEY);
+}
+
+let resolver: { urls: string; instance: DomainKeyResolver } | null = null;
+
+/** The isolate's resolver of domain keys, with its cache. */
+export function resolverOf(c: AppContext): DomainKeyResolver {
+  const urls = c.env.DOH_URLS;
+  if (resolver?.urls !== urls) {
+    const dohUrls = new IndexClient(c.env).settings.dohUrls;
+    const instance = createDomainKeyResolver({
+      fetch: (url, init) => fetch(url, init),
+      dohUrls,
+      now: () => Date.now(),
+    });
+    resolver = { urls, instance };
+  }
+  return resolver.instance;
+}
+
+/** The request's JSON body. Throws `body-too-large` or `invalid-request`. */
+export async function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
+  return parseJson(await readBody(c.req.raw, maxBytes), maxBytes);
+}
+
+export function problemResponse(error: HoldfastError, extension: Record<string, unknown> = {}): Response {
+  const problem = problemOf(error);
+  return new Response(JSON.stringify({ ...problem, ...extension }), {
+    status: problem.status,
+    headers: {
+      "Content-Type": PROBLEM_TYPE,
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+    },
+  });
+}
+
+/** A value that must be there. Throws `not-found` with `what` and what to do. */
+export function found<T>(value: T | null, what: string): T {
+  if (value === null) throw new HoldfastError("not-found", what);
+  return value;
+}

@@ -1,0 +1,157 @@
+// The commit of a publish. In this order, so that a crash between any two steps loses nothing acknowledged and
+// leaves nothing half-stored: verify, write holders and references, check redundancy, sign witnesses, append.
+
+import type { EdgeKey } from "../durable-objects/edge-key.ts";
+import type { Member } from "../durable-objects/members-table.ts";
+import type { AppendResult } from "../durable-objects/partition-shard.ts";
+import type { NewVersion } from "../durable-objects/versions-table.ts";
+import type { DomainKeyResolver } from "../lib/domain-keys.ts";
+import { HoldfastError, isHoldfastError } from "../lib/error.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
+import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
+import { formatPublicKeyText } from "../lib/openssh-key.ts";
+import { acceptsDomain } from "../lib/pledge.ts";
+import { type Publication, verifyPublication } from "../lib/publication.ts";
+import { formatSigned, type NamesRequest, type NamesResult } from "../lib/wire.ts";
+import { signWitness } from "../lib/witness.ts";
+import { findHolders, readChunk } from "./chunk-reader.ts";
+import type { IndexClient } from "./index-client.ts";
+import { verifyReceipts } from "./receipts.ts";
+
+/** A holder that went offline this recently still counts: its disk is not gone with its link. */
+export const COMMIT_GRACE_MS = 10 * 60 * 1000;
+
+/** A publication on its way, or the reason why it was refused. */
+type Step<T> = { ok: true; value: T } | { ok: false; result: NamesResult };
+
+interface Prepared {
+  publication: Publication;
+  /** The Manifest, its parts and its payload chunks. */
+  chunks: Hash[];
+}
+
+/** Commits each publication by itself; the results are in the order of the request. */
+export async function commitPublications(
+  index: IndexClient,
+  resolver: DomainKeyResolver,
+  edge: EdgeKey,
+  request: NamesRequest,
+): Promise<NamesResult[]> {
+  const verified = await Promise.all(
+    request.statements.map((entry) => attempt(null, () => verifyPublication(entry, resolver, Date.now()))),
+  );
+  const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
+  const domains = new Set(accepted.map(({ version }) => version.body.domain));
+  const held = accepted.length === 0 ? [] : await verifyReceipts(index, request.receipts, domains);
+  // Holders first: the parts of a large Manifest are read from them.
+  await index.write({ held, references: [], statements: [] });
+  const prepared = await Promise.all(
+    verified.map((step) => then(step, (publication) => prepare(index, publication))),
+  );
+  const holdings = await writeRows(index, prepared);
+  const members = await index.members([...holdings.values()].flat());
+  const checked = await Promise.all(
+    prepared.map((step) =>
+      then(step, ({ publication, chunks }) => checkHeld(publication, chunks, holdings, members)),
+    ),
+  );
+  const signed = await Promise.all(
+    checked.map((step) => then(step, (publication) => toNewVersion(publication, edge))),
+  );
+  const results = await index.append(signed.flatMap((step) => (step.ok ? [step.value] : [])));
+  return signed.map((step) => (step.ok ? resultOf(step.value, results.get(step.value.id)) : step.result));
+}
+
+async function prepare(index: IndexClient, publication: Publication): Promise<Prepared> {
+  const { manifest, version } = publication;
+  const named = namedHashes(manifest);
+  const chunks = [version.body.manifest, ...named];
+  if ("chunks" in manifest) return { publication, chunks };
+  const holders = await findHolders(index, named);
+  for (const { hash } of manifest.parts) {
+    const part = parseManifestPart(await readChunk(index, { hash }, holders.get(hash) ?? []));
+    chunks.push(...part.chunks.map((chunk) => chunk.hash));
+  }
+  return { publication, chunks };
+}
+
+async function writeRows(index: IndexClient, prepared: Step<Prepared>[]): Promise<Map<Hash, NodeId[]>> {
+  const values = prepared.flatMap((step) => (step.ok ? [step.value] : []));
+  const references = values.flatMap(({ publication, chunks }) => {
+    const { manifest, domain } = publication.version.body;
+    return chunks.map((chunk) => ({ chunk, manifest, domain }));
+  });
+  const statements = values.map(({ publication: { version } }) => ({
+    id: version.id,
+    nameHash: version.body.nameHash,
+    domain: version.body.domain,
+  }));
+  return index.write({ held: [], references, statements });
+}
+
+/** Every chunk on as many distinct failure domains as the Manifest asks. Throws `not-held`. */
+async function checkHeld(
+  publication: Publication,
+  chunks: Hash[],
+  holdings: Map<Hash, NodeId[]>,
+  members: Map<NodeId, Member>,
+): Promise<Publication> {
+  const { replicas } = publication.manifest.redundancy;
+  const { domain } = publication.version.body;
+  for (const chunk of chunks) {
+    const keeping = (holdings.get(chunk) ?? []).flatMap((id) => members.get(id) ?? []).filter(isKeeping);
+    const accepting = keeping.filter((member) => acceptsDomain(member, domain));
+    const distinct = new Set(accepting.map(({ failureDomain }) => failureDomain)).size;
+    if (distinct < replicas) {
+      throw new HoldfastError(
+        "not-held",
+        `chunk ${chunk} is held ${distinct} times, ${replicas} are asked: publish again`,
+      );
+    }
+  }
+  return publication;
+}
+
+function isKeeping(member: Member): boolean {
+  return member.online || member.sinceMs > Date.now() - COMMIT_GRACE_MS;
+}
+
+async function toNewVersion(
+  { version, manifestBytes, domainKeys }: Publication,
+  edge: EdgeKey,
+): Promise<NewVersion> {
+  const { type: _, name, expires: __, ...body } = version.body;
+  return {
+    ...body,
+    id: version.id,
+    name: name ?? null,
+    key: formatPublicKeyText(version.key),
+    bytes: version.bytes,
+    signature: version.signature,
+    witness: await signWitness(version, domainKeys, edge.id, Date.now(), edge.signer),
+    manifestBytes,
+  };
+}
+
+function resultOf({ id }: NewVersion, result: AppendResult | undefined): NamesResult {
+  if (result === undefined) throw new TypeError("a shard answered without a result");
+  if (result.status === "refused") return refusal(id, new HoldfastError(result.code, result.detail));
+  return { id, status: result.status, witnesses: [formatSigned(result.witness)] };
+}
+
+function then<A, B>(step: Step<A>, next: (value: A) => Promise<B>): Promise<Step<B>> {
+  return step.ok ? attempt(null, () => next(step.value)) : Promise.resolve(step);
+}
+
+async function attempt<T>(id: Hash | null, run: () => Promise<T>): Promise<Step<T>> {
+  try {
+    return { ok: true, value: await run() };
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return { ok: false, result: refusal(id, error) };
+  }
+}
+
+function refusal(id: Hash | null, error: HoldfastError): NamesResult {
+  return { id, status: "refused", problem: { code: error.code, detail: error.message } };
+}

@@ -1,0 +1,186 @@
+// The edge worker's view of its index: which shard to ask, one call to each, and short-lived copies of what the
+// shards say about nodes. The only place in the worker that addresses Durable Objects.
+
+import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
+import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
+import type { Member } from "../durable-objects/members-table.ts";
+import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
+import type { NewVersion } from "../durable-objects/versions-table.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
+import { closestTo, K } from "../lib/overlay/distance.ts";
+import {
+  groupByShard,
+  leafPrefix,
+  membershipPrefixes,
+  type ShardPrefix,
+  shardName,
+} from "../lib/overlay/shards.ts";
+import type { Contact } from "../lib/wire.ts";
+
+/** How long a member's row is used again without asking its shard. */
+export const MEMBER_CACHE_MS = 2000;
+const MEMBER_CACHE_MAX = 10_000;
+/** Nodes that placement chooses among. */
+export const CANDIDATES_MAX = 512;
+
+const memberCache = new Map<NodeId, { member: Member; untilMs: number }>();
+const candidateCache = new Map<ShardPrefix, { members: Member[]; untilMs: number }>();
+
+/** Everything the routes ask of the index. Made anew for each request; the caches are the isolate's. */
+export class IndexClient {
+  readonly settings: EdgeSettings;
+  readonly #env: Env;
+
+  constructor(env: Env) {
+    this.settings = parseSettings(env);
+    this.#env = env;
+  }
+
+  /** The leaf shard of a hash. */
+  shardOf(hash: Hash): DurableObjectStub<PartitionShard> {
+    return this.#shard(leafPrefix(hash, this.settings.shardDepth));
+  }
+
+  root(): DurableObjectStub<PartitionShard> {
+    return this.#shard("");
+  }
+
+  async locate(chunks: Hash[]): Promise<Map<Hash, NodeId[]>> {
+    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
+    const answers = await Promise.all(
+      [...groups].map(([prefix, group]) => this.#shard(prefix).locate(group)),
+    );
+    return holdingMap(answers.flat());
+  }
+
+  async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Map<Hash, NodeId[]>> {
+    const depth = this.settings.shardDepth;
+    const heldBy = groupByShard(held, ({ chunk }) => chunk, depth);
+    const groups = groupByShard(new Set(chunks), (chunk) => chunk, depth);
+    const prefixes = new Set([...heldBy.keys(), ...groups.keys()]);
+    const answers = await Promise.all(
+      [...prefixes].map((prefix) =>
+        this.#shard(prefix).plan(groups.get(prefix) ?? [], domain, heldBy.get(prefix) ?? []),
+      ),
+    );
+    return holdingMap(answers.flat());
+  }
+
+  /** Writes a publish's rows, one call to each shard, and says who holds what it references. */
+  async write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
+    const depth = this.settings.shardDepth;
+    const held = groupByShard(writes.held, ({ chunk }) => chunk, depth);
+    const references = groupByShard(writes.references, ({ chunk }) => chunk, depth);
+    const statements = groupByShard(writes.statements, ({ id }) => id, depth);
+    const prefixes = new Set([...held.keys(), ...references.keys(), ...statements.keys()]);
+    const answers = await Promise.all(
+      [...prefixes].map((prefix) =>
+        this.#shard(prefix).write({
+          held: held.get(prefix) ?? [],
+          references: references.get(prefix) ?? [],
+          statements: statements.get(prefix) ?? [],
+        }),
+      ),
+    );
+    return holdingMap(answers.flat());
+  }
+
+  /** Appends Versions, those of one shard in one call. Results by Version id. */
+  async append(versions: NewVersion[]): Promise<Map<Hash, AppendResult>> {
+    const groups = groupByShard(versions, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    const answers = await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const results = await this.#shard(prefix).append(group);
+        return group.flatMap(({ id }, i) => {
+          const result = results[i];
+          return result === undefined ? [] : [[id, result] as const];
+        });
+      }),
+    );
+    return new Map(answers.flat());
+  }
+
+  /** The member rows of nodes, from the root shard where it has them, else from their leaf shards. */
+  async members(ids: Iterable<NodeId>): Promise<Map<NodeId, Member>> {
+    const wanted = [...new Set(ids)];
+    const found = new Map(wanted.flatMap((id) => cachedMember(id)));
+    await this.#fetchMembers(found, wanted, () => "");
+    await this.#fetchMembers(found, wanted, (id) => leafPrefix(id, this.settings.shardDepth));
+    return found;
+  }
+
+  /** The `count` online members closest to a hash: its leaf shard, then ancestors; three calls at most. */
+  async closest(target: Hash, count = K): Promise<Member[]> {
+    let members: Member[] = [];
+    for (const prefix of membershipPrefixes(target, this.settings.shardDepth)) {
+      ({ members } = await this.#shard(prefix).closest(target, count));
+      if (members.length >= count) break;
+    }
+    return members;
+  }
+
+  /** Online nodes that placement may choose for a chunk. */
+  async candidates(chunk: Hash): Promise<Member[]> {
+    for (const prefix of membershipPrefixes(chunk, this.settings.shardDepth).reverse()) {
+      const cached = candidateCache.get(prefix);
+      if (cached !== undefined && cached.untilMs > Date.now()) return cached.members;
+      const page = await this.#shard(prefix).closest(chunk, CANDIDATES_MAX);
+      if (!page.complete) continue;
+      candidateCache.set(prefix, { members: page.members, untilMs: Date.now() + MEMBER_CACHE_MS });
+      return page.members;
+    }
+    return closestTo(chunk, await this.closest(chunk, CANDIDATES_MAX), ({ id }) => id, CANDIDATES_MAX);
+  }
+
+  link(node: NodeId): DurableObjectStub<import("../durable-objects/node-link.ts").NodeLink> {
+    return this.#env.NODE_LINK.getByName(node);
+  }
+
+  /** Somebody could not reach these nodes: their links check themselves, and the copies here are dropped. */
+  async checkLinks(nodes: Iterable<NodeId>): Promise<void> {
+    candidateCache.clear();
+    await Promise.all(
+      [...nodes].map((node) => {
+        memberCache.delete(node);
+        return this.link(node).checkLink();
+      }),
+    );
+  }
+
+  async #fetchMembers(
+    found: Map<NodeId, Member>,
+    wanted: NodeId[],
+    prefixOf: (id: NodeId) => ShardPrefix,
+  ): Promise<void> {
+    const missing = wanted.filter((id) => !found.has(id));
+    const groups = Map.groupBy(missing, prefixOf);
+    const answers = await Promise.all([...groups].map(([prefix, ids]) => this.#shard(prefix).members(ids)));
+    for (const member of answers.flat()) {
+      rememberMember(member);
+      found.set(member.id, member);
+    }
+  }
+
+  #shard(prefix: ShardPrefix): DurableObjectStub<PartitionShard> {
+    return this.#env.PARTITION_SHARD.getByName(shardName(prefix));
+  }
+}
+
+export function contactOf({ id, key, url }: Member): Contact {
+  return { id, key, url };
+}
+
+function holdingMap(holdings: Holding[]): Map<Hash, NodeId[]> {
+  return new Map(holdings.map(({ chunk, holders }) => [chunk, holders]));
+}
+
+function cachedMember(id: NodeId): [NodeId, Member][] {
+  const cached = memberCache.get(id);
+  return cached !== undefined && cached.untilMs > Date.now() ? [[id, cached.member]] : [];
+}
+
+function rememberMember(member: Member): void {
+  if (memberCache.size >= MEMBER_CACHE_MAX) memberCache.clear();
+  memberCache.set(member.id, { member, untilMs: Date.now() + MEMBER_CACHE_MS });
+}

@@ -1,0 +1,43 @@
+// The edge: routes, one error map, and the Durable Objects' exports. Stateless: everything it knows is in the shards.
+
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { HoldfastError } from "../lib/error.ts";
+import { type AppEnv, problemResponse } from "./app.ts";
+import { chunk } from "./routes/chunk.ts";
+import { name } from "./routes/name.ts";
+import { names } from "./routes/names.ts";
+import { network } from "./routes/network.ts";
+import { obj } from "./routes/obj.ts";
+import { page } from "./routes/page.ts";
+import { version } from "./routes/version.ts";
+
+export { NodeLink } from "../durable-objects/node-link.ts";
+export { PartitionShard } from "../durable-objects/partition-shard.ts";
+
+const app = new Hono<AppEnv>()
+  .use(
+    cors({
+      origin: "*",
+      allowMethods: ["GET", "HEAD", "POST", "PUT"],
+      exposeHeaders: ["Content-Length", "Content-Range", "ETag", "Repr-Digest", "Holdfast-Version"],
+      maxAge: 86_400,
+    }),
+  )
+  .route("/obj", obj)
+  .route("/name", name)
+  .route("/names", names)
+  .route("/version", version)
+  .route("/chunk", chunk)
+  .route("/", network)
+  .route("/", page);
+
+app.notFound((c) => problemResponse(new HoldfastError("not-found", `there is nothing at ${c.req.path}`)));
+
+app.onError((error) => {
+  if (error instanceof HoldfastError) return problemResponse(error);
+  console.error(error);
+  return problemResponse(new HoldfastError("internal", "the edge failed; the operator's log says why"));
+});
+
+export default app;

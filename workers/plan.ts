@@ -1,0 +1,70 @@
+// POST /chunk/plan: for each chunk, who keeps it already and where to send it. Made under an upload grant of the
+// domain, so that strangers neither pin chunks nor learn where to push them.
+
+import type { Member } from "../durable-objects/members-table.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
+import { placeReplicas } from "../lib/overlay/placement.ts";
+import { acceptsDomain } from "../lib/pledge.ts";
+import { authorizeFor } from "../lib/publication.ts";
+import { verifyGrant } from "../lib/upload.ts";
+import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
+import { type AppContext, resolverOf } from "./app.ts";
+import { contactOf, type IndexClient } from "./index-client.ts";
+import { verifyReceipts } from "./receipts.ts";
+
+type PlannedChunk = PlanAnswer["chunks"][number];
+
+export async function makePlan(c: AppContext, index: IndexClient, request: PlanRequest): Promise<PlanAnswer> {
+  const grant = await verifyGrant(parseSigned(request.grant), Date.now());
+  const { domain, author } = grant.body;
+  await authorizeFor(resolverOf(c), domain, grant.key, author);
+  const held = await verifyReceipts(index, request.receipts, new Set([domain]));
+  const holdings = await index.plan(
+    request.chunks.map(({ hash }) => hash),
+    domain,
+    held,
+  );
+  const members = await index.members([...holdings.values()].flat());
+  const nodes = new Map<NodeId, Member>();
+  const chunks: PlannedChunk[] = [];
+  for (const { hash, size } of request.chunks) {
+    const holders = (holdings.get(hash) ?? []).flatMap((id) => members.get(id) ?? []);
+    const keeping = holders.filter(
+      (member) => keepsFor(member, domain) && !request.avoid.includes(member.id),
+    );
+    const candidates = await index.candidates(hash);
+    const send = chooseNodes({ hash, size }, domain, keeping, candidates, request);
+    for (const node of send) nodes.set(node.id, node);
+    chunks.push({ hash, held: keeping.map(({ id }) => id), send: send.map(({ id }) => id) });
+  }
+  return { chunks, nodes: [...nodes.values()].map(contactOf) };
+}
+
+function chooseNodes(
+  chunk: { hash: Hash; size: number },
+  domain: Domain,
+  keeping: Member[],
+  candidates: Member[],
+  request: PlanRequest,
+): Member[] {
+  const taken = new Set(keeping.map(({ failureDomain }) => failureDomain));
+  const chosen = placeReplicas(
+    {
+      chunk: chunk.hash,
+      sizeBytes: chunk.size,
+      domain,
+      count: request.replicas - taken.size,
+      taken,
+      avoid: new Set(request.avoid),
+    },
+    candidates.filter(({ url }) => url !== null),
+  );
+  const byId = new Map(candidates.map((member) => [member.id, member]));
+  return chosen.flatMap((id) => byId.get(id) ?? []);
+}
+
+/** Only a holder that is online and has chosen the domain counts as keeping a chunk for it. */
+function keepsFor(member: Member, domain: Domain): boolean {
+  return member.online && acceptsDomain(member, domain);
+}

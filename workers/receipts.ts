@@ -1,0 +1,29 @@
+// Receipts as publishers hand them in: each verified, each from a node that is registered here.
+
+import type { HeldChunk } from "../durable-objects/chunks-table.ts";
+import { HoldfastError } from "../lib/error.ts";
+import type { Domain } from "../lib/names.ts";
+import { verifyReceipt } from "../lib/upload.ts";
+import { parseSigned, type SignedJson } from "../lib/wire.ts";
+import type { IndexClient } from "./index-client.ts";
+
+/** The holders that receipts prove. Throws `receipt-invalid` for the first that proves nothing, or for another domain. */
+export async function verifyReceipts(
+  index: IndexClient,
+  receipts: SignedJson[],
+  domains: ReadonlySet<Domain>,
+): Promise<HeldChunk[]> {
+  const verified = await Promise.all(
+    receipts.map((receipt) => verifyReceipt(parseSigned(receipt), Date.now())),
+  );
+  const members = await index.members(verified.map(({ body }) => body.node));
+  return verified.flatMap(({ body }) => {
+    if (!members.has(body.node)) {
+      throw new HoldfastError("receipt-invalid", `node ${body.node} is not registered here`);
+    }
+    if (!domains.has(body.domain)) {
+      throw new HoldfastError("receipt-invalid", `the receipt is for ${body.domain}`);
+    }
+    return body.chunks.map(({ hash, size }) => ({ chunk: hash, node: body.node, sizeBytes: size }));
+  });
+}

@@ -1,0 +1,31 @@
+// GET /name/<nameHash>?domain=: a name's signed statements, newest first, with the newest Manifest.
+
+import { base64 } from "@scure/base";
+import { Hono } from "hono";
+import { HoldfastError } from "../../lib/error.ts";
+import { parseHash } from "../../lib/hash.ts";
+import { parseDomain } from "../../lib/names.ts";
+import { formatSigned, type NameAnswer, VERSIONS_PER_PAGE } from "../../lib/wire.ts";
+import { type AppEnv, indexOf } from "../app.ts";
+
+export const name = new Hono<AppEnv>().get("/:nameHash", async (c) => {
+  const nameHash = parseHash(c.req.param("nameHash"));
+  const domain = parseDomain(c.req.query("domain") ?? "");
+  const before = c.req.query("before");
+  const shard = indexOf(c).shardOf(nameHash);
+  const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
+  if (page.versions.length === 0) {
+    throw new HoldfastError("not-found", `no Version of this name of ${domain} is known here`);
+  }
+  const isFull = page.versions.length === VERSIONS_PER_PAGE;
+  return c.json<NameAnswer>({
+    nameHash,
+    domain,
+    versions: page.versions.map((version) => ({
+      ...formatSigned(version),
+      witnesses: [formatSigned(version.witness)],
+    })),
+    manifest: page.manifest === null ? null : base64.encode(page.manifest),
+    next: isFull ? (page.versions.at(-1)?.id ?? null) : null,
+  });
+});

@@ -1,0 +1,61 @@
+// What people and programs ask about the network itself: /closest, /domain, /status, and the door for home nodes.
+
+import { Hono } from "hono";
+import { SOFTWARE } from "../../durable-objects/env.ts";
+import { HoldfastError } from "../../lib/error.ts";
+import { parseHash, parseNodeId } from "../../lib/hash.ts";
+import { parseDomain } from "../../lib/names.ts";
+import { formatPublicKeyText } from "../../lib/openssh-key.ts";
+import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire.ts";
+import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
+import { contactOf } from "../index-client.ts";
+
+export const network = new Hono<AppEnv>()
+  .get("/closest/:hash", async (c) => {
+    const members = await indexOf(c).closest(parseHash(c.req.param("hash")));
+    return c.json<ClosestAnswer>({ nodes: members.map(contactOf) });
+  })
+  .get("/domain/:domain", async (c) => {
+    const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
+      parseDomain(c.req.param("domain")),
+    );
+    return c.json<DomainAnswer>({
+      domain,
+      policy,
+      keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
+      evidence,
+    });
+  })
+  .get("/status", async (c) => c.json(await statusOf(c)))
+  .get("/node", async (c) => {
+    const node = parseNodeId(c.req.query("id"));
+    if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
+      throw new HoldfastError("invalid-request", "home nodes register here, over a WebSocket");
+    }
+    return indexOf(c).link(node).fetch(c.req.raw);
+  });
+
+async function statusOf(c: AppContext): Promise<EdgeStatus> {
+  const index = indexOf(c);
+  const [{ id, signer }, report] = await Promise.all([edgeKeyOf(c), index.root().network(LISTED_NODES_MAX)]);
+  return {
+    kind: "edge",
+    id,
+    key: formatPublicKeyText(signer.key),
+    software: SOFTWARE,
+    shardDepth: index.settings.shardDepth,
+    failureDomain: index.settings.failureDomain,
+    nodes: report.counts,
+    index: report.index,
+    partitions: report.partitions,
+    recent: report.recent,
+    members: report.members.map((member) => ({
+      ...contactOf(member),
+      online: member.online,
+      since: new Date(member.sinceMs).toISOString(),
+      pledgedBytes: member.pledgedBytes,
+      freeBytes: member.freeBytes,
+    })),
+    reportedAt: report.reportedMs === null ? null : new Date(report.reportedMs).toISOString(),
+  };
+}
