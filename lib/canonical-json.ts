@@ -6,7 +6,6 @@ import { HoldfastError } from "./error.ts";
 
 /** Deeper nesting is refused before parsing: nothing of ours nests deeper than 4. */
 export const JSON_DEPTH_MAX = 16;
-const LONE_SURROGATE_ESCAPE = /\\ud[89a-f]/;
 
 /** The canonical bytes of a JSON value. Throws TypeError for what JSON cannot say (undefined, NaN, lone surrogates). */
 export function encodeCanonical(value: unknown): Uint8Array<ArrayBuffer> {
@@ -36,9 +35,13 @@ export function parseJson(bytes: Uint8Array, maxBytes: number): unknown {
 }
 
 function canonicalText(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined || LONE_SURROGATE_ESCAPE.test(text)) throw new TypeError("not a JSON value");
-  return text;
+  try {
+    const text = canonicalize(value);
+    if (text !== undefined) return text;
+  } catch (cause) {
+    throw new TypeError("not a JSON value", { cause }); // infinities, lone surrogates, cycles
+  }
+  throw new TypeError("not a JSON value");
 }
 
 function isCanonical(value: unknown, text: string): boolean {

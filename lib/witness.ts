@@ -55,9 +55,16 @@ export async function signWitness(
       key: formatPublicKeyText(version.key),
       edge,
       time: new Date(nowMs).toISOString(),
-      dns: { records: records.slice(0, EVIDENCE_RECORDS_MAX), ad, ttlSeconds },
+      dns: { records: keyRecordsFirst(records, version.key).slice(0, EVIDENCE_RECORDS_MAX), ad, ttlSeconds },
     },
     signer,
   );
   return { bytes, signature };
+}
+
+/** The records that hold the signing key come first: they are the evidence that must not be cut off. */
+function keyRecordsFirst(records: readonly string[], key: Uint8Array): string[] {
+  const text = formatPublicKeyText(key);
+  const holdsKey = (record: string) => record.replace(/\s/g, "").includes(text);
+  return [...records.filter(holdsKey), ...records.filter((record) => !holdsKey(record))];
 }

@@ -5,7 +5,7 @@ import type { Context } from "hono";
 import { edgeKey } from "../durable-objects/edge-key.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { parseJson } from "../lib/canonical-json.ts";
-import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { readBody } from "../lib/fetch.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
@@ -27,21 +27,16 @@ export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
   return edgeKey(c.env.EDGE_KEY);
 }
 
-let resolver: { urls: string; instance: DomainKeyResolver } | null = null;
+const domainKeyCache = createDomainKeyCache();
 
-/** The isolate's resolver of domain keys, with its cache. */
+/** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
-  const urls = c.env.DOH_URLS;
-  if (resolver?.urls !== urls) {
-    const dohUrls = new IndexClient(c.env).settings.dohUrls;
-    const instance = createDomainKeyResolver({
-      fetch: (url, init) => fetch(url, init),
-      dohUrls,
-      now: () => Date.now(),
-    });
-    resolver = { urls, instance };
-  }
-  return resolver.instance;
+  return createDomainKeyResolver({
+    fetch: (url, init) => fetch(url, init),
+    dohUrls: new IndexClient(c.env).settings.dohUrls,
+    now: () => Date.now(),
+    cache: domainKeyCache,
+  });
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */

@@ -1,0 +1,254 @@
+// A whole Holdfast on one machine: a DNS-over-HTTPS responder, an edge (wrangler dev) and home nodes, each a process
+// of its own, with their state under one folder. `npm start` runs one; so do the end-to-end tests.
+
+import { randomBytes, randomInt } from "node:crypto";
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { importSigner } from "../../lib/ed25519.ts";
+import { parseDomain } from "../../lib/names.ts";
+import {
+  encodePublicKeyBlob,
+  formatPrivateKeyFile,
+  formatPublicKeyLine,
+  parsePublicKeyLine,
+} from "../../lib/openssh-key.ts";
+import { Child } from "./child.ts";
+import { createDohResponder, type DohResponder } from "./doh-responder.ts";
+import { formatDomainZone } from "./zone-records.ts";
+
+export const DEFAULT_PORT = 8787;
+export const DEFAULT_NODES = 5;
+export const SAMPLE_DOMAIN = "example.test";
+export const READY_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 200;
+/** Ports beside the edge's: the responder's, then the nodes'. Any free one is taken where these are not. */
+const DOH_PORT_OFFSET = 1;
+const NODE_PORT_OFFSET = 10;
+const SHARD_DEPTH = 4;
+
+export interface LocalNetworkOptions {
+  /** Folder of all state; a later start goes on from it. */
+  dir: string;
+  port?: number;
+  nodes?: number;
+  /** What each node pledges, as `node run --pledge` takes it. */
+  pledge?: string;
+  /** Called with a line for each step, for people. */
+  tell?: (line: string) => void;
+}
+
+export interface LocalNode {
+  name: string;
+  url: string;
+  process: Child;
+}
+
+/** What `holdfast` reads from `.holdfast/config.json`. */
+export interface LocalConfig {
+  edges: string[];
+  doh: string[];
+}
+
+export class LocalNetwork {
+  readonly dir: string;
+  readonly zoneFile: string;
+  readonly configFile: string;
+  readonly sampleKeyFile: string;
+  readonly nodes: LocalNode[] = [];
+  edgeUrl = "";
+  dohUrl = "";
+  #edge: Child | null = null;
+  #responder: DohResponder | null = null;
+  readonly #options: Required<LocalNetworkOptions>;
+
+  constructor(options: LocalNetworkOptions) {
+    this.#options = {
+      port: DEFAULT_PORT,
+      nodes: DEFAULT_NODES,
+      pledge: "20GB",
+      tell: () => undefined,
+      ...options,
+    };
+    this.dir = options.dir;
+    this.zoneFile = join(this.dir, "zone");
+    this.configFile = join(this.dir, "config.json");
+    this.sampleKeyFile = join(this.dir, "keys", SAMPLE_DOMAIN);
+  }
+
+  /** Starts everything and returns when all nodes are registered. Throws with the log of what did not start. */
+  async start(): Promise<void> {
+    await this.#prepare();
+    await this.#startResponder();
+    await this.startEdge();
+    for (let i = 1; i <= this.#options.nodes; i++) await this.#startNode(i);
+    await this.#writeConfig();
+    await this.waitForNodes(this.nodes.length);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.process.stop()));
+    await this.#edge?.stop();
+    await this.#responder?.stop();
+  }
+
+  /** Ends every process at once, for an exit that cannot wait. */
+  killAll(): void {
+    for (const node of this.nodes) node.process.kill("SIGKILL");
+    this.#edge?.kill("SIGKILL");
+  }
+
+  get edge(): Child {
+    if (this.#edge === null) throw new TypeError("the edge has not been started");
+    return this.#edge;
+  }
+
+  /** Starts the edge, also again after it was ended. */
+  async startEdge(): Promise<void> {
+    const { port, tell } = this.#options;
+    this.edgeUrl = `http://localhost:${port}`;
+    tell(`edge: wrangler dev on ${this.edgeUrl}`);
+    this.#edge = new Child({ name: "edge", ...this.#edgeCommand(port), logFile: this.#logFile("edge") });
+    this.#edge.start();
+    await this.#waitFor(this.#edge, async () => (await this.#edgeStatus()) !== null);
+  }
+
+  /** Waits until `count` nodes are online at the edge. */
+  async waitForNodes(count: number): Promise<void> {
+    await this.#waitFor(this.edge, async () => ((await this.#edgeStatus())?.nodes.online ?? 0) >= count);
+  }
+
+  async #prepare(): Promise<void> {
+    for (const folder of ["keys", "logs", "nodes"]) await mkdir(join(this.dir, folder), { recursive: true });
+    await writeFile(this.zoneFile, "", { flag: "a" });
+    await makeKey(join(this.dir, "keys", "edge"), "edge");
+    await makeKey(this.sampleKeyFile, SAMPLE_DOMAIN);
+    await this.#addSampleRecords();
+    const key = await readFile(join(this.dir, "keys", "edge"), "utf8");
+    await writeFile(join(this.dir, "edge.env"), `EDGE_KEY=${JSON.stringify(key)}\n`, { mode: 0o600 });
+  }
+
+  async #addSampleRecords(): Promise<void> {
+    const { blob } = parsePublicKeyLine(await readFile(`${this.sampleKeyFile}.pub`, "utf8"));
+    const records = formatDomainZone(parseDomain(SAMPLE_DOMAIN), blob, []);
+    if (!(await readFile(this.zoneFile, "utf8")).includes(records)) await appendFile(this.zoneFile, records);
+  }
+
+  async #startResponder(): Promise<void> {
+    const port = await freePort(this.#options.port + DOH_PORT_OFFSET);
+    this.#responder = createDohResponder({ zoneFile: this.zoneFile, port });
+    this.dohUrl = (await this.#responder.start()).url;
+    this.#options.tell(`DNS: ${this.dohUrl}, answering from ${this.zoneFile}`);
+  }
+
+  #edgeCommand(port: number): { command: string; args: string[]; env: NodeJS.ProcessEnv } {
+    const vars = {
+      SHARD_DEPTH: String(SHARD_DEPTH),
+      FAILURE_DOMAIN: "node",
+      ALLOW_LOCAL_NODES: "true",
+      DOH_URLS: this.dohUrl,
+    };
+    return {
+      command: process.execPath,
+      args: [
+        createRequire(import.meta.url).resolve("wrangler/bin/wrangler.js"),
+        ...["dev", "--config", projectFile("wrangler.toml"), "--ip", "127.0.0.1", "--port", String(port)],
+        ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "log"],
+        ...["--persist-to", join(this.dir, "edge"), "--env-file", join(this.dir, "edge.env")],
+        ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
+      ],
+      // Nothing is asked of the outside: no version check, no figures, no place to look up.
+      env: {
+        WRANGLER_SEND_METRICS: "false",
+        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+        WRANGLER_HIDE_BANNER: "true",
+      },
+    };
+  }
+
+  async #startNode(number: number): Promise<void> {
+    const name = `node-${number}`;
+    const port = await freePort(this.#options.port + NODE_PORT_OFFSET + number);
+    const child = new Child({
+      name,
+      command: process.execPath,
+      args: [
+        ...[projectFile("cli/main.ts"), "node", "run", "--dir", join(this.dir, "nodes", String(number))],
+        ...["--edge", this.edgeUrl, "--doh", this.dohUrl, "--listen", `127.0.0.1:${port}`],
+        ...["--url", `http://127.0.0.1:${port}`, "--pledge", this.#options.pledge, "--domains", "all"],
+      ],
+      logFile: this.#logFile(name),
+    });
+    child.start();
+    this.nodes.push({ name, url: `http://127.0.0.1:${port}`, process: child });
+  }
+
+  async #writeConfig(): Promise<void> {
+    const config: LocalConfig = { edges: [this.edgeUrl], doh: [this.dohUrl] };
+    await writeFile(this.configFile, `${JSON.stringify(config, null, 2)}\n`);
+  }
+
+  async #edgeStatus(): Promise<{ nodes: { online: number } } | null> {
+    try {
+      const response = await fetch(`${this.edgeUrl}/status`, { signal: AbortSignal.timeout(5000) });
+      return response.ok ? parseOnline(await response.json()) : null;
+    } catch (error) {
+      if (error instanceof TypeError || error instanceof DOMException) return null; // not listening yet
+      throw error;
+    }
+  }
+
+  async #waitFor(child: Child, isReady: () => Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    while (!(await isReady())) {
+      const failed = [child, ...this.nodes.map((node) => node.process)].find((one) => !one.isRunning);
+      if (failed !== undefined)
+        throw new Error(`${failed.name} ended: see ${failed.logFile}\n${failed.logTail()}`);
+      if (Date.now() > deadline)
+        throw new Error(`not ready after ${READY_TIMEOUT_MS / 1000} s: see ${child.logFile}`);
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    }
+  }
+
+  #logFile(name: string): string {
+    return join(this.dir, "logs", `${name}.log`);
+  }
+}
+
+/** Makes an unencrypted OpenSSH key pair, as `ssh-keygen -t ed25519 -N ''` does, unless it is there. */
+async function makeKey(file: string, comment: string): Promise<void> {
+  if (existsSync(`${file}.pub`)) return;
+  const seed = randomBytes(32);
+  const { publicKey } = await importSigner(seed);
+  const blob = encodePublicKeyBlob(publicKey);
+  await writeFile(file, formatPrivateKeyFile({ seed, blob }, comment, randomInt(2 ** 32)), { mode: 0o600 });
+  await writeFile(`${file}.pub`, `${formatPublicKeyLine(blob, comment)}\n`);
+}
+
+function parseOnline(value: unknown): { nodes: { online: number } } | null {
+  const status = value as { nodes?: { online?: unknown } } | null;
+  const online = status?.nodes?.online;
+  return typeof online === "number" ? { nodes: { online } } : null;
+}
+
+function projectFile(path: string): string {
+  return join(import.meta.dirname, "..", "..", path);
+}
+
+/** `preferred` if nobody listens there, else any free port. */
+async function freePort(preferred: number): Promise<number> {
+  return (await tryListen(preferred)) ?? (await tryListen(0)) ?? preferred;
+}
+
+function tryListen(port: number): Promise<number | null> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(null));
+    server.listen(port, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : null));
+    });
+  });
+}

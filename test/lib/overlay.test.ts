@@ -1,0 +1,196 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decodeHash, encodeHash, type Hash, hashBytes, type NodeId, partitionOf } from "../../lib/hash.ts";
+import { parseDomain } from "../../lib/names.ts";
+import { parseNodeUrl } from "../../lib/node-url.ts";
+import { closestTo, compareDistance } from "../../lib/overlay/distance.ts";
+import { failureDomainOf } from "../../lib/overlay/failure-domain.ts";
+import { type Candidate, type PlacementRequest, placeReplicas } from "../../lib/overlay/placement.ts";
+import { groupByShard, leafPrefix, membershipPrefixes, partitionRange } from "../../lib/overlay/shards.ts";
+
+const anyHash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(encodeHash);
+const domain = parseDomain("example.org");
+const idOf = (i: number) => hashBytes(Uint8Array.of(i, i >> 8)) as NodeId;
+
+describe("shards", () => {
+  test.each([
+    ["00", 4, "0000"],
+    ["ff", 4, "1111"],
+    ["a5", 4, "1010"],
+    ["a5c", 10, "1010010111"],
+    ["a5", 0, ""],
+  ])("a hash that begins with %s is served at depth %i by shard %j", (start, depth, prefix) => {
+    expect(leafPrefix(start.padEnd(64, "0") as Hash, depth)).toBe(prefix);
+  });
+
+  test("a shard's range holds exactly the partitions of its hashes", () => {
+    fc.assert(
+      fc.property(anyHash, fc.integer({ min: 0, max: 10 }), (hash, depth) => {
+        const { first, last } = partitionRange(leafPrefix(hash, depth));
+        expect(partitionOf(hash)).toBeGreaterThanOrEqual(first);
+        expect(partitionOf(hash)).toBeLessThanOrEqual(last);
+        expect(last - first + 1).toBe(2 ** (10 - depth));
+      }),
+    );
+  });
+
+  test("a node is a member of its leaf and of the ancestors above it, three shards at most", () => {
+    const id = `${"a5c".padEnd(64, "0")}` as Hash;
+    expect(membershipPrefixes(id, 4)).toEqual(["1010", ""]);
+    expect(membershipPrefixes(id, 10)).toEqual(["1010010111", "10100", ""]);
+    expect(membershipPrefixes(id, 0)).toEqual([""]);
+  });
+
+  test("items are grouped so that each shard is called once", () => {
+    const groups = groupByShard(
+      ["00", "01", "f0"].map((start) => start.padEnd(64, "0") as Hash),
+      (hash) => hash,
+      4,
+    );
+    expect([...groups.keys()]).toEqual(["0000", "1111"]);
+  });
+
+  test("a depth beyond the partitions is a mistake of the caller", () => {
+    expect(() => leafPrefix("0".repeat(64) as Hash, 11)).toThrowError(RangeError);
+  });
+});
+
+describe("distance", () => {
+  test("orders as the XOR of 256-bit numbers does", () => {
+    const xor = (a: Hash, b: Hash) => BigInt(`0x${a}`) ^ BigInt(`0x${b}`);
+    fc.assert(
+      fc.property(anyHash, anyHash, anyHash, (target, a, b) => {
+        const exact = xor(target, a) < xor(target, b) ? -1 : xor(target, a) > xor(target, b) ? 1 : 0;
+        expect(Math.sign(compareDistance(target, a, b))).toBe(exact);
+      }),
+    );
+  });
+
+  test("tells ids apart that differ in the last bit only", () => {
+    const target = "0".repeat(64) as Hash;
+    const near = encodeHash(decodeHash(target).with(31, 1));
+    expect(closestTo(target, [near, target], (hash) => hash)).toEqual([target, near]);
+  });
+});
+
+describe("placement", () => {
+  const node = (i: number, failureDomain = `10.0.${i}.0/24`): Candidate => ({
+    id: idOf(i),
+    failureDomain,
+    online: true,
+    freeBytes: 1000,
+    domains: "all",
+  });
+  const request = (changes: Partial<PlacementRequest> = {}): PlacementRequest => ({
+    chunk: hashBytes(Uint8Array.of(9)),
+    sizeBytes: 100,
+    domain,
+    count: 3,
+    taken: new Set(),
+    avoid: new Set(),
+    ...changes,
+  });
+  const nodes = Array.from({ length: 12 }, (_, i) => node(i));
+
+  test("chooses distinct failure domains, the same for the same chunk", () => {
+    const crowded = [...nodes, ...Array.from({ length: 50 }, (_, i) => node(100 + i, "10.9.9.0/24"))];
+    const chosen = placeReplicas(request({ count: 13 }), crowded);
+    const domains = chosen.map((id) => crowded.find((one) => one.id === id)?.failureDomain);
+    expect(new Set(domains).size).toBe(13);
+    expect(placeReplicas(request({ count: 13 }), crowded.toReversed())).toEqual(chosen);
+  });
+
+  test("gives fewer where there are not enough, and none where none are asked", () => {
+    expect(placeReplicas(request({ count: 20 }), nodes)).toHaveLength(12);
+    expect(placeReplicas(request({ count: 0 }), nodes)).toEqual([]);
+  });
+
+  test("passes over nodes that are offline, full, avoided, not pledged to the domain, or beside a holder", () => {
+    const unfit: Candidate[] = [
+      { ...node(20), online: false },
+      { ...node(21), freeBytes: 99 },
+      node(22),
+      { ...node(23), domains: [parseDomain("example.net")] },
+      node(24, "10.1.1.0/24"),
+    ];
+    const fit = { ...node(25), domains: [domain] };
+    const asked = request({ avoid: new Set([idOf(22)]), taken: new Set(["10.1.1.0/24"]) });
+    expect(placeReplicas(asked, [...unfit, fit])).toEqual([fit.id]);
+  });
+
+  test("spreads chunks evenly over failure domains, however many ids one of them has", () => {
+    const crowd = Array.from({ length: 88 }, (_, i) => node(100 + i, "10.9.9.0/24"));
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 600; i++) {
+      const chunk = hashBytes(Uint8Array.of(i, i >> 8, 7));
+      for (const id of placeReplicas(request({ chunk, count: 1 }), [...nodes, ...crowd])) {
+        const name = [...nodes, ...crowd].find((one) => one.id === id)?.failureDomain ?? "";
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
+    }
+    // 13 failure domains, 600 chunks: 46 each is expected; the crowd of 88 ids gets no more than a fair share.
+    expect(counts.get("10.9.9.0/24") ?? 0).toBeLessThan(80);
+    expect(counts.size).toBe(13);
+  });
+});
+
+describe("failure domains", () => {
+  test.each([
+    ["192.0.2.77", "192.0.2.0/24"],
+    ["::ffff:192.0.2.77", "192.0.2.0/24"],
+    ["2001:db8:1:2::3", "2001:db8:1::/48"],
+    ["2001:0db8:0001::", "2001:db8:1::/48"],
+    ["::1", "0:0:0::/48"],
+    ["2001:db8::1:2:3:4:5", "2001:db8:0::/48"],
+  ])("%s is in %s", (address, network) => {
+    expect(failureDomainOf("network", idOf(1), address)).toBe(network);
+    expect(failureDomainOf("node", idOf(1), address)).toBe(idOf(1));
+  });
+});
+
+describe("a node's URL", () => {
+  test.each(["https://node.example.org", "https://node.example.org:8443/"])(
+    "%s is accepted everywhere",
+    (url) => {
+      expect(parseNodeUrl(url, false)).toBe(new URL(url).origin);
+    },
+  );
+
+  test.each([
+    "http://127.0.0.1:8791",
+    "http://localhost:1",
+    "https://[::1]:2",
+    "http://127.9.8.7",
+    "https://0x7f.1",
+    "https://2130706433",
+  ])("%s is accepted only where local nodes are", (url) => {
+    expect(parseNodeUrl(url, true)).toBe(new URL(url).origin);
+    expect(() => parseNodeUrl(url, false)).toThrowError(expect.objectContaining({ code: "invalid-url" }));
+  });
+
+  test.each([
+    "",
+    "node.example.org",
+    "http://node.example.org",
+    "ftp://node.example.org",
+    "https://node.example.org/path",
+    "https://node.example.org/?q",
+    "https://node.example.org/#f",
+    "https://user@node.example.org",
+    "https://user:pw@127.0.0.1",
+    "https://10.0.0.1",
+    "https://192.0.2.1",
+    "https://[2001:db8::1]",
+    "https://node.internal",
+    "https://router.local",
+    "https://intranet",
+    "http://169.254.169.254",
+    `https://${"a".repeat(600)}.org`,
+  ])("%s is refused everywhere", (url) => {
+    for (const allowLocal of [false, true]) {
+      expect(() => parseNodeUrl(url, allowLocal)).toThrowError(
+        expect.objectContaining({ code: "invalid-url" }),
+      );
+    }
+  });
+});

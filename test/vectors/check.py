@@ -1,0 +1,86 @@
+"""Checks the vectors of the chunker, canonical JSON and names with nothing but Python's standard library.
+
+Written from docs/protocol.md, not from the TypeScript sources. Exits 1 at the first difference.
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent
+MIN, NORMAL, MAX = 256 * 1024, 1024 * 1024, 2 * 1024 * 1024
+
+
+def load(name):
+    return json.loads((HERE / name).read_text())
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit(f"differs: {what}")
+
+
+def gear_table():
+    digests = (hashlib.sha256(b"holdfast-gear-1" + bytes([i])).digest() for i in range(256))
+    return [int.from_bytes(digest[:4], "big") for digest in digests]
+
+
+def cut(data, start, gear):
+    """The end of the chunk that starts at `start`."""
+    end = min(len(data), start + MAX)
+    if end - start <= MIN:
+        return end
+    value = 0
+    for i in range(start + MIN, end):
+        value = (value << 1) + gear[data[i]] & 0xFFFFFFFF
+        if value >> (10 if i - start < NORMAL else 14) == 0:
+            return i + 1
+    return end
+
+
+def lengths(data, gear):
+    found, start = [], 0
+    while start < len(data):
+        end = cut(data, start, gear)
+        found.append(end - start)
+        start = end
+    return found
+
+
+def test_data(seed, size):
+    blocks = (hashlib.sha256(f"{seed}:{i}".encode()).digest() for i in range((size + 31) // 32))
+    return b"".join(blocks)[:size]
+
+
+def check_chunker():
+    vectors, gear = load("chunker.json"), gear_table()
+    check(vectors["gear"] == gear[:8], "gear table")
+    for case in vectors["cases"]:
+        data = test_data(case["seed"], case["size"])
+        check(hashlib.sha256(data).hexdigest() == case["sha256"], f"data of {case['why']}")
+        check(lengths(data, gear) == case["lengths"], f"cut points of {case['why']}")
+    check(lengths(bytes(5 * 1024 * 1024), gear) == vectors["zeros5MiB"], "cut points of zeros")
+
+
+def check_names():
+    for case in load("names.json")["valid"]:
+        digest = hashlib.sha256(f"{case['domain']}/{case['name']}".encode()).digest()
+        check(digest.hex() == case["nameHash"], f"Name Hash of {case['name'][:20]}")
+        check(int.from_bytes(digest[:2], "big") >> 6 == case["partition"], f"partition of {case['name'][:20]}")
+
+
+def check_statements():
+    """Statements hold no floats and no keys outside ASCII: there, Python's compact sorted form is RFC 8785's."""
+    for name, key in (("versions.json", "id"), ("manifests.json", "hash")):
+        for case in load(name)["valid"]:
+            text = case["text"]
+            again = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            check(again == text, f"canonical form in {name}: {case['why']}")
+            check(hashlib.sha256(text.encode()).hexdigest() == case[key], f"hash in {name}: {case['why']}")
+
+
+check_names()
+check_statements()
+check_chunker()
+print("vectors agree")
