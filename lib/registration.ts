@@ -26,6 +26,8 @@ const registrationSchema = v.strictObject({
   type: v.literal("holdfast-registration-1"),
   node: nodeIdSchema,
   edge: hashSchema,
+  /** The origin that the node dialled: an edge that passes another's challenge on is found out by it. */
+  origin: v.pipe(v.string(), v.maxLength(NODE_URL_MAX)),
   nonce: hashSchema,
   epoch: positiveSchema,
   time: timeSchema,
@@ -95,13 +97,15 @@ export function parseNodeFrame(text: string): NodeFrame {
 export interface ChallengeState {
   node: NodeId;
   edge: Hash;
+  /** The origin of the URL under which the WebSocket was opened. */
+  origin: string;
   nonce: Hash;
   epoch: number;
   /** Milliseconds since the epoch of time. */
   expiresMs: number;
 }
 
-/** Throws `registration-expired`, `registration-replayed` (another nonce, edge, node or epoch) or `registration-invalid`. */
+/** Throws `registration-expired`, `registration-replayed` (another nonce, edge, origin, node or epoch) or `registration-invalid`. */
 export async function verifyRegistration(
   frame: Extract<NodeFrame, { type: "register" }>,
   challenge: ChallengeState,
@@ -118,6 +122,7 @@ export async function verifyRegistration(
   const answersThis =
     body.node === challenge.node &&
     body.edge === challenge.edge &&
+    body.origin === challenge.origin &&
     body.nonce === challenge.nonce &&
     body.epoch === challenge.epoch;
   if (!answersThis) {

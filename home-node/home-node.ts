@@ -1,0 +1,222 @@
+// A home node: the volunteer's daemon. Puts its parts together, starts them in an order in which none is asked
+// before it is ready, and stops them so that what is in flight can finish.
+
+import { mkdir } from "node:fs/promises";
+import type { Logger } from "pino";
+import { createDomainKeyResolver } from "../lib/domain-keys.ts";
+import type { Fetch } from "../lib/fetch.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Pledge } from "../lib/pledge.ts";
+import type { NodeStatus } from "../lib/wire.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { NodeConfig } from "./config.ts";
+import { loadIdentity } from "./identity.ts";
+import { EdgeLink, type LinkStatus } from "./link/edge-link.ts";
+import { SOFTWARE } from "./link/link-session.ts";
+import { createPledgedResolver } from "./pledged-resolver.ts";
+import { RoutingTable } from "./routing-table.ts";
+import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
+import { UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
+import { Grants } from "./server/grants.ts";
+import { createListener, type Listener } from "./server/listener.ts";
+import { RateLimit } from "./server/rate.ts";
+import { Slots } from "./server/request-body.ts";
+import { Traffic, type TrafficReport } from "./server/traffic.ts";
+import { ChunkStore } from "./store/chunk-store.ts";
+import { freeDiskBytesOf, Room } from "./store/room.ts";
+import { StatementStore } from "./store/statement-store.ts";
+
+const DIRECTORY_MODE = 0o700;
+
+export interface HomeNodeDeps {
+  log: Logger;
+  clock?: Clock;
+  /** From 0 to below 1; for jitter, not for secrets. */
+  random?: () => number;
+  /** Asks the DNS-over-HTTPS resolvers. */
+  fetch?: Fetch;
+  freeDiskBytes?: (dir: string) => Promise<number>;
+}
+
+/** What GET /status answers. */
+export interface HomeNodeStatus extends NodeStatus, TrafficReport {
+  software: string;
+  /** The URL that edges are told, or null. */
+  url: string | null;
+  chunks: number;
+  versions: number;
+  contacts: number;
+  usedBytes: number;
+  freeBytes: number;
+  pledge: Pledge;
+  onlineSince: string;
+  edges: LinkStatus[];
+}
+
+export interface HomeNode {
+  /** Throws before the first start: the identity is read then. */
+  readonly id: NodeId;
+  /** Answers one request of the protocol, as the listener does. */
+  fetch(request: Request): Promise<Response>;
+  /** Returns when the node serves; links to edges go on in the background. `url` is the listener's origin, or null. */
+  start(): Promise<{ id: NodeId; url: string | null }>;
+  stop(): Promise<void>;
+  status(): Promise<HomeNodeStatus>;
+}
+
+export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode {
+  let running: RunningNode | null = null;
+  const current = (): RunningNode => {
+    if (running === null) throw new TypeError("the home node is not started");
+    return running;
+  };
+  return {
+    get id() {
+      return current().id;
+    },
+    fetch: (request) => current().fetch(request),
+    start: async () => {
+      if (running !== null) throw new TypeError("the home node is started already");
+      const node = await prepare(config, deps);
+      await node.start();
+      running = node;
+      return { id: node.id, url: node.url };
+    },
+    stop: async () => {
+      const node = running;
+      running = null;
+      await node?.stop();
+    },
+    status: () => current().status(),
+  };
+}
+
+/** Reads what is on disk and makes the parts; nothing is reachable yet. */
+async function prepare(config: NodeConfig, deps: HomeNodeDeps): Promise<RunningNode> {
+  const { dir, pledge, diskReserveBytes } = config;
+  const clock = deps.clock ?? systemClock;
+  await mkdir(dir, { recursive: true, mode: DIRECTORY_MODE });
+  const identity = await loadIdentity(dir);
+  const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
+  const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
+  const chunks = new ChunkStore({ dir, room, log: deps.log });
+  const statements = new StatementStore({ dir, room, log: deps.log });
+  await chunks.start();
+  await statements.start();
+  return new RunningNode(config, {
+    log: deps.log,
+    random: deps.random ?? Math.random,
+    clock,
+    identity,
+    room,
+    chunks,
+    statements,
+    fetch: deps.fetch ?? fetch,
+  });
+}
+
+interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" | "clock" | "log"> {
+  room: Room;
+  random: () => number;
+  fetch: Fetch;
+}
+
+class RunningNode {
+  readonly #config: NodeConfig;
+  readonly #parts: Parts;
+  readonly #traffic: Traffic;
+  readonly #contacts: RoutingTable;
+  readonly #links: EdgeLink[];
+  readonly #listener: Listener | null;
+  readonly #onlineSince: string;
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** The listener's origin once it listens. */
+  url: string | null = null;
+
+  constructor(config: NodeConfig, parts: Parts) {
+    this.#config = config;
+    this.#parts = parts;
+    this.#traffic = new Traffic(parts.clock);
+    this.#contacts = new RoutingTable(parts.identity.id);
+    this.#links = config.edges.map((edge) => this.#createLink(edge));
+    this.#onlineSince = new Date(parts.clock.now()).toISOString();
+    const app = createNodeApp(this.#appDeps());
+    this.fetch = async (request) => app.fetch(request);
+    this.#listener = config.listen === null ? null : createListener(this.fetch, config.listen);
+  }
+
+  get id(): NodeId {
+    return this.#parts.identity.id;
+  }
+
+  async start(): Promise<void> {
+    this.url = (await this.#listener?.start()) ?? null;
+    this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
+    for (const link of this.#links) link.start();
+  }
+
+  /** Tells the edges first, so that they send nobody here while the last requests finish. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#links.map((link) => link.stop()));
+    await this.#listener?.stop();
+    this.#parts.log.info("the home node has stopped");
+  }
+
+  async status(): Promise<HomeNodeStatus> {
+    const { identity, chunks, statements, room } = this.#parts;
+    return {
+      kind: "home-node",
+      id: identity.id,
+      key: identity.key,
+      software: SOFTWARE,
+      url: this.#advertisedUrl(),
+      chunks: chunks.totals.chunks,
+      versions: statements.size,
+      contacts: this.#contacts.size,
+      usedBytes: room.usedBytes,
+      freeBytes: await room.freeBytes(),
+      pledge: this.#config.pledge,
+      ...this.#traffic.report(),
+      onlineSince: this.#onlineSince,
+      edges: this.#links.map((link) => link.status()),
+    };
+  }
+
+  #appDeps(): NodeAppDeps {
+    const { fetch, clock, identity } = this.#parts;
+    const { dohUrls, pledge } = this.#config;
+    const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
+    const resolver = createPledgedResolver(dns, pledge, clock);
+    return {
+      ...this.#parts,
+      resolver,
+      grants: new Grants({ node: identity.id, resolver, clock }),
+      uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
+      sending: new RateLimit(pledge.uploadRate, clock),
+      receiving: new RateLimit(pledge.downloadRate, clock),
+      traffic: this.#traffic,
+      contacts: this.#contacts,
+      linkedEdges: () => this.#linkedEdges(),
+      status: () => this.status(),
+    };
+  }
+
+  #createLink(edge: string): EdgeLink {
+    const { room } = this.#parts;
+    const { pledge } = this.#config;
+    return new EdgeLink(edge, {
+      ...this.#parts,
+      offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
+      learnContacts: (contacts) => void this.#contacts.add(contacts),
+    });
+  }
+
+  #linkedEdges(): Set<Hash> {
+    const registered = this.#links.map((link) => link.status()).filter((link) => link.state === "registered");
+    return new Set(registered.flatMap((link) => link.edge ?? []));
+  }
+
+  #advertisedUrl(): string | null {
+    return this.#config.publicUrl ?? (this.#config.advertise ? this.url : null);
+  }
+}

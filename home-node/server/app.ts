@@ -1,0 +1,160 @@
+// The home node's HTTP protocol, as one function from Request to Response: the listener calls it, and so can
+// whatever carries a request through a tunnel. Nothing here knows of sockets.
+
+import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
+import type { Logger } from "pino";
+import { parseJson } from "../../lib/canonical-json.ts";
+import { HoldfastError } from "../../lib/error.ts";
+import { type Hash, parseHash } from "../../lib/hash.ts";
+import { parseDomain } from "../../lib/names.ts";
+import { errorOf, PROBLEM_TYPE, type Problem, problemOf } from "../../lib/problem.ts";
+import {
+  type ClosestAnswer,
+  GRANT_HEADER,
+  NAMES_BODY_MAX,
+  type NamesAnswer,
+  type NamesResult,
+  parseNamesRequest,
+  UPLOAD_HEADER,
+} from "../../lib/wire.ts";
+import type { RoutingTable } from "../routing-table.ts";
+import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
+import { acceptNames, answerName, type NamesDeps } from "./names.ts";
+import type { RateLimit } from "./rate.ts";
+import { receiveBody, Slots } from "./request-body.ts";
+
+/** Bodies of POST /names in memory at once: 64 MiB. */
+export const NAMES_AT_ONCE_MAX = 8;
+const PREFLIGHT_SECONDS = 24 * 60 * 60;
+const IMMUTABLE = "public, max-age=31536000, immutable";
+const BUSY_SECONDS = 1;
+const SIGNATURE_SUFFIX = ".sig";
+
+export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps {
+  contacts: RoutingTable;
+  /** Paces what comes in. */
+  receiving: RateLimit;
+  status: () => Promise<object>;
+  log: Logger;
+}
+
+export function createNodeApp(deps: NodeAppDeps): Hono {
+  const app = new Hono();
+  const namesSlots = new Slots(NAMES_AT_ONCE_MAX);
+  app.use(allowBrowsers());
+  app.use(async (c, next) => {
+    await next();
+    guardContent(c);
+  });
+  app.get("/chunk/:hash", (c) => getChunk(c, deps));
+  app.put("/chunk/:hash", (c) => putChunk(c, deps));
+  app.post("/names", (c) => namesSlots.use(() => postNames(c, deps)));
+  app.get("/name/:nameHash", (c) => getName(c, deps));
+  app.get("/version/:id", (c) => getVersion(c, deps));
+  app.get("/closest/:hash", (c) => getClosest(c, deps));
+  app.get("/status", async (c) => c.json(await deps.status(), 200, { "Cache-Control": "no-store" }));
+  refuseOtherMethods(app);
+  app.notFound(() =>
+    problemResponse(problemOf(new HoldfastError("not-found", "there is nothing at this path"))),
+  );
+  app.onError((error) => answerError(error, deps.log));
+  return app;
+}
+
+function allowBrowsers() {
+  return cors({
+    origin: "*",
+    allowMethods: ["GET", "HEAD", "PUT", "POST"],
+    allowHeaders: ["Content-Type", GRANT_HEADER, UPLOAD_HEADER],
+    maxAge: PREFLIGHT_SECONDS,
+  });
+}
+
+/** What a volunteer serves is strangers' bytes: no browser may take them for a page, a script or a frame. */
+function guardContent(c: Context): void {
+  c.res.headers.set("X-Content-Type-Options", "nosniff");
+  c.res.headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
+}
+
+function refuseOtherMethods(app: Hono): void {
+  const allowed: Record<string, string> = {
+    "/chunk/:hash": "GET, HEAD, PUT",
+    "/names": "POST",
+    "/name/:nameHash": "GET, HEAD",
+    "/version/:id": "GET, HEAD",
+    "/closest/:hash": "GET, HEAD",
+    "/status": "GET, HEAD",
+  };
+  for (const [path, methods] of Object.entries(allowed)) {
+    app.all(path, () => {
+      const error = new HoldfastError("method-not-allowed", `allowed here: ${methods}`);
+      return problemResponse(problemOf(error), { Allow: methods });
+    });
+  }
+}
+
+async function postNames(c: Context, deps: NodeAppDeps): Promise<Response> {
+  const limit = { maxBytes: NAMES_BODY_MAX, code: "body-too-large" } as const;
+  const body = await receiveBody(c.req.raw, limit, deps.receiving);
+  const results = await acceptNames(parseNamesRequest(parseJson(body, NAMES_BODY_MAX)), deps);
+  const refusal = allRefused(results);
+  if (refusal !== null) return problemResponse({ ...problemOf(refusal), results });
+  const answer: NamesAnswer = { results };
+  return c.json(answer);
+}
+
+/** The first refusal, where there is nothing else. */
+function allRefused(results: NamesResult[]): HoldfastError | null {
+  const refusals = results.flatMap((result) => (result.status === "refused" ? [result.problem] : []));
+  const first = refusals[0];
+  return first === undefined || refusals.length < results.length ? null : errorOf(first);
+}
+
+async function getName(c: Context, deps: NodeAppDeps): Promise<Response> {
+  const domain = c.req.query("domain");
+  const before = c.req.query("before");
+  if (domain === undefined) throw new HoldfastError("invalid-request", "the domain parameter is missing");
+  const answer = await answerName(
+    parseHash(c.req.param("nameHash")),
+    parseDomain(domain),
+    before === undefined ? null : parseHash(before),
+    deps,
+  );
+  return c.json(answer, 200, { "Cache-Control": "no-cache" });
+}
+
+async function getVersion(c: Context, deps: NodeAppDeps): Promise<Response> {
+  const file = c.req.param("id") ?? "";
+  const wantsSignature = file.endsWith(SIGNATURE_SUFFIX);
+  const id: Hash = parseHash(wantsSignature ? file.slice(0, -SIGNATURE_SUFFIX.length) : file);
+  const kept = await deps.statements.get(id);
+  if (kept === null) throw new HoldfastError("not-found", "this home node does not keep this Version");
+  const headers = { "Cache-Control": IMMUTABLE, ETag: `"${file}"` };
+  return wantsSignature
+    ? c.body(kept.signature, 200, { ...headers, "Content-Type": "text/plain; charset=utf-8" })
+    : c.body(kept.bytes, 200, { ...headers, "Content-Type": "application/json" });
+}
+
+function getClosest(c: Context, deps: NodeAppDeps): Response {
+  const answer: ClosestAnswer = { nodes: deps.contacts.closest(parseHash(c.req.param("hash"))) };
+  return c.json(answer, 200, { "Cache-Control": "no-store" });
+}
+
+function answerError(error: Error, log: Logger): Response {
+  if (error instanceof HoldfastError && error.code !== "internal") return problemResponse(problemOf(error));
+  log.error({ err: error }, "a request failed unexpectedly");
+  return problemResponse(problemOf(new HoldfastError("internal", "the home node failed: its log says why")));
+}
+
+function problemResponse(
+  problem: Problem & { results?: NamesResult[] },
+  headers: Record<string, string> = {},
+): Response {
+  const retry: Record<string, string> =
+    problem.code === "rate-limited" ? { "Retry-After": String(BUSY_SECONDS) } : {};
+  return new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: { "Content-Type": PROBLEM_TYPE, "Cache-Control": "no-store", ...retry, ...headers },
+  });
+}

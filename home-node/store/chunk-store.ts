@@ -1,0 +1,211 @@
+// Chunks as files, named by nothing but their Content Hash: <dir>/chunks/<2 hex>/<2 hex>/<hash>. The files are the
+// only state; counts are taken from them at the start. Bytes that no longer match their hash are never given out.
+
+import { randomUUID } from "node:crypto";
+import { readdirSync, statSync } from "node:fs";
+import { open, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Logger } from "pino";
+import { HoldfastError } from "../../lib/error.ts";
+import { type Hash, isHash } from "../../lib/hash.ts";
+import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { digestOf, startDigest } from "./digest.ts";
+import { emptyDirectory, isFileError, makeDirectory, syncDirectory, writeDurably } from "./durable-file.ts";
+import type { Room } from "./room.ts";
+
+const READ_PIECE_BYTES = 128 * 1024;
+const PREFIX = /^[0-9a-f]{2}$/;
+
+export interface ChunkStoreDeps {
+  dir: string;
+  room: Room;
+  log: Logger;
+}
+
+export class ChunkStore {
+  readonly #chunksDir: string;
+  readonly #temporaryDir: string;
+  readonly #room: Room;
+  readonly #log: Logger;
+  /** The last operation on each hash that is being written or deleted. */
+  readonly #busy = new Map<Hash, Promise<unknown>>();
+  #count = 0;
+  #bytes = 0;
+
+  constructor(deps: ChunkStoreDeps) {
+    this.#chunksDir = join(deps.dir, "chunks");
+    this.#temporaryDir = join(deps.dir, "tmp");
+    this.#room = deps.room;
+    this.#log = deps.log;
+  }
+
+  /** Chunks held, and their bytes. */
+  get totals(): { chunks: number; bytes: number } {
+    return { chunks: this.#count, bytes: this.#bytes };
+  }
+
+  /** Clears what a crash left and counts what is held. */
+  async start(): Promise<void> {
+    await makeDirectory(this.#chunksDir);
+    await makeDirectory(this.#temporaryDir);
+    const left = await emptyDirectory(this.#temporaryDir);
+    if (left > 0) this.#log.info({ files: left }, "removed unfinished uploads");
+    await syncDirectory(this.#chunksDir);
+    for (const prefix of subdirectories(this.#chunksDir)) {
+      this.#countUnder(join(this.#chunksDir, prefix), prefix);
+      // A directory left by a process that died before it synced the parent.
+      await syncDirectory(join(this.#chunksDir, prefix));
+      await nextTurn();
+    }
+  }
+
+  /** A chunk's size in bytes as its file has it, without reading it; null where it is not held. */
+  async size(hash: Hash): Promise<number | null> {
+    try {
+      return (await stat(this.#path(hash))).size;
+    } catch (error) {
+      if (isFileError(error, "ENOENT")) return null;
+      throw error;
+    }
+  }
+
+  /** The size of a chunk whose bytes match its hash; null where it is not held. A corrupt file is deleted. */
+  async verify(hash: Hash): Promise<number | null> {
+    const found = await this.#inspect(hash);
+    if (found === null || found.intact) return found?.size ?? null;
+    return this.#alone(hash, () => this.#discardCorrupt(hash));
+  }
+
+  /** The bytes of a chunk as its file has them, in pieces. Verify first; throws `internal` where reading fails. */
+  async *read(hash: Hash): AsyncGenerator<Uint8Array> {
+    try {
+      yield* readPieces(this.#path(hash));
+    } catch (cause) {
+      throw new HoldfastError("internal", "the chunk could not be read", { cause });
+    }
+  }
+
+  /** The verified bytes of a chunk; null where it is not held intact. */
+  async get(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
+    if ((await this.verify(hash)) === null) return null;
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.read(hash)) pieces.push(piece);
+    const bytes = new Uint8Array(Buffer.concat(pieces));
+    return digestOf(bytes) === hash ? bytes : null;
+  }
+
+  /**
+   * Keeps a chunk; on return it survives a power cut. "held" means that it was there, and intact.
+   * Throws `chunk-too-large`, `content-hash-mismatch`, `quota-exceeded` or `disk-full`.
+   */
+  async put(hash: Hash, bytes: Uint8Array): Promise<"stored" | "held"> {
+    if (bytes.length > CHUNK_BYTES_MAX) {
+      throw new HoldfastError("chunk-too-large", `a chunk has at most ${CHUNK_BYTES_MAX} bytes`);
+    }
+    if (digestOf(bytes) !== hash) {
+      throw new HoldfastError("content-hash-mismatch", "the bytes do not hash to the chunk's Content Hash");
+    }
+    return this.#alone(hash, async () => {
+      if ((await this.#discardCorrupt(hash)) !== null) return "held";
+      await this.#room.use(bytes.length, () => this.#write(hash, bytes));
+      this.#countIn(bytes.length);
+      return "stored";
+    });
+  }
+
+  /** Deletes a chunk; false where it was not held. */
+  delete(hash: Hash): Promise<boolean> {
+    return this.#alone(hash, async () => {
+      const size = await this.size(hash);
+      if (size !== null) await this.#remove(hash, size);
+      return size !== null;
+    });
+  }
+
+  #write(hash: Hash, bytes: Uint8Array): Promise<void> {
+    return writeDurably(join(this.#temporaryDir, randomUUID()), this.#path(hash), [bytes]);
+  }
+
+  async #discardCorrupt(hash: Hash): Promise<number | null> {
+    const found = await this.#inspect(hash);
+    if (found === null || found.intact) return found?.size ?? null;
+    this.#log.error({ chunk: hash, bytes: found.size }, "a chunk was corrupt on disk and is deleted");
+    await this.#remove(hash, found.size);
+    return null;
+  }
+
+  async #remove(hash: Hash, size: number): Promise<void> {
+    await rm(this.#path(hash));
+    this.#room.remove(size);
+    this.#count -= 1;
+    this.#bytes -= size;
+  }
+
+  async #inspect(hash: Hash): Promise<{ size: number; intact: boolean } | null> {
+    const digest = startDigest();
+    let size = 0;
+    try {
+      for await (const piece of readPieces(this.#path(hash))) {
+        digest.update(piece);
+        size += piece.length;
+      }
+    } catch (error) {
+      if (isFileError(error, "ENOENT")) return null;
+      throw error;
+    }
+    return { size, intact: digest.digest() === hash };
+  }
+
+  /** Runs `operation` after those begun on the same hash, whether they succeeded or not. */
+  #alone<T>(hash: Hash, operation: () => Promise<T>): Promise<T> {
+    const before = this.#busy.get(hash) ?? Promise.resolve();
+    const mine = before.then(operation, operation).finally(() => {
+      if (this.#busy.get(hash) === mine) this.#busy.delete(hash);
+    });
+    this.#busy.set(hash, mine);
+    return mine;
+  }
+
+  // Synchronous: at the start nothing else runs, and 100,000 asynchronous stats take several times as long.
+  #countUnder(path: string, prefix: string): void {
+    for (const second of subdirectories(path)) {
+      for (const name of readdirSync(join(path, second))) {
+        if (isHash(name) && name.startsWith(prefix + second)) this.#countFound(join(path, second, name));
+        else this.#log.warn({ path: join(path, second, name) }, "ignored a file that is not a chunk");
+      }
+    }
+  }
+
+  #countFound(path: string): void {
+    const { size } = statSync(path);
+    this.#room.add(size);
+    this.#countIn(size);
+  }
+
+  #countIn(size: number): void {
+    this.#count += 1;
+    this.#bytes += size;
+  }
+
+  #path(hash: Hash): string {
+    return join(this.#chunksDir, hash.slice(0, 2), hash.slice(2, 4), hash);
+  }
+}
+
+function subdirectories(path: string): string[] {
+  return readdirSync(path).filter((name) => PREFIX.test(name));
+}
+
+async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(READ_PIECE_BYTES));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,73 @@
+// How chunk bytes travel: the type that a host may bring its own transport for, and the one over fetch. A transport
+// bounds time and length; whether the bytes are the right ones is chunk-source.ts's question.
+
+import { HoldfastError, isHoldfastError } from "../error.ts";
+import { type Fetch, type FetchResponse, readBody } from "../fetch.ts";
+import type { Hash } from "../hash.ts";
+import { CHUNK_BYTES_MAX } from "../manifest.ts";
+import type { DeadlineLimits } from "./deadline.ts";
+import { checkStatus, withResponse } from "./request.ts";
+
+/** A holder is dropped for a chunk after this long without a byte, or with the chunk unfinished. */
+export const CHUNK_LIMITS: DeadlineLimits = { idleMs: 10_000, totalMs: 120_000 };
+
+export interface WantedChunk {
+  hash: Hash;
+  /** What the Manifest says; null for a Manifest itself, whose size nobody vouches for. */
+  sizeBytes: number | null;
+}
+
+export interface ChunkFetchOptions {
+  /** Redirects to follow: 1 when asking a server that may refer, 0 when asking a holder. */
+  redirectsMax: 0 | 1;
+  signal?: AbortSignal | undefined;
+}
+
+/** Fetches the chunk at `url`: at most its size in bytes, or an error. */
+export type FetchChunk = (
+  url: string,
+  wanted: WantedChunk,
+  options: ChunkFetchOptions,
+) => Promise<Uint8Array<ArrayBuffer>>;
+
+export function createChunkFetch(fetch: Fetch, limits: DeadlineLimits = CHUNK_LIMITS): FetchChunk {
+  const fetchChunk: FetchChunk = async (url, wanted, { redirectsMax, signal }) => {
+    const exchange = { headers: { accept: "application/octet-stream" }, limits, signal };
+    const found = await withResponse(fetch, url, exchange, async (response) => {
+      if (redirectsMax > 0 && isRedirect(response)) return { moved: await locationOf(response, url) };
+      await checkStatus(response, url);
+      return { bytes: await readChunk(response, wanted, url) };
+    });
+    return "bytes" in found ? found.bytes : fetchChunk(found.moved, wanted, { redirectsMax: 0, signal });
+  };
+  return fetchChunk;
+}
+
+async function readChunk(
+  response: FetchResponse,
+  wanted: WantedChunk,
+  url: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await readBody(response, wanted.sizeBytes ?? CHUNK_BYTES_MAX);
+  } catch (cause) {
+    if (!isHoldfastError(cause, "body-too-large")) throw cause;
+    throw new HoldfastError("length-mismatch", `${url} sent more bytes than the chunk has`, { cause });
+  }
+}
+
+function isRedirect(response: FetchResponse): boolean {
+  return [301, 302, 303, 307, 308].includes(response.status);
+}
+
+async function locationOf(response: FetchResponse, url: string): Promise<string> {
+  await response.body?.getReader().cancel();
+  const location = response.headers.get("location") ?? "";
+  try {
+    const target = new URL(location, url);
+    if (/^https?:$/.test(target.protocol)) return target.href;
+  } catch (cause) {
+    throw new HoldfastError("bad-answer", `${url} redirects to what is no URL`, { cause });
+  }
+  throw new HoldfastError("bad-answer", `${url} redirects to what is no web address`);
+}

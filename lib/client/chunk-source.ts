@@ -1,0 +1,193 @@
+// Chunks by Content Hash: asks servers who holds them, fetches from one holder after another, and lets no byte out
+// that does not have the declared length and hash. A holder that errs, stalls, truncates, extends or flips is dropped
+// for the chunk and ranked last for others; a server's own /chunk is the last resort.
+
+import { HoldfastError, isHoldfastError } from "../error.ts";
+import type { Hash, Hasher, NodeId } from "../hash.ts";
+import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire.ts";
+import type { FetchChunk, WantedChunk } from "./chunk-fetch.ts";
+import { contactUrl, type Holder, Standing } from "./holders.ts";
+import type { Server } from "./server.ts";
+
+/** Chunks that one locate request asks about. */
+export const LOCATE_BATCH = CHUNKS_PER_PLAN_MAX;
+/** Holders tried for one chunk before the servers themselves are asked: bounds what false claims can cost. */
+export const HOLDERS_TRIED_MAX = 16;
+
+export interface HolderFailure {
+  hash: Hash;
+  url: string;
+  error: HoldfastError;
+}
+
+export interface ChunkSourceOptions {
+  servers: readonly Server[];
+  hasher: Hasher;
+  fetchChunk: FetchChunk;
+  onHolderFailed?: (failure: HolderFailure) => void;
+}
+
+/** A chunk's holders as far as servers have told, and the answers still awaited. */
+interface Located {
+  holders: Holder[];
+  answers: Promise<unknown>;
+}
+
+/** Who is asked: a holder, or a server that may refer to one. */
+interface Candidate {
+  baseUrl: string;
+  redirectsMax: 0 | 1;
+}
+
+interface Failure extends HolderFailure {
+  candidate: Candidate;
+}
+
+export class ChunkSource {
+  readonly #options: ChunkSourceOptions;
+  readonly #located = new Map<Hash, Located>();
+  readonly #standing = new Standing();
+
+  constructor(options: ChunkSourceOptions) {
+    this.#options = options;
+  }
+
+  /** Asks all servers who holds `hashes` (at most LOCATE_BATCH); returns as soon as one has answered. */
+  async locate(hashes: readonly Hash[]): Promise<void> {
+    const unknown = [...new Set(hashes)].filter((hash) => !this.#located.has(hash));
+    if (unknown.length === 0) return;
+    const located = new Map<Hash, Holder[]>(unknown.map((hash) => [hash, []]));
+    const asked = this.#options.servers.map((server) => this.#ask(server, located));
+    const answers = Promise.allSettled(asked);
+    for (const [hash, holders] of located) this.#located.set(hash, { holders, answers });
+    await Promise.race([answers, ...asked.map(settleOnSuccess)]);
+  }
+
+  /** The chunk's verified bytes. Throws `no-holder` when everyone was asked. */
+  async get(wanted: WantedChunk, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    await this.locate([wanted.hash]);
+    const located = this.#located.get(wanted.hash) ?? { holders: [], answers: Promise.resolve() };
+    try {
+      return await this.#getFrom(located, wanted, signal);
+    } finally {
+      this.#located.delete(wanted.hash);
+    }
+  }
+
+  async #getFrom(
+    located: Located,
+    wanted: WantedChunk,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const failures: Failure[] = [];
+    for await (const candidate of this.#candidates(located, wanted.hash, failures)) {
+      const bytes = await this.#attempt(candidate, wanted, signal, failures);
+      if (bytes !== null) return bytes;
+    }
+    throw noHolder(wanted.hash, failures);
+  }
+
+  /** Holders, then the servers themselves, then once more whoever may only have had a bad moment. */
+  async *#candidates(located: Located, hash: Hash, failures: readonly Failure[]): AsyncGenerator<Candidate> {
+    for await (const baseUrl of this.#holderUrls(located, hash)) yield { baseUrl, redirectsMax: 0 };
+    for (const { url } of this.#options.servers) yield { baseUrl: url, redirectsMax: 1 };
+    const transient = failures.filter(({ error }) => isHoldfastError(error, "unreachable", "timeout"));
+    for (const { candidate } of transient) yield candidate;
+  }
+
+  /** Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end. */
+  async *#holderUrls(located: Located, hash: Hash): AsyncGenerator<string> {
+    const tried = new Set<string>();
+    let complete = false;
+    while (tried.size < HOLDERS_TRIED_MAX) {
+      const left = located.holders.filter((holder) => !tried.has(holder.url));
+      const next = this.#standing.best(hash, left);
+      if (next === null && complete) return;
+      if (next === null) {
+        await located.answers;
+        complete = true;
+      } else {
+        tried.add(next.url);
+        yield next.url;
+      }
+    }
+  }
+
+  async #attempt(
+    candidate: Candidate,
+    wanted: WantedChunk,
+    signal: AbortSignal | undefined,
+    failures: Failure[],
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { fetchChunk, hasher } = this.#options;
+    const { baseUrl, redirectsMax } = candidate;
+    const url = `${baseUrl}/chunk/${wanted.hash}`;
+    try {
+      return await this.#standing.during(baseUrl, async () => {
+        const bytes = await fetchChunk(url, wanted, { redirectsMax, signal });
+        await checkChunk(bytes, wanted, hasher, url);
+        return bytes;
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isHoldfastError(error)) throw error;
+      this.#standing.failed(baseUrl);
+      const failure = { hash: wanted.hash, url, error, candidate };
+      failures.push(failure);
+      this.#options.onHolderFailed?.(failure);
+      return null;
+    }
+  }
+
+  async #ask(server: Server, located: Map<Hash, Holder[]>): Promise<void> {
+    const answer = await server.locate([...located.keys()]);
+    const urls = new Map(answer.nodes.map((contact) => [contact.id, contactUrl(contact, server)]));
+    for (const { hash, holders } of answer.chunks) {
+      const known = located.get(hash);
+      if (known !== undefined) addHolders(known, holders, urls);
+    }
+  }
+}
+
+function addHolders(
+  known: Holder[],
+  told: LocateAnswer["chunks"][number]["holders"],
+  urls: Map<NodeId, string>,
+): void {
+  for (const id of told) {
+    const url = urls.get(id);
+    if (url !== undefined && !known.some((holder) => holder.url === url)) known.push({ id, url });
+  }
+}
+
+async function checkChunk(
+  bytes: Uint8Array,
+  wanted: WantedChunk,
+  hasher: Hasher,
+  url: string,
+): Promise<void> {
+  if (wanted.sizeBytes !== null && bytes.length !== wanted.sizeBytes) {
+    throw new HoldfastError(
+      "length-mismatch",
+      `${url} sent ${bytes.length} bytes of a chunk that has ${wanted.sizeBytes}`,
+    );
+  }
+  if ((await hasher.digest(bytes)) !== wanted.hash) {
+    throw new HoldfastError("content-hash-mismatch", `${url} sent bytes that do not have the chunk's hash`);
+  }
+}
+
+/** Resolves when `asked` does; where it fails, never: the race is then won by another, or by all having settled. */
+function settleOnSuccess(asked: Promise<void>): Promise<void> {
+  return new Promise((resolve) => asked.then(resolve, () => undefined));
+}
+
+function noHolder(hash: Hash, failures: readonly Failure[]): HoldfastError {
+  const last = failures.at(-1);
+  const reason = last === undefined ? "nobody was there to ask" : `the last of them: ${last.error.message}`;
+  return new HoldfastError(
+    "no-holder",
+    `nobody gave chunk ${hash} in ${failures.length} attempts; ${reason}. Its holders may be offline: try later, or ask another server`,
+    { cause: failures.map((failure) => failure.error) },
+  );
+}

@@ -1,0 +1,128 @@
+// From a stream of bytes to a Manifest whose chunks are all stored: cut, hash, upload in windows, list. One window is
+// read and hashed while the one before it is uploaded, so memory stays constant however large the object is.
+
+import { chunkStream } from "../chunker.ts";
+import type { Hash, Hasher } from "../hash.ts";
+import type { ManifestHead } from "../manifest.ts";
+import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
+import { ManifestBuilder } from "./manifest-builder.ts";
+import type { UploadChunk } from "./uploader.ts";
+
+/** With the window being read, two windows and two chunks are in memory. */
+export const WINDOW_BYTES_MAX = 32 * 1024 * 1024;
+/** One upload statement for each node names a whole window. */
+export const WINDOW_CHUNKS_MAX = CHUNKS_PER_UPLOAD_MAX;
+
+/** Stores a window of distinct chunks, or throws. */
+export type StoreChunks = (chunks: readonly UploadChunk[]) => Promise<void>;
+
+export interface IngestOptions {
+  hasher: Hasher;
+  store: StoreChunks;
+  /** Chunks that one Manifest lists; past it come parts. */
+  chunksPerManifest?: number | undefined;
+  /** Bytes read so far. */
+  onRead?: ((bytes: number) => void) | undefined;
+}
+
+export interface Ingested {
+  manifest: Hash;
+  manifestBytes: Uint8Array<ArrayBuffer>;
+  sizeBytes: number;
+}
+
+/** Stores the object's chunks, its parts and its Manifest. `head` is the Manifest but for what the bytes tell. */
+export async function ingest(
+  blocks: AsyncIterable<Uint8Array>,
+  head: Omit<ManifestHead, "size" | "digest">,
+  options: IngestOptions,
+): Promise<Ingested> {
+  const builder = new ManifestBuilder(options.chunksPerManifest);
+  const stream = new HashedStream(blocks, options);
+  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), options.store);
+  const manifestBytes = builder.finish({ ...head, size: stream.sizeBytes, digest: stream.digest() });
+  const manifest = await asChunk(manifestBytes, options.hasher);
+  await options.store([manifest]);
+  return { manifest: manifest.hash, manifestBytes, sizeBytes: stream.sizeBytes };
+}
+
+/** The payload chunks of a byte stream, hashed one by one and as a whole. */
+class HashedStream {
+  readonly #blocks: AsyncIterable<Uint8Array>;
+  readonly #options: IngestOptions;
+  readonly #whole;
+  sizeBytes = 0;
+
+  constructor(blocks: AsyncIterable<Uint8Array>, options: IngestOptions) {
+    this.#blocks = blocks;
+    this.#options = options;
+    this.#whole = options.hasher.start();
+  }
+
+  async *chunks(): AsyncGenerator<UploadChunk> {
+    for await (const bytes of chunkStream(this.#blocks)) {
+      this.#whole.update(bytes);
+      this.sizeBytes += bytes.length;
+      this.#options.onRead?.(this.sizeBytes);
+      yield await asChunk(bytes, this.#options.hasher);
+    }
+  }
+
+  digest(): Hash {
+    return this.#whole.digest();
+  }
+}
+
+/** Lists each chunk as it passes, and lets the parts that fill up follow as chunks of their own. */
+async function* withParts(
+  chunks: AsyncIterable<UploadChunk>,
+  builder: ManifestBuilder,
+  hasher: Hasher,
+): AsyncGenerator<UploadChunk> {
+  for await (const chunk of chunks) {
+    const full = builder.addChunk({ hash: chunk.hash, size: chunk.size });
+    if (full !== null) {
+      const part = await asChunk(full.bytes, hasher);
+      builder.addPart(part.hash, full);
+      yield part;
+    }
+    yield chunk;
+  }
+  const last = builder.lastPart();
+  if (last === null) return;
+  const part = await asChunk(last.bytes, hasher);
+  builder.addPart(part.hash, last);
+  yield part;
+}
+
+async function storeInWindows(chunks: AsyncIterable<UploadChunk>, store: StoreChunks): Promise<void> {
+  let storing: Promise<void> = Promise.resolve();
+  for await (const window of windowsOf(chunks)) {
+    await storing;
+    storing = store(window);
+    // Awaited before the next window; a failure in between must not end the process as an unhandled one.
+    storing.catch(() => undefined);
+  }
+  await storing;
+}
+
+/** Distinct chunks in groups that fit a window. */
+async function* windowsOf(chunks: AsyncIterable<UploadChunk>): AsyncGenerator<UploadChunk[]> {
+  let window = new Map<Hash, UploadChunk>();
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    if (window.has(chunk.hash)) continue;
+    if (bytes + chunk.size > WINDOW_BYTES_MAX || window.size === WINDOW_CHUNKS_MAX) {
+      yield [...window.values()];
+      window = new Map();
+      bytes = 0;
+    }
+    window.set(chunk.hash, chunk);
+    bytes += chunk.size;
+  }
+  if (window.size > 0) yield [...window.values()];
+}
+
+async function asChunk(bytes: Uint8Array<ArrayBuffer>, hasher: Hasher): Promise<UploadChunk> {
+  return { hash: await hasher.digest(bytes), size: bytes.length, bytes };
+}

@@ -1,0 +1,127 @@
+// One server of the HTTP protocol, edge or home node: its JSON requests. Chunks travel in chunk-fetch.ts and
+// node-upload.ts. What a server says is parsed here, and believed nowhere.
+
+import { HoldfastError } from "../error.ts";
+import type { Fetch } from "../fetch.ts";
+import type { Hash } from "../hash.ts";
+import type { Domain } from "../names.ts";
+import {
+  type ClosestAnswer,
+  type EdgeStatus,
+  type LocateAnswer,
+  NAME_ANSWER_MAX,
+  type NameAnswer,
+  type NamesAnswer,
+  type NamesRequest,
+  type PlanAnswer,
+  type PlanRequest,
+  parseClosestAnswer,
+  parseEdgeStatus,
+  parseLocateAnswer,
+  parseNameAnswer,
+  parseNamesAnswer,
+  parsePlanAnswer,
+  URL_TEXT_MAX,
+} from "../wire.ts";
+import type { DeadlineLimits } from "./deadline.ts";
+import { requestJson } from "./request.ts";
+
+const LOOKUP_LIMITS: DeadlineLimits = { idleMs: 15_000, totalMs: 60_000 };
+/** The server asks DNS and every holder's shard before it answers these. */
+const WRITE_LIMITS: DeadlineLimits = { idleMs: 60_000, totalMs: 120_000 };
+/** A locate answer names up to 256 chunks with 64 holders each. */
+const LOCATE_ANSWER_MAX = 4 * 1024 * 1024;
+
+export class Server {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly #fetch: Fetch;
+
+  constructor(url: string, fetch: Fetch) {
+    this.url = parseServerUrl(url);
+    this.#fetch = fetch;
+  }
+
+  /** Statements about a name, newest first as the server has it; `before` is the `next` of the page before. */
+  name(nameHash: Hash, domain: Domain, before: Hash | null = null): Promise<NameAnswer> {
+    const page = before === null ? "" : `&before=${before}`;
+    return this.#get(`/name/${nameHash}?domain=${domain}${page}`, parseNameAnswer, NAME_ANSWER_MAX);
+  }
+
+  postNames(request: NamesRequest): Promise<NamesAnswer> {
+    return this.#post("/names", request, WRITE_LIMITS, parseNamesAnswer);
+  }
+
+  plan(request: PlanRequest): Promise<PlanAnswer> {
+    return this.#post("/chunk/plan", request, WRITE_LIMITS, parsePlanAnswer);
+  }
+
+  locate(chunks: Hash[]): Promise<LocateAnswer> {
+    return this.#post("/chunk/locate", { chunks }, LOOKUP_LIMITS, parseLocateAnswer, LOCATE_ANSWER_MAX);
+  }
+
+  closest(hash: Hash): Promise<ClosestAnswer> {
+    return this.#get(`/closest/${hash}`, parseClosestAnswer);
+  }
+
+  /** An edge's status; a home node answers with other fields. */
+  status(): Promise<EdgeStatus> {
+    return this.#get("/status", parseEdgeStatus);
+  }
+
+  #get<T>(path: string, parse: (value: unknown) => T, maxBytes?: number): Promise<T> {
+    return requestJson(this.#fetch, `${this.url}${path}`, {
+      headers: { accept: "application/json" },
+      limits: LOOKUP_LIMITS,
+      parse,
+      ...(maxBytes === undefined ? {} : { maxBytes }),
+    });
+  }
+
+  #post<T>(
+    path: string,
+    body: unknown,
+    limits: DeadlineLimits,
+    parse: (value: unknown) => T,
+    maxBytes?: number,
+  ): Promise<T> {
+    return requestJson(this.#fetch, `${this.url}${path}`, {
+      method: "POST",
+      headers: { accept: "application/json", "content-type": "application/json" },
+      body: JSON.stringify(body),
+      limits,
+      parse,
+      ...(maxBytes === undefined ? {} : { maxBytes }),
+    });
+  }
+}
+
+/** `https://edge.example` or `http://127.0.0.1:8787`, with a path where the server stands under one. Throws `invalid-url`. */
+export function parseServerUrl(text: string): string {
+  const url = parseUrl(text);
+  const usable =
+    /^https?:$/.test(url.protocol) &&
+    url.username === "" &&
+    url.password === "" &&
+    url.search === "" &&
+    url.hash === "";
+  if (!usable) throw notServerUrl(text);
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+function parseUrl(text: string): URL {
+  if (text.length > URL_TEXT_MAX) throw notServerUrl(text);
+  try {
+    return new URL(text);
+  } catch (cause) {
+    throw notServerUrl(text, cause);
+  }
+}
+
+function notServerUrl(text: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(
+    "invalid-url",
+    `${JSON.stringify(text.slice(0, 80))} is no server's URL; expected one such as https://edge.example.org`,
+    { cause },
+  );
+}

@@ -1,0 +1,188 @@
+// Brings chunks onto home nodes: asks the edge for a plan, sends each chunk to the nodes it names, and plans again
+// around those that fail, until every chunk is held as often as asked. Keeps no chunk beyond the call that sends it.
+
+import pLimit from "p-limit";
+import { HoldfastError, isHoldfastError } from "../error.ts";
+import type { Hash, NodeId } from "../hash.ts";
+import type { ChunkRef } from "../manifest.ts";
+import {
+  AVOIDED_NODES_MAX,
+  type Contact,
+  formatSigned,
+  type PlanAnswer,
+  RECEIPTS_PER_POST_MAX,
+  type SignedJson,
+} from "../wire.ts";
+import { chunkUrl } from "./holders.ts";
+import type { Server } from "./server.ts";
+import type { UploadSession } from "./upload-session.ts";
+
+/** Plans made for one window of chunks, the first included. */
+export const PLAN_ROUNDS_MAX = 5;
+export const UPLOADS_AT_ONCE = 8;
+/** A kept-alive connection may be closed just as it is used: a lost connection is tried once more. */
+export const PUT_ATTEMPTS_MAX = 2;
+
+export interface UploadChunk extends ChunkRef {
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+export type UploadEvent =
+  /** A chunk of `sizeBytes` is held on all replicas; `sent` counts those that took it from us. */
+  | { type: "stored"; hash: Hash; sizeBytes: number; sent: number }
+  | { type: "node-failed"; node: NodeId; hash: Hash; error: HoldfastError };
+
+export interface UploaderOptions {
+  server: Server;
+  session: UploadSession;
+  replicas: number;
+  onEvent?: ((event: UploadEvent) => void) | undefined;
+}
+
+/** A chunk during its window: the copies that are certain so far, and the nodes of the last plan that still lack it. */
+interface Progress {
+  chunk: UploadChunk;
+  copies: Set<NodeId>;
+  lacking: Set<NodeId>;
+  sent: number;
+  reported: boolean;
+}
+
+export class Uploader {
+  readonly #options: UploaderOptions;
+  readonly #avoid = new Map<NodeId, HoldfastError>();
+  readonly #limit = pLimit(UPLOADS_AT_ONCE);
+  #receipts: SignedJson[] = [];
+
+  constructor(options: UploaderOptions) {
+    this.#options = options;
+  }
+
+  /** Uploads a window of distinct chunks. Throws `too-few-nodes` where they cannot all be held as often as asked. */
+  async store(chunks: readonly UploadChunk[]): Promise<void> {
+    let missing: Progress[] = chunks.map((chunk) => ({
+      chunk,
+      copies: new Set(),
+      lacking: new Set(),
+      sent: 0,
+      reported: false,
+    }));
+    for (let round = 0; round < PLAN_ROUNDS_MAX && missing.length > 0; round++) {
+      const failuresBefore = this.#avoid.size;
+      const plan = await this.#plan(missing);
+      await this.#sendAll(plan, missing);
+      missing = missing.filter((progress) => !this.#isStored(progress));
+      // The same question would get the same answer.
+      if (this.#avoid.size === failuresBefore) break;
+    }
+    const [first] = missing;
+    if (first !== undefined) throw this.#tooFewNodes(first);
+  }
+
+  /** Hands over receipts until no more are left than one POST /names may carry, and returns those. */
+  async takeReceipts(): Promise<SignedJson[]> {
+    while (this.#receipts.length > RECEIPTS_PER_POST_MAX) await this.#plan([]);
+    return this.#receipts.splice(0);
+  }
+
+  /** Hands over every receipt, where no POST /names is to follow. */
+  async flushReceipts(): Promise<void> {
+    while (this.#receipts.length > 0) await this.#plan([]);
+  }
+
+  async #plan(missing: Progress[]): Promise<PlanAnswer> {
+    const { server, session, replicas } = this.#options;
+    const receipts = this.#receipts.slice(0, RECEIPTS_PER_POST_MAX);
+    const answer = await server.plan({
+      grant: formatSigned(session.grant),
+      replicas,
+      chunks: missing.map(({ chunk: { hash, size } }) => ({ hash, size })),
+      avoid: [...this.#avoid.keys()].slice(-AVOIDED_NODES_MAX),
+      receipts,
+    });
+    this.#receipts = this.#receipts.slice(receipts.length);
+    return answer;
+  }
+
+  async #sendAll(plan: PlanAnswer, missing: Progress[]): Promise<void> {
+    const byHash = new Map(missing.map((progress) => [progress.chunk.hash, progress]));
+    const contacts = new Map(plan.nodes.map((contact) => [contact.id, contact]));
+    const byNode = new Map<Contact, Progress[]>();
+    for (const { hash, held, send } of plan.chunks) {
+      const progress = byHash.get(hash);
+      if (progress === undefined) continue;
+      for (const id of held) progress.copies.add(id);
+      progress.lacking = new Set(send.filter((id) => !progress.copies.has(id)));
+      this.#report(progress);
+      for (const contact of send.flatMap((id) => contacts.get(id) ?? [])) {
+        byNode.set(contact, [...(byNode.get(contact) ?? []), progress]);
+      }
+    }
+    await Promise.all([...byNode].map(([node, its]) => this.#sendTo(node, its)));
+  }
+
+  async #sendTo(node: Contact, its: Progress[]): Promise<void> {
+    const headers = await this.#options.session.headersFor(
+      node,
+      its.map(({ chunk }) => chunk.hash),
+    );
+    await Promise.all(its.map((progress) => this.#limit(() => this.#send(node, progress, headers))));
+  }
+
+  async #send(node: Contact, progress: Progress, headers: Record<string, string>): Promise<void> {
+    const { chunk } = progress;
+    if (this.#avoid.has(node.id) || progress.copies.has(node.id)) return;
+    try {
+      this.#receipts.push(await this.#put(node, chunk, headers));
+      progress.copies.add(node.id);
+      progress.lacking.delete(node.id);
+      progress.sent += 1;
+      this.#report(progress);
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      // Several sends to a node that vanished fail together: one of them is news.
+      const isNews = !this.#avoid.has(node.id);
+      this.#avoid.set(node.id, error);
+      if (isNews) this.#options.onEvent?.({ type: "node-failed", node: node.id, hash: chunk.hash, error });
+    }
+  }
+
+  async #put(
+    node: Contact,
+    chunk: UploadChunk,
+    headers: Record<string, string>,
+    attempt = 1,
+  ): Promise<SignedJson> {
+    const { server, session } = this.#options;
+    try {
+      return await session.put(chunkUrl(node, server, chunk.hash), node, chunk, headers);
+    } catch (error) {
+      if (!isHoldfastError(error, "unreachable") || attempt === PUT_ATTEMPTS_MAX) throw error;
+      return this.#put(node, chunk, headers, attempt + 1);
+    }
+  }
+
+  // The edge asks for more copies than the number says where two of them would fail together.
+  #isStored({ copies, lacking }: Progress): boolean {
+    return lacking.size === 0 && copies.size >= this.#options.replicas;
+  }
+
+  #report(progress: Progress): void {
+    const { hash, size } = progress.chunk;
+    if (progress.reported || !this.#isStored(progress)) return;
+    progress.reported = true;
+    this.#options.onEvent?.({ type: "stored", hash, sizeBytes: size, sent: progress.sent });
+  }
+
+  #tooFewNodes({ chunk, copies }: Progress): HoldfastError {
+    const { replicas, session } = this.#options;
+    const failed = [...this.#avoid].at(-1);
+    const why = failed === undefined ? "" : `; the last to fail was node ${failed[0]}: ${failed[1].message}`;
+    return new HoldfastError(
+      "too-few-nodes",
+      `only ${copies.size} of ${replicas} nodes keep chunk ${chunk.hash} of ${session.domain}${why}. ` +
+        "More home nodes must accept the domain and have room, or fewer replicas be asked for",
+      { cause: failed?.[1] },
+    );
+  }
+}

@@ -1,0 +1,186 @@
+// What servers know of a name: their statements, page by page, each verified over the bytes received and against the
+// domain's keys as this client sees them in DNS. A false statement is held against its server and against nobody else.
+
+import { authorizeKey, type DomainKeyResolver, type DomainKeys } from "../domain-keys.ts";
+import { HoldfastError, isHoldfastError } from "../error.ts";
+import { type Hash, hashBytes } from "../hash.ts";
+import { MANIFEST_BYTES_MAX } from "../manifest.ts";
+import type { Domain } from "../names.ts";
+import { compareNewestFirst, type VerifiedVersion, verifyVersion } from "../version.ts";
+import { decodeBase64, type NameAnswer, parseSigned, type SignedJson } from "../wire.ts";
+import type { Server } from "./server.ts";
+
+/** Pages read from one server: 10,000 Versions, or so many bad ones until a server is given up. */
+export const PAGES_MAX = { all: 100, newest: 4 };
+/** Complaints kept about one server: it could be wrong ten thousand times. */
+export const PROBLEMS_PER_SERVER_MAX = 10;
+
+export interface NameQuery {
+  domain: Domain;
+  nameHash: Hash;
+  /** "newest" stops at a server's first page that holds a valid Version; "all" reads every page. */
+  depth: "newest" | "all";
+}
+
+/** A Version with a valid signature, and whether its key may sign for the domain. */
+export interface KnownVersion {
+  version: VerifiedVersion;
+  /** Null: signed by a key that DNS shows for the domain. Else why it is not to be relied on. */
+  unverified: HoldfastError | null;
+  witnesses: SignedJson[];
+  /** The servers that told of it. */
+  servers: string[];
+}
+
+/** Something wrong with one server's answer. */
+export interface ServerProblem {
+  server: string;
+  error: HoldfastError;
+}
+
+export interface NameKnowledge {
+  /** Newest first, each once. */
+  versions: KnownVersion[];
+  /** Manifest bytes that servers sent along, by their hash. */
+  manifests: Map<Hash, Uint8Array<ArrayBuffer>>;
+  problems: ServerProblem[];
+  /** Servers that gave an answer, if only that they know nothing. */
+  answered: number;
+}
+
+export interface VersionsOptions {
+  servers: readonly Server[];
+  domainKeys: DomainKeyResolver;
+}
+
+/** Why a Version's key may not sign for its domain; null where it may. */
+type CheckAuthority = (version: VerifiedVersion) => Promise<HoldfastError | null>;
+
+/** Asks all servers at once and merges what they say. Throws only what is wrong with the domain's keys themselves. */
+export async function collectVersions(query: NameQuery, options: VersionsOptions): Promise<NameKnowledge> {
+  const authority = await resolveAuthority(query.domain, options.domainKeys);
+  const parts = await Promise.all(options.servers.map((server) => askServer(server, query, authority)));
+  const versions = new Map<Hash, KnownVersion>();
+  for (const known of parts.flatMap((part) => part.versions)) mergeVersion(versions, known);
+  const newestFirst = [...versions.values()].sort((a, b) => compareNewestFirst(headOf(a), headOf(b)));
+  const manifests = new Map(parts.flatMap((part) => [...part.manifests]));
+  const problems = parts.flatMap((part) => part.problems);
+  return {
+    versions: newestFirst,
+    manifests,
+    problems,
+    answered: parts.filter((part) => part.answered > 0).length,
+  };
+}
+
+async function askServer(
+  server: Server,
+  query: NameQuery,
+  authority: CheckAuthority,
+): Promise<NameKnowledge> {
+  const found: NameKnowledge = { versions: [], manifests: new Map(), problems: [], answered: 0 };
+  const blame = (error: HoldfastError): void => {
+    if (found.problems.length < PROBLEMS_PER_SERVER_MAX) found.problems.push({ server: server.url, error });
+  };
+  try {
+    for await (const page of pagesOf(server, query)) {
+      found.answered = 1;
+      keepManifest(page.manifest, found.manifests);
+      for (const { witnesses, ...signed } of page.versions) {
+        const known = await verifyListed(signed, query, authority, blame);
+        if (known !== null) found.versions.push({ ...known, witnesses, servers: [server.url] });
+      }
+      if (query.depth === "newest" && found.versions.some((known) => known.unverified === null)) break;
+    }
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    if (error.code === "not-found") found.answered = 1;
+    else blame(error);
+  }
+  return found;
+}
+
+async function* pagesOf(server: Server, query: NameQuery): AsyncGenerator<NameAnswer> {
+  const seen = new Set<Hash>();
+  let before: Hash | null = null;
+  for (let count = 0; count < PAGES_MAX[query.depth]; count++) {
+    const page: NameAnswer = await server.name(query.nameHash, query.domain, before);
+    yield page;
+    if (page.next === null) return;
+    if (seen.has(page.next))
+      throw new HoldfastError("bad-answer", `${server.url} repeats a page of its list`);
+    seen.add(page.next);
+    before = page.next;
+  }
+}
+
+async function verifyListed(
+  signed: SignedJson,
+  query: NameQuery,
+  authority: CheckAuthority,
+  blame: (error: HoldfastError) => void,
+): Promise<Pick<KnownVersion, "version" | "unverified"> | null> {
+  try {
+    const version = await verifyFor(query, signed);
+    const unverified = await authority(version);
+    if (unverified !== null) blame(unverified);
+    return { version, unverified };
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    blame(error);
+    return null;
+  }
+}
+
+/** A Version about what was asked: a valid statement about something else is as wrong as a forged one. */
+async function verifyFor(query: NameQuery, signed: SignedJson): Promise<VerifiedVersion> {
+  const version = await verifyVersion(parseSigned(signed));
+  const { domain, nameHash } = version.body;
+  if (domain !== query.domain || nameHash !== query.nameHash) {
+    throw new HoldfastError("name-hash-mismatch", "the server answered with a Version of another name");
+  }
+  return version;
+}
+
+/** Asks DNS a second time, at most, where a key is missing: its record may be new. */
+async function resolveAuthority(domain: Domain, resolver: DomainKeyResolver): Promise<CheckAuthority> {
+  const cached = await resolver.resolve(domain);
+  let fresh: Promise<DomainKeys> | null = null;
+  return async (version) => {
+    if (authorityProblem(cached, version) === null) return null;
+    fresh ??= resolver.resolve(domain, { fresh: true });
+    return authorityProblem(await fresh, version);
+  };
+}
+
+function authorityProblem(domainKeys: DomainKeys, version: VerifiedVersion): HoldfastError | null {
+  try {
+    authorizeKey(domainKeys, version.key, version.body.author);
+    return null;
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return error;
+  }
+}
+
+function keepManifest(text: string | null, manifests: Map<Hash, Uint8Array<ArrayBuffer>>): void {
+  if (text === null) return;
+  const bytes = decodeBase64(text);
+  if (bytes.length <= MANIFEST_BYTES_MAX) manifests.set(hashBytes(bytes), bytes);
+}
+
+// An id is the hash of the bytes alone: anybody can sign another's bytes, and must not so push out the valid one.
+function mergeVersion(versions: Map<Hash, KnownVersion>, known: KnownVersion): void {
+  const first = versions.get(known.version.id);
+  if (first === undefined || (first.unverified !== null && known.unverified === null)) {
+    versions.set(known.version.id, known);
+    return;
+  }
+  if (first.unverified === null && known.unverified !== null) return;
+  first.servers.push(...known.servers);
+  if (first.witnesses.length === 0) first.witnesses = known.witnesses;
+}
+
+function headOf(known: KnownVersion): VerifiedVersion["body"] & { id: Hash } {
+  return { ...known.version.body, id: known.version.id };
+}
