@@ -2,11 +2,13 @@
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
 const edge = cloudflareTest({
   wrangler: { configPath: "./wrangler.toml" },
   miniflare: {
     bindings: {
+      EDGE_KEY: sshsig.privateKey,
       SHARD_DEPTH: "4",
       FAILURE_DOMAIN: "node",
       ALLOW_LOCAL_NODES: "true",
@@ -29,6 +31,7 @@ export default defineConfig({
         test: {
           name: "end to end",
           include: ["test/e2e/**/*.test.ts"],
+          globalSetup: ["test/e2e/setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

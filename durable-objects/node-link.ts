@@ -41,6 +41,7 @@ interface SocketState {
   phase: "challenged" | "registered";
   node: NodeId;
   edge: Hash;
+  origin: string;
   nonce: Hash;
   epoch: number;
   expiresMs: number;
@@ -60,13 +61,15 @@ export class NodeLink extends DurableObject<Env> {
 
   /** Accepts the WebSocket of `?id=<nodeId>` and sends its challenge. */
   override async fetch(request: Request): Promise<Response> {
-    const node = parseNodeId(new URL(request.url).searchParams.get("id"));
+    const url = new URL(request.url);
+    const node = parseNodeId(url.searchParams.get("id"));
     const { id: edge } = await edgeKey(this.env.EDGE_KEY);
     const { 0: client, 1: server } = new WebSocketPair();
     const state: SocketState = {
       phase: "challenged",
       node,
       edge,
+      origin: url.origin,
       nonce: encodeHash(crypto.getRandomValues(new Uint8Array(32))),
       epoch: this.#nextEpoch(node),
       expiresMs: Date.now() + CHALLENGE_LIFETIME_MS,

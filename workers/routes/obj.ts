@@ -173,7 +173,8 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     "Last-Modified": new Date(head.time).toUTCString(),
     "Repr-Digest": `sha-256=:${base64OfHash(manifest.digest)}:`,
     "Accept-Ranges": "bytes",
-    "Cache-Control": isPinned ? IMMUTABLE : "no-cache",
+    // no-transform: compressing on the way would lose Content-Length and ranges.
+    "Cache-Control": isPinned ? `${IMMUTABLE}, no-transform` : "no-cache, no-transform",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox",
