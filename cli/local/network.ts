@@ -5,8 +5,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { importSigner } from "../../lib/ed25519.ts";
 import { parseDomain } from "../../lib/names.ts";
 import {
@@ -17,6 +16,7 @@ import {
 } from "../../lib/openssh-key.ts";
 import { Child } from "./child.ts";
 import { createDohResponder, type DohResponder } from "./doh-responder.ts";
+import { freePort } from "./free-port.ts";
 import { formatDomainZone } from "./zone-records.ts";
 
 export const DEFAULT_PORT = 8787;
@@ -153,7 +153,7 @@ export class LocalNetwork {
     return {
       command: process.execPath,
       args: [
-        createRequire(import.meta.url).resolve("wrangler/bin/wrangler.js"),
+        wranglerProgram(),
         ...["dev", "--config", projectFile("wrangler.toml"), "--ip", "127.0.0.1", "--port", String(port)],
         ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "log"],
         ...["--persist-to", join(this.dir, "edge"), "--env-file", join(this.dir, "edge.env")],
@@ -233,22 +233,11 @@ function parseOnline(value: unknown): { nodes: { online: number } } | null {
   return typeof online === "number" ? { nodes: { online } } : null;
 }
 
+/** wrangler's own entry point, wherever npm put the package. */
+function wranglerProgram(): string {
+  return join(dirname(createRequire(import.meta.url).resolve("wrangler/package.json")), "bin", "wrangler.js");
+}
+
 function projectFile(path: string): string {
   return join(import.meta.dirname, "..", "..", path);
-}
-
-/** `preferred` if nobody listens there, else any free port. */
-async function freePort(preferred: number): Promise<number> {
-  return (await tryListen(preferred)) ?? (await tryListen(0)) ?? preferred;
-}
-
-function tryListen(port: number): Promise<number | null> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.once("error", () => resolve(null));
-    server.listen(port, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : null));
-    });
-  });
 }

@@ -1,0 +1,136 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer, request as httpRequest, type Server } from "node:http";
+import { join } from "node:path";
+import { Transform } from "node:stream";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Child } from "../../cli/local/child.ts";
+import { freePort } from "../../cli/local/free-port.ts";
+import type { LocalNetwork } from "../../cli/local/network.ts";
+import { Publisher } from "./publisher.ts";
+import { endNetwork, sharedView, startNetwork } from "./setup.ts";
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** A reverse proxy in front of a node: passes everything on, and flips a byte of every chunk that it hands out. */
+async function startFlippingProxy(
+  nodeUrl: string,
+): Promise<{ url: string; flipped: () => number; server: Server }> {
+  let flips = 0;
+  const server = createServer((request, response) => {
+    const upstream = httpRequest(`${nodeUrl}${request.url}`, {
+      method: request.method,
+      headers: request.headers,
+    });
+    const isChunk = request.method === "GET" && request.url?.startsWith("/chunk/") === true;
+    upstream.on("response", (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      if (isChunk && answer.statusCode === 200) flips++;
+      const bodies = isChunk && answer.statusCode === 200 ? answer.pipe(flipFirstByte()) : answer;
+      bodies.pipe(response);
+    });
+    upstream.on("error", () => response.destroy());
+    request.pipe(upstream);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return { url: `http://127.0.0.1:${port}`, flipped: () => flips, server };
+}
+
+function flipFirstByte(): Transform {
+  let done = false;
+  return new Transform({
+    transform(block: Buffer, _, next) {
+      if (!done) block[0] = (block[0] ?? 0) ^ 1;
+      done = true;
+      next(null, block);
+    },
+  });
+}
+
+describe("holders that lie or vanish", () => {
+  const content = randomBytes(30 * 1024 * 1024);
+  let network: LocalNetwork;
+  let publisher: Publisher;
+  let liar: Child;
+  let proxy: Awaited<ReturnType<typeof startFlippingProxy>>;
+
+  beforeAll(async () => {
+    network = await startNetwork(5);
+    const port = await freePort(0);
+    proxy = await startFlippingProxy(`http://127.0.0.1:${port}`);
+    liar = new Child({
+      name: "liar",
+      command: process.execPath,
+      args: [
+        ...[
+          join(import.meta.dirname, "../../cli/main.ts"),
+          "node",
+          "run",
+          "--dir",
+          join(network.dir, "nodes", "liar"),
+        ],
+        ...["--edge", network.edgeUrl, "--doh", network.dohUrl, "--listen", `127.0.0.1:${port}`],
+        ...["--url", proxy.url, "--pledge", "5GB", "--domains", "all"],
+      ],
+      logFile: join(network.dir, "logs", "liar.log"),
+    });
+    liar.start();
+    await network.waitForNodes(6);
+    publisher = await Publisher.create(sharedView(network));
+    const file = await publisher.writeFile("big", content);
+    expect(await publisher.publish(file, "big")).toMatchObject({ code: 0 });
+  });
+
+  afterAll(async () => {
+    await liar.stop();
+    proxy.server.close();
+    await endNetwork(network);
+  });
+
+  async function readBothWays(): Promise<string[]> {
+    const response = await fetch(publisher.objectUrl("big"));
+    expect(response.status).toBe(200);
+    const out = join(publisher.folder, `out-${Math.random()}`);
+    expect(await publisher.holdfast("get", `${publisher.domain}/big`, "-o", out)).toMatchObject({ code: 0 });
+    return [sha256(new Uint8Array(await response.arrayBuffer())), sha256(await readFile(out))];
+  }
+
+  test("a node that flips a byte of every chunk changes nothing for any reader", async () => {
+    expect(await readBothWays()).toEqual([sha256(content), sha256(content)]);
+    expect(proxy.flipped()).toBeGreaterThan(0);
+  });
+
+  test("with two of five honest nodes killed, everything still reads, and a publish still finds three holders", async () => {
+    await liar.stop();
+    for (const node of network.nodes.slice(0, 2)) node.process.kill("SIGKILL");
+    expect(await readBothWays()).toEqual([sha256(content), sha256(content)]);
+    const other = randomBytes(5 * 1024 * 1024);
+    const file = await publisher.writeFile("other", other);
+    expect(await publisher.publish(file, "other")).toMatchObject({ code: 0 });
+    const response = await fetch(publisher.objectUrl("other"));
+    expect(sha256(new Uint8Array(await response.arrayBuffer()))).toBe(sha256(other));
+  });
+
+  test("with three of five killed, a publish on three is refused, and says why", async () => {
+    network.nodes[2]?.process.kill("SIGKILL");
+    const file = await publisher.writeFile("third", randomBytes(1000));
+    const result = await publisher.publish(file, "third");
+    expect(result.code).toBe(5);
+    expect(result.stderr).toContain("too-few-nodes");
+    expect((await fetch(publisher.objectUrl("third"))).status).toBe(404);
+  });
+
+  test("the edge, ended and started again, has its nodes back and serves the object", async () => {
+    await network.edge.stop();
+    await network.startEdge();
+    await network.waitForNodes(2);
+    const response = await fetch(publisher.objectUrl("big"));
+    expect(response.status === 200 || response.status === 503).toBe(true);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (response.status === 200) expect(sha256(bytes)).toBe(sha256(content));
+  });
+});

@@ -1,0 +1,54 @@
+// One local network for the end-to-end tests of a run: real processes, real sockets, a folder of its own. Tests that
+// end or harm processes start a network of their own.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+import { freePort } from "../../cli/local/free-port.ts";
+import { LocalNetwork } from "../../cli/local/network.ts";
+
+export interface SharedNetwork {
+  dir: string;
+  edgeUrl: string;
+  dohUrl: string;
+  zoneFile: string;
+  configFile: string;
+  sampleKeyFile: string;
+  nodeUrls: string[];
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    network: SharedNetwork;
+  }
+}
+
+export async function startNetwork(nodes = 5): Promise<LocalNetwork> {
+  const dir = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
+  const network = new LocalNetwork({ dir, port: await freePort(0), nodes, pledge: "5GB" });
+  process.once("exit", () => network.killAll());
+  try {
+    await network.start();
+  } catch (error) {
+    await network.stop();
+    throw error;
+  }
+  return network;
+}
+
+export async function endNetwork(network: LocalNetwork): Promise<void> {
+  await network.stop();
+  await rm(network.dir, { recursive: true });
+}
+
+export function sharedView(network: LocalNetwork): SharedNetwork {
+  const { dir, edgeUrl, dohUrl, zoneFile, configFile, sampleKeyFile, nodes } = network;
+  return { dir, edgeUrl, dohUrl, zoneFile, configFile, sampleKeyFile, nodeUrls: nodes.map(({ url }) => url) };
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const network = await startNetwork();
+  project.provide("network", sharedView(network));
+  return () => endNetwork(network);
+}
