@@ -5,11 +5,11 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { HoldfastError } from "./error.ts";
 
-declare const hashBrand: unique symbol;
+export declare const hashBrand: unique symbol;
 /** SHA-256 as 64 lower-case hex digits. */
 export type Hash = string & { readonly [hashBrand]: true };
 
-declare const nodeIdBrand: unique symbol;
+export declare const nodeIdBrand: unique symbol;
 /** A home node's id: the SHA-256 of its SSH public key blob. */
 export type NodeId = Hash & { readonly [nodeIdBrand]: true };
 

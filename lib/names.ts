@@ -4,11 +4,11 @@
 import { HoldfastError } from "./error.ts";
 import { type Hash, hashBytes } from "./hash.ts";
 
-declare const domainBrand: unique symbol;
+export declare const domainBrand: unique symbol;
 /** A domain as lower-case A-labels, without a final dot. */
 export type Domain = string & { readonly [domainBrand]: true };
 
-declare const nameBrand: unique symbol;
+export declare const nameBrand: unique symbol;
 /** An object's name inside its domain: 1 to 1,024 bytes of NFC UTF-8 in non-empty segments. */
 export type ObjectName = string & { readonly [nameBrand]: true };
 

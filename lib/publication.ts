@@ -59,7 +59,8 @@ async function authorize(
   return keys;
 }
 
-function checkManifest(version: VerifiedVersion, bytes: Uint8Array): Manifest {
+/** A Manifest's bytes against the Version that names it. Throws `content-hash-mismatch` or `invalid-manifest`. */
+export function checkManifest(version: VerifiedVersion, bytes: Uint8Array): Manifest {
   if (hashBytes(bytes) !== version.body.manifest) {
     throw new HoldfastError("content-hash-mismatch", "the Manifest is not the one that the Version names");
   }

@@ -32,6 +32,20 @@ const app = new Hono<AppEnv>()
   .route("/", network)
   .route("/", page);
 
+// A path that exists, asked with a method that it does not have.
+const READ_ONLY = ["/obj/*", "/name/*", "/version/*", "/closest/*", "/domain/*", "/node", "/status", "/"];
+for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"));
+app.all("/names", () => methodNotAllowed("POST"));
+app.all("/chunk/plan", () => methodNotAllowed("POST"));
+app.all("/chunk/locate", () => methodNotAllowed("POST"));
+app.all("/chunk/:hash", () => methodNotAllowed("GET, HEAD"));
+
+function methodNotAllowed(allowed: string): Response {
+  const response = problemResponse(new HoldfastError("method-not-allowed", `use ${allowed} here`));
+  response.headers.set("Allow", allowed);
+  return response;
+}
+
 app.notFound((c) => problemResponse(new HoldfastError("not-found", `there is nothing at ${c.req.path}`)));
 
 app.onError((error) => {

@@ -1,18 +1,9 @@
 // `npm start`: a local network with one published sample, until Ctrl-C.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { DEFAULT_PORT, LocalNetwork, SAMPLE_DOMAIN } from "./network.ts";
+import { DEFAULT_PORT, LocalNetwork } from "./network.ts";
+import { publishSample, SAMPLE_NAME } from "./sample.ts";
 
-const SAMPLE_NAME = `${SAMPLE_DOMAIN}/hello.txt`;
-const SAMPLE_TEXT = `Hello from Holdfast.
-
-These bytes lie on home nodes, named by their SHA-256. A signed Version of ${SAMPLE_NAME}
-names a Manifest, the Manifest names the chunks, and every reader can check all three.
-`;
 const PORT_MAX = 65_000;
 
 const network = new LocalNetwork({ dir: join(process.cwd(), ".holdfast"), port: portFromEnv(), tell: say });
@@ -24,7 +15,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 try {
   say("starting; the first time takes some seconds");
   await network.start();
-  await publishSample();
+  await publishSample(network);
   greet();
 } catch (error) {
   if (!stopping) console.error(error instanceof Error ? error.message : error);
@@ -37,35 +28,6 @@ async function stop(exitCode: number): Promise<void> {
   say("stopping");
   await network.stop();
   process.exit(exitCode);
-}
-
-async function publishSample(): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "holdfast-"));
-  try {
-    const file = join(folder, "hello.txt");
-    await writeFile(file, SAMPLE_TEXT);
-    await runCli([
-      "publish",
-      file,
-      SAMPLE_NAME,
-      "--key",
-      network.sampleKeyFile,
-      "--author",
-      `hello@${SAMPLE_DOMAIN}`,
-    ]);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
-
-async function runCli(args: string[]): Promise<void> {
-  const main = join(import.meta.dirname, "..", "main.ts");
-  const child = spawn(process.execPath, [main, ...args], {
-    stdio: ["ignore", "ignore", "inherit"],
-    env: { ...process.env, HOLDFAST_CONFIG: network.configFile },
-  });
-  const [code] = await once(child, "exit");
-  if (code !== 0) throw new Error(`holdfast ${args[0]} failed with exit code ${code}`);
 }
 
 function greet(): void {

@@ -2,9 +2,10 @@
 // that the caller names. An older Version never stands in for a newest one that has expired.
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
-import { type Hash, hashBytes } from "../hash.ts";
-import { type Manifest, parseManifest } from "../manifest.ts";
+import type { Hash } from "../hash.ts";
+import type { Manifest } from "../manifest.ts";
 import type { Domain } from "../names.ts";
+import { checkManifest } from "../publication.ts";
 import { checkExpiry, type VerifiedVersion } from "../version.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { collectVersions, type NameKnowledge, type ServerProblem, type VersionsOptions } from "./versions.ts";
@@ -57,18 +58,6 @@ export function chooseVersion(request: ResolveRequest, knowledge: NameKnowledge)
   const chosen = candidates.find(({ unverified }) => unverified === null);
   if (chosen !== undefined) return chosen.version;
   throw candidates[0]?.unverified ?? reasonForNone(request, knowledge);
-}
-
-/** A Manifest's bytes against the Version that names it. Throws `content-hash-mismatch` or `invalid-manifest`. */
-export function checkManifest(version: VerifiedVersion, bytes: Uint8Array): Manifest {
-  if (hashBytes(bytes) !== version.body.manifest) {
-    throw new HoldfastError("content-hash-mismatch", "the Manifest is not the one that the Version names");
-  }
-  const manifest = parseManifest(bytes);
-  if (manifest.size !== version.body.size) {
-    throw new HoldfastError("invalid-manifest", "the Manifest's size is not the Version's");
-  }
-  return manifest;
 }
 
 function reasonForNone(request: ResolveRequest, knowledge: NameKnowledge): HoldfastError {

@@ -51,6 +51,7 @@ describe("an object, from the file to the reader", () => {
   test("curl -L follows a chunk's referral to a holder", async () => {
     const { manifest } = await manifestOf(publisher, "big");
     const [chunk] = manifest.chunks;
+    if (chunk === undefined) throw new Error("the Manifest lists no chunks");
     const { stdout } = await run("curl", ["-fsSL", `${network.edgeUrl}/chunk/${chunk.hash}`], {
       encoding: "buffer",
       maxBuffer: 4 * MiB,

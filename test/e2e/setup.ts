@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { freePort } from "../../cli/local/free-port.ts";
 import { LocalNetwork } from "../../cli/local/network.ts";
+import { publishSample } from "../../cli/local/sample.ts";
 
 export interface SharedNetwork {
   dir: string;
@@ -49,6 +50,7 @@ export function sharedView(network: LocalNetwork): SharedNetwork {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const network = await startNetwork();
+  await publishSample(network);
   project.provide("network", sharedView(network));
   return () => endNetwork(network);
 }

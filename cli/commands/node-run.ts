@@ -1,0 +1,132 @@
+// holdfast node run: a home node in this process, until it is told to end.
+
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Logger } from "pino";
+import { DEFAULT_DISK_RESERVE_BYTES, type NodeConfig, parseNodeConfig } from "../../home-node/config.ts";
+import type { HomeNode } from "../../home-node/home-node.ts";
+import { parseServerUrl } from "../../lib/client/server.ts";
+import { type Domain, parseDomain } from "../../lib/names.ts";
+import { formatSize } from "../format.ts";
+import { repeated, sizeArgument } from "../options.ts";
+import { printData, warn } from "../output.ts";
+import { loadSettings } from "../settings.ts";
+
+const DEFAULT_LISTEN = "0.0.0.0:8790";
+const DEFAULT_PLEDGE = "10GB";
+/** Requests under way may take this long to finish after a signal. */
+const STOP_TIMEOUT_MS = 10_000;
+const STDERR = 2;
+
+interface RunOptions {
+  dir: string;
+  edge?: string[];
+  doh?: string[];
+  /** False for --no-listen. */
+  listen: { host: string; port: number } | false;
+  url?: string;
+  pledge: number;
+  domains: "all" | Domain[];
+  up?: number;
+  down?: number;
+  reserve?: number;
+}
+
+export function nodeRunCommand(): Command {
+  return new Command("run")
+    .summary("run a home node")
+    .description("Run a home node that keeps chunks of the domains you choose, until Ctrl-C.")
+    .requiredOption("--domains <LIST>", "whose chunks to keep: a.org,b.org or all", parseDomains)
+    .addOption(
+      new Option("--pledge <SIZE>", "disk space offered")
+        .argParser(sizeArgument)
+        .default(sizeArgument(DEFAULT_PLEDGE), DEFAULT_PLEDGE),
+    )
+    .option("--dir <DIR>", "where identity and chunks lie", join(homedir(), ".local", "share", "holdfast"))
+    .option("--edge <URL>", "an edge to register with; repeatable", repeated(parseServerUrl))
+    .option("--doh <URL>", "a DNS-over-HTTPS resolver; repeatable", repeated(String))
+    .addOption(
+      new Option("--listen <HOST:PORT>", "where to serve directly")
+        .argParser(parseListen)
+        .default(parseListen(DEFAULT_LISTEN), DEFAULT_LISTEN),
+    )
+    .option("--no-listen", "serve through the edges only")
+    .option("--url <URL>", "the URL at which others reach this node", parseServerUrl)
+    .option("--up <RATE>", "bytes a second sent, such as 2MB", sizeArgument)
+    .option("--down <RATE>", "bytes a second received", sizeArgument)
+    .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
+    .addHelpText("after", EXAMPLES)
+    .action((options: RunOptions) => run(options));
+}
+
+const EXAMPLES = `
+Examples:
+  holdfast node run --domains example.org --pledge 50GB
+  holdfast node run --domains all --url https://node.example.net --listen 127.0.0.1:8790 --up 2MB
+`;
+
+async function run(options: RunOptions): Promise<void> {
+  const config = parseNodeConfig(await configOf(options));
+  if (config.edges.length === 0)
+    warn("no edge is set (--edge URL): only those who know this node will find it");
+  // The daemon's modules take longer to load than most commands take to run.
+  const [{ createHomeNode }, { pino }] = await Promise.all([
+    import("../../home-node/home-node.ts"),
+    import("pino"),
+  ]);
+  const log = pino({ level: "info" }, pino.destination({ dest: STDERR, sync: true }));
+  const node = createHomeNode(config, { log });
+  const { id, url } = await node.start();
+  stopOnSignals(node, log);
+  const where = config.publicUrl ?? url ?? "through its edges only";
+  await printData(
+    `home node ${id} serves ${where}, pledging ${formatSize(config.pledge.bytes)} of ${config.dir}\n`,
+  );
+}
+
+async function configOf(options: RunOptions): Promise<NodeConfig> {
+  const settings = await loadSettings({});
+  return {
+    dir: options.dir,
+    listen: options.listen === false ? null : options.listen,
+    publicUrl: options.url ?? null,
+    advertise: false,
+    edges: options.edge ?? settings.edgeUrls,
+    dohUrls: options.doh ?? settings.dohUrls,
+    pledge: {
+      bytes: options.pledge,
+      uploadRate: options.up ?? null,
+      downloadRate: options.down ?? null,
+      domains: options.domains,
+    },
+    diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
+  };
+}
+
+/** The first signal lets requests finish; a second one, or the timeout, does not. */
+function stopOnSignals(node: HomeNode, log: Logger): void {
+  let stopping = false;
+  const stop = async (signal: string): Promise<void> => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, "stopping");
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    await node.stop();
+    process.exit(0);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void stop(signal));
+}
+
+function parseDomains(text: string): "all" | Domain[] {
+  return text === "all" ? "all" : text.split(",").map((domain) => parseDomain(domain.trim()));
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(\[[0-9a-f:.]+\]|[^:\s]+):(\d{1,5})$/i.exec(text);
+  const [, host = "", port = ""] = match ?? [];
+  if (match === null || Number(port) > 65_535) {
+    throw new InvalidArgumentError("expected HOST:PORT, such as 0.0.0.0:8790.");
+  }
+  return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+}

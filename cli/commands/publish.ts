@@ -1,0 +1,153 @@
+// holdfast publish: a file or a pipe becomes a new Version.
+
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { Command } from "commander";
+import { lookup } from "mrmime";
+import { type PublishEvent, type PublishResult, publish } from "../../lib/client/publish.ts";
+import { DEFAULT_CONTENT_TYPE, DEFAULT_REPLICAS } from "../../lib/manifest.ts";
+import { usageError } from "../failure.ts";
+import { formatSize, plural } from "../format.ts";
+import { nodeHost } from "../node-host.ts";
+import {
+  type FullName,
+  fullNameArgument,
+  OBJECT_ARGUMENT,
+  replicasArgument,
+  timeArgument,
+  withKey,
+  withServers,
+} from "../options.ts";
+import { printData, printJson, warn } from "../output.ts";
+import { type Progress, startProgress } from "../progress.ts";
+import { type CommonOptions, domainKeysOf, edgeOf, loadSettings, serversOf } from "../settings.ts";
+import { loadAuthor, loadSigner } from "../signing-key.ts";
+
+/** Blocks read from a file: a few to a chunk. */
+const READ_BLOCK_BYTES = 512 * 1024;
+
+interface PublishOptions extends CommonOptions {
+  replicas: number;
+  contentType?: string;
+  expires?: string;
+}
+
+interface Input {
+  blocks: AsyncIterable<Uint8Array>;
+  sizeBytes: number | null;
+}
+
+export function publishCommand(): Command {
+  const command = new Command("publish")
+    .summary("publish a file as a new Version of a name")
+    .description("Publish FILE (- reads standard input) as a new signed Version of DOMAIN/NAME.")
+    .argument("<FILE>", "the file, or -")
+    .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument)
+    .option("--replicas <N>", "home nodes that must keep each chunk", replicasArgument, DEFAULT_REPLICAS)
+    .option("--content-type <TYPE>", "media type (default: from the name)")
+    .option("--expires <DATE>", "readers refuse the Version after this date", timeArgument);
+  return withServers(withKey(command))
+    .addHelpText("after", EXAMPLES)
+    .action((file: string, target: FullName, options: PublishOptions) => run(file, target, options));
+}
+
+const EXAMPLES = `
+Examples:
+  holdfast publish app.iso example.org/releases/app.iso --key ~/.ssh/id_ed25519
+  tar c site | holdfast publish - example.org/site.tar --replicas 5
+`;
+
+async function run(file: string, target: FullName, options: PublishOptions): Promise<void> {
+  const settings = await loadSettings(options);
+  const edge = edgeOf(settings);
+  const author = await loadAuthor(settings);
+  const signer = await loadSigner(settings);
+  const input = await openInput(file);
+  const progress = startProgress("published", input.sizeBytes);
+  try {
+    const result = await publish(
+      { ...target, ...input, author, ...headOf(target, options) },
+      {
+        host: nodeHost,
+        edge,
+        servers: serversOf(settings),
+        domainKeys: domainKeysOf(settings),
+        signer,
+        onEvent: showProgress(progress, input.sizeBytes ?? Number.POSITIVE_INFINITY),
+      },
+    );
+    progress.stop();
+    await report(target, edge.url, result, options.json === true);
+  } catch (error) {
+    progress.stop();
+    throw error;
+  }
+}
+
+function headOf(target: FullName, options: PublishOptions) {
+  return {
+    replicas: options.replicas,
+    contentType: options.contentType ?? lookup(target.name) ?? DEFAULT_CONTENT_TYPE,
+    ...(options.expires === undefined ? {} : { expires: options.expires }),
+  };
+}
+
+async function openInput(file: string): Promise<Input> {
+  if (file === "-") return { blocks: process.stdin, sizeBytes: null };
+  const info = await stat(file);
+  if (info.isDirectory()) throw usageError(`${file} is a directory; publish one file at a time`);
+  const blocks = createReadStream(file, { highWaterMark: READ_BLOCK_BYTES });
+  return { blocks, sizeBytes: info.isFile() ? info.size : null };
+}
+
+/** Manifests are stored too: what is shown never passes the object's size. */
+function showProgress(progress: Progress, sizeBytes: number): (event: PublishEvent) => void {
+  let storedBytes = 0;
+  return (event) => {
+    if (event.type === "node-failed") {
+      progress.note(
+        `holdfast: node ${event.node.slice(0, 12)}… failed, trying others: ${event.error.message}`,
+      );
+    }
+    if (event.type !== "stored") return;
+    storedBytes += event.sizeBytes;
+    progress.update(Math.min(storedBytes, sizeBytes));
+  };
+}
+
+async function report(
+  target: FullName,
+  edgeUrl: string,
+  result: PublishResult,
+  asJson: boolean,
+): Promise<void> {
+  for (const warning of result.warnings) warn(warning);
+  const { version, status, nameHash, witnesses, bundle } = result;
+  const { sequence, size, time, manifest } = version.body;
+  const url = `${edgeUrl}/obj/${target.domain}/${encodeURI(target.name)}`;
+  if (asJson) {
+    const { domain, name } = target;
+    const bundleKept = bundle?.kept ?? 0;
+    return printJson({
+      status,
+      domain,
+      name,
+      nameHash,
+      version: version.id,
+      sequence,
+      time,
+      size,
+      manifest,
+      url,
+      witnesses,
+      bundleKept,
+    });
+  }
+  const what = status === "unchanged" ? "unchanged since" : "published as";
+  await printData(
+    `${target.domain}/${target.name} ${what} sequence ${sequence}, ${formatSize(size)}\n` +
+      `version  ${version.id}\n` +
+      `url      ${url}\n` +
+      (bundle === null ? "" : `kept     with its Manifest by ${plural(bundle.kept, "home node")}\n`),
+  );
+}

@@ -1,0 +1,83 @@
+// holdfast status: the network in numbers, as one edge reports it.
+
+import { Command } from "commander";
+import type { EdgeStatus } from "../../lib/wire.ts";
+import { formatAge, formatCount, formatSize, formatTable } from "../format.ts";
+import { withEdge } from "../options.ts";
+import { printData, printJson } from "../output.ts";
+import { type CommonOptions, edgeOf, loadSettings } from "../settings.ts";
+
+export function statusCommand(): Command {
+  return withEdge(
+    new Command("status")
+      .summary("the network in numbers")
+      .description("What the edge knows: home nodes, names, chunks and the newest objects."),
+  )
+    .addHelpText("after", EXAMPLES)
+    .action((options: CommonOptions) => run(options));
+}
+
+const EXAMPLES = `
+Examples:
+  holdfast status
+  holdfast status --edge https://edge.example.org --json | jq .nodes.online
+`;
+
+async function run(options: CommonOptions): Promise<void> {
+  const edge = edgeOf(await loadSettings(options));
+  const status = await edge.status();
+  if (options.json === true) return printJson(status);
+  await printData(formatStatus(edge.url, status, Date.now()));
+}
+
+function formatStatus(url: string, status: EdgeStatus, nowMs: number): string {
+  const sections = [formatTable(totals(url, status, nowMs))];
+  if (status.members.length > 0) sections.push(formatTable([NODE_HEADINGS, ...nodeRows(status, nowMs)]));
+  if (status.recent.length > 0) sections.push(formatTable([OBJECT_HEADINGS, ...objectRows(status, nowMs)]));
+  return sections.join("\n");
+}
+
+const NODE_HEADINGS = ["NODE", "STATE", "SINCE", "FREE", "PLEDGED", "URL"];
+const OBJECT_HEADINGS = ["OBJECT", "SEQ", "SIZE", "AGE", "AUTHOR"];
+
+function totals(
+  url: string,
+  { id, software, nodes, index, partitions, reportedAt }: EdgeStatus,
+  nowMs: number,
+): string[][] {
+  const held = partitions.holders.filter((count) => count > 0).length;
+  return [
+    ["edge", `${url} (${software})`],
+    ["id", id],
+    ["home nodes", `${formatCount(nodes.online)} online of ${formatCount(nodes.known)} known`],
+    ["room", `${formatSize(nodes.freeBytes)} free of ${formatSize(nodes.pledgedBytes)} pledged`],
+    ["names", `${formatCount(index.names)} with ${formatCount(index.versions)} Versions`],
+    [
+      "chunks",
+      `${formatCount(index.chunks)} (${formatSize(index.chunkBytes)}) in ${formatCount(index.replicas)} copies`,
+    ],
+    ["partitions", `${formatCount(held)} of ${formatCount(partitions.holders.length)} have holders`],
+    ["reported", reportedAt === null ? "not yet" : `${formatAge(nowMs - Date.parse(reportedAt))} ago`],
+  ];
+}
+
+function nodeRows({ members }: EdgeStatus, nowMs: number): string[][] {
+  return members.map(({ id, online, since, freeBytes, pledgedBytes, url }) => [
+    id.slice(0, 16),
+    online ? "online" : "offline",
+    formatAge(nowMs - Date.parse(since)),
+    formatSize(freeBytes),
+    formatSize(pledgedBytes),
+    url ?? "through the edge",
+  ]);
+}
+
+function objectRows({ recent }: EdgeStatus, nowMs: number): string[][] {
+  return recent.map(({ domain, name, sequence, size, time, author }) => [
+    `${domain}/${name}`,
+    String(sequence),
+    formatSize(size),
+    formatAge(nowMs - Date.parse(time)),
+    author,
+  ]);
+}

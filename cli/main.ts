@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// The holdfast command: puts the commands together, and turns whatever ends one into words and an exit code.
+
+import { Command, CommanderError } from "commander";
+import { domainCommand } from "./commands/domain.ts";
+import { getCommand } from "./commands/get.ts";
+import { logCommand } from "./commands/log.ts";
+import { nodeCommand } from "./commands/node.ts";
+import { publishCommand } from "./commands/publish.ts";
+import { statusCommand } from "./commands/status.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { EXIT, failureOf, formatFailure } from "./failure.ts";
+import { endQuietlyOnClosedOutput } from "./output.ts";
+
+export const VERSION = "0.1.0";
+
+const FOOTER = `
+Environment:
+  HOLDFAST_EDGE    the edge's URL
+  HOLDFAST_KEY     path of the signing key, or the key's text
+  HOLDFAST_DOH     DNS-over-HTTPS resolvers, comma separated
+  HOLDFAST_CONFIG  configuration file (default: the nearest .holdfast/config.json,
+                   then ~/.config/holdfast/config.json)
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 unreachable.
+`;
+
+export function createProgram(): Command {
+  const program = new Command("holdfast")
+    .description("Signed, versioned objects at plain HTTPS URLs, kept by volunteers' home nodes.")
+    .version(VERSION)
+    .enablePositionalOptions()
+    .addHelpText("after", FOOTER)
+    .addCommand(publishCommand())
+    .addCommand(getCommand())
+    .addCommand(verifyCommand())
+    .addCommand(logCommand())
+    .addCommand(statusCommand())
+    .addCommand(domainCommand())
+    .addCommand(nodeCommand());
+  throwOnExit(program);
+  return program;
+}
+
+/** Commander's own exits become errors, so that there is one place that ends the process. */
+function throwOnExit(command: Command): void {
+  command.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const child of command.commands) throwOnExit(child);
+}
+
+async function main(argv: string[]): Promise<void> {
+  endQuietlyOnClosedOutput();
+  try {
+    await createProgram().parseAsync(argv);
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === EXIT.ok) return;
+    const failure = failureOf(error);
+    process.stderr.write(formatFailure(failure, argv.includes("--json")));
+    process.exitCode = failure.exitCode;
+  }
+}
+
+await main(process.argv);

@@ -1,0 +1,37 @@
+// stdout carries data, stderr words. A reader who closes stdout early (head, less) ends the program quietly.
+
+import type { Writable } from "node:stream";
+
+/** Installs the quiet end; call once. */
+export function endQuietlyOnClosedOutput(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+}
+
+export function printData(text: string): Promise<void> {
+  return writeTo(process.stdout, text);
+}
+
+export function printJson(value: unknown): Promise<void> {
+  return printData(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function warn(text: string): void {
+  say(`holdfast: warning: ${text}`);
+}
+
+/** Resolves when the bytes were handed on, so that a slow reader slows the writer. */
+export function writeTo(stream: Writable, data: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(data, (error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}

@@ -1,0 +1,61 @@
+// What commands that read an object have in common: the servers, the chunk source, the verified Version, and the words
+// about servers and holders that were found wrong on the way.
+
+import type { ChunkSource, HolderFailure } from "../lib/client/chunk-source.ts";
+import { plainText } from "../lib/client/request.ts";
+import { type ResolvedObject, resolveObject } from "../lib/client/resolve.ts";
+import type { ServerProblem } from "../lib/client/versions.ts";
+import type { Hash } from "../lib/hash.ts";
+import { nameHashOf } from "../lib/names.ts";
+import { nodeHost } from "./node-host.ts";
+import type { FullName } from "./options.ts";
+import { warn } from "./output.ts";
+import { type CommonOptions, chunkSourceOf, domainKeysOf, loadSettings, serversOf } from "./settings.ts";
+
+/** Problems told one by one; the rest is counted. */
+const PROBLEMS_TOLD_MAX = 5;
+
+export interface OpenedObject extends ResolvedObject {
+  source: ChunkSource;
+}
+
+/** Resolves and verifies; warns about servers whose answers were of no use. */
+export async function openObject(
+  target: FullName,
+  versionId: Hash | undefined,
+  options: CommonOptions,
+  onHolderFailed: (failure: HolderFailure) => void,
+): Promise<OpenedObject> {
+  const settings = await loadSettings(options);
+  const servers = serversOf(settings);
+  const source = chunkSourceOf(servers, onHolderFailed);
+  const resolved = await resolveObject(
+    {
+      domain: target.domain,
+      nameHash: nameHashOf(target.domain, target.name),
+      ...(versionId === undefined ? {} : { versionId }),
+    },
+    { servers, source, domainKeys: domainKeysOf(settings), now: nodeHost.now },
+  );
+  warnOfServers(resolved.problems);
+  return { ...resolved, source };
+}
+
+export function warnOfServers(problems: readonly ServerProblem[]): void {
+  for (const { server, error } of problems.slice(0, PROBLEMS_TOLD_MAX)) {
+    warn(`${server}: ${plainText(error.message)} (${error.code})`);
+  }
+  const left = problems.length - PROBLEMS_TOLD_MAX;
+  if (left > 0) warn(`and ${left} more of the kind`);
+}
+
+/** One line for each holder, at its first failure: a bad one fails for many chunks. */
+export function holderNotes(note: (text: string) => void): (failure: HolderFailure) => void {
+  const told = new Set<string>();
+  return ({ url, error }) => {
+    const { origin } = new URL(url);
+    if (told.has(origin)) return;
+    told.add(origin);
+    note(`holdfast: trying others: ${plainText(error.message)} (${error.code})`);
+  };
+}

@@ -1,0 +1,217 @@
+// The reading commands as processes of their own, against servers and DNS on the loopback interface: what lands in
+// files and on stdout, and with which exit code each failure ends.
+
+import { spawn } from "node:child_process";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { EXIT } from "../../cli/failure.ts";
+import type { StatementSigner } from "../../lib/sshsig.ts";
+import { formatSigned } from "../../lib/wire.ts";
+import { holdfast, type Run } from "./cli-fixture.ts";
+import {
+  answerChunk,
+  answerJson,
+  answerProblem,
+  closeAll,
+  contactAt,
+  DOMAIN,
+  encodeBase64,
+  type Handler,
+  makeObject,
+  makeSigner,
+  NAME_HASH,
+  publishKeys,
+  serve,
+  serveLocate,
+  signVersion,
+  type TestObject,
+  type TestServer,
+  temporaryFolder,
+} from "./client-fixture.ts";
+
+const TARGET = "example.test/app.iso";
+
+let cwd: string;
+let dohUrl: string;
+let owner: StatementSigner;
+let object: TestObject;
+let holder: TestServer;
+let edge: TestServer;
+
+beforeEach(async () => {
+  cwd = await temporaryFolder();
+  owner = await makeSigner(1);
+  ({ dohUrl } = await publishKeys([owner]));
+  object = makeObject(20, 10_000);
+  holder = await serve((request, response) => answerChunk(object.chunks, request, response));
+  edge = await startEdge(owner, holder.url);
+});
+afterEach(closeAll);
+
+async function startEdge(signer: StatementSigner, holderUrl: string): Promise<TestServer> {
+  const version = await signVersion(signer, object);
+  const answer: Handler = (request, response) => {
+    if (!request.url?.startsWith(`/name/${NAME_HASH}`)) return answerProblem(response, "not-found", 404);
+    const versions = [{ ...formatSigned(version), witnesses: [] }];
+    const manifest = encodeBase64(object.manifestBytes);
+    answerJson(response, { domain: DOMAIN, nameHash: NAME_HASH, versions, manifest, next: null });
+  };
+  return serveLocate([await contactAt(holderUrl, 9)], answer);
+}
+
+function run(...args: string[]): Promise<Run> {
+  return holdfast(args, { cwd, env: { HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl } });
+}
+
+describe("get", () => {
+  test("writes the verified object under the name's last segment, and leaves no .part", async () => {
+    const { code, stdout, stderr } = await run("get", TARGET);
+    expect({ code, stdout: stdout.toString() }).toEqual({ code: EXIT.ok, stdout: "" });
+    expect(stderr).toContain("sequence 1 of 2026-01-02T03:04:05.678Z by alice@example.test, verified");
+    expect(await readdir(cwd)).toEqual(["app.iso"]);
+    expect((await readFile(join(cwd, "app.iso"))).equals(object.bytes)).toBe(true);
+  });
+
+  test("streams to stdout with -o -, and nothing else", async () => {
+    const { code, stdout } = await run("get", TARGET, "-o", "-");
+    expect(code).toBe(EXIT.ok);
+    expect(stdout.equals(object.bytes)).toBe(true);
+    expect(await readdir(cwd)).toEqual([]);
+  });
+
+  test("ends quietly when the reader of its stdout goes away", async () => {
+    object = makeObject(200, 100_000);
+    edge = await startEdge(owner, holder.url);
+    const command = '"$0" "$1" get example.test/app.iso -o - | head -c 10 | wc -c; echo $PIPESTATUS';
+    const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+    const env = { ...process.env, HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl };
+    const child = spawn("bash", ["-c", command, process.execPath, main], { cwd, env });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (block) => (stdout += block));
+    child.stderr.on("data", (block) => (stderr += block));
+    await new Promise((resolve) => child.on("close", resolve));
+    expect(stdout.split("\n")).toEqual(["10", "0", ""]);
+    expect(stderr).not.toMatch(/EPIPE|Error/);
+  });
+
+  test("refuses to overwrite a file without --force, before it asks anybody", async () => {
+    await writeFile(join(cwd, "app.iso"), "mine");
+    const refused = await run("get", TARGET);
+    expect(refused.code).toBe(EXIT.usage);
+    expect(refused.stderr).toContain("--force");
+    expect(edge.requests).toEqual([]);
+    expect(await readFile(join(cwd, "app.iso"), "utf8")).toBe("mine");
+    expect((await run("get", TARGET, "--force")).code).toBe(EXIT.ok);
+    expect((await readFile(join(cwd, "app.iso"))).equals(object.bytes)).toBe(true);
+  });
+
+  test("goes on from a .part whose bytes verify, and repairs those that do not", async () => {
+    const part = Buffer.from(object.bytes.subarray(0, 155_000));
+    part[5] = (part[5] ?? 0) ^ 1;
+    await writeFile(join(cwd, "out.part"), part);
+    const { code } = await run("get", TARGET, "-o", "out");
+    expect(code).toBe(EXIT.ok);
+    expect(await readdir(cwd)).toEqual(["out"]);
+    expect((await readFile(join(cwd, "out"))).equals(object.bytes)).toBe(true);
+    expect(holder.requests.length).toBe(20 - 14);
+  });
+
+  test("cuts a .part that is longer than the object", async () => {
+    await writeFile(join(cwd, "out.part"), Buffer.concat([object.bytes, object.bytes]));
+    expect((await run("get", TARGET, "-o", "out")).code).toBe(EXIT.ok);
+    expect((await readFile(join(cwd, "out"))).equals(object.bytes)).toBe(true);
+    expect(holder.requests).toEqual([]);
+  });
+
+  test("with --json prints what it got", async () => {
+    const { stdout } = await run("get", TARGET, "--json");
+    expect(JSON.parse(stdout.toString())).toMatchObject({
+      file: "app.iso",
+      sequence: 1,
+      size: object.bytes.length,
+      digest: object.manifest.digest,
+    });
+  });
+
+  test("exits with 3 for a name that nobody knows", async () => {
+    const { code, stderr } = await run("get", "example.test/other.iso");
+    expect(code).toBe(EXIT.notFound);
+    expect(stderr).toContain("(not-found)");
+    expect(await readdir(cwd)).toEqual([]);
+  });
+
+  test("exits with 4 for a Version by a key that is not the domain's", async () => {
+    edge = await startEdge(await makeSigner(2), holder.url);
+    const { code, stdout } = await run("get", TARGET, "-o", "-");
+    expect({ code, stdout: stdout.toString() }).toEqual({ code: EXIT.unverified, stdout: "" });
+  });
+
+  test("exits with 5 when the only holder sends wrong bytes, and keeps none of them", async () => {
+    const liar = await serve((_request, response) => response.end(Buffer.alloc(10_000)));
+    edge = await startEdge(owner, liar.url);
+    const { code, stderr } = await run("get", TARGET);
+    expect(code).toBe(EXIT.unreachable);
+    expect(stderr).toContain("(no-holder)");
+    expect(stderr).toContain("(content-hash-mismatch)");
+    expect(await readdir(cwd)).toEqual(["app.iso.part"]);
+    expect((await readFile(join(cwd, "app.iso.part"))).length).toBe(0);
+  });
+
+  test("asks --from servers too, and warns of an edge that is down", async () => {
+    const { url } = edge;
+    edge = await serve(() => undefined);
+    await edge.close();
+    const { code, stderr } = await run("get", TARGET, "--from", url);
+    expect(code).toBe(EXIT.ok);
+    expect(stderr).toContain(`holdfast: warning: ${edge.url}: cannot reach`);
+  });
+});
+
+describe("verify", () => {
+  test("is content with the right bytes, from a file or from stdin", async () => {
+    await writeFile(join(cwd, "file"), object.bytes);
+    expect((await run("verify", TARGET, "file")).code).toBe(EXIT.ok);
+    const env = { HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl };
+    const piped = await holdfast(["verify", TARGET, "-", "--json"], { cwd, env, input: object.bytes });
+    expect(JSON.parse(piped.stdout.toString())).toMatchObject({ matches: true, sequence: 1 });
+  });
+
+  test("exits with 4 and says where the bytes differ", async () => {
+    const bytes = Buffer.from(object.bytes);
+    bytes[123_456] = (bytes[123_456] ?? 0) ^ 1;
+    await writeFile(join(cwd, "file"), bytes);
+    const { code, stdout, stderr } = await run("verify", TARGET, "file");
+    expect({ code, stdout: stdout.toString() }).toEqual({ code: EXIT.unverified, stdout: "" });
+    expect(stderr).toContain("file differs within bytes 120000 to 129999");
+  });
+
+  test("exits with 1 for a file that is not there", async () => {
+    const { code, stderr } = await run("verify", TARGET, "nowhere");
+    expect(code).toBe(EXIT.failed);
+    expect(stderr).toContain("(ENOENT)");
+  });
+});
+
+test("log lists the Versions with how each was verified", async () => {
+  const { code, stdout } = await run("log", TARGET, "--json");
+  expect(code).toBe(EXIT.ok);
+  expect(JSON.parse(stdout.toString())).toMatchObject([
+    {
+      sequence: 1,
+      previous: null,
+      author: "alice@example.test",
+      verified: "domain-key",
+      servers: [edge.url],
+    },
+  ]);
+  expect((await run("log", TARGET)).stdout.toString()).toMatch(/^SEQ +TIME .*\n1 +2026-01-02T03:04:05.678Z/);
+});
+
+test("domain show prints the keys that DNS shows", async () => {
+  const { code, stdout } = await run("domain", "show", "example.test");
+  expect(code).toBe(EXIT.ok);
+  expect(stdout.toString()).toMatch(/^policy +exclusive\nkey +SHA256:/m);
+  expect((await run("domain", "show", "nothing.test")).code).toBe(EXIT.notFound);
+});
