@@ -8,24 +8,6 @@ import { join } from "node:path";
 const ROOT = import.meta.dirname;
 const DIST = join(ROOT, "dist");
 const BIN = "cli/main.js";
-/** What runs on a reader's or a volunteer's machine. */
-const RUNTIME_DEPENDENCIES = [
-  "@hono/node-server",
-  "@leichtgewicht/dns-packet",
-  "@noble/curves",
-  "@noble/hashes",
-  "@scure/base",
-  "canonicalize",
-  "cli-progress",
-  "commander",
-  "hono",
-  "k-bucket",
-  "mrmime",
-  "pino",
-  "valibot",
-  "ws",
-];
-
 interface PackageJson {
   name: string;
   version: string;
@@ -44,7 +26,7 @@ const { name, version, description, license, dependencies } = parsePackage(
 const manifest = {
   ...{ name, version, description, license, type: "module", bin: { holdfast: BIN } },
   engines: { node: ">=22" },
-  dependencies: Object.fromEntries(RUNTIME_DEPENDENCIES.map((one) => [one, dependencies[one]])),
+  dependencies,
 };
 
 rmSync(DIST, { recursive: true, force: true });

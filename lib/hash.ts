@@ -5,13 +5,11 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { HoldfastError } from "./error.ts";
 
-export declare const hashBrand: unique symbol;
-/** SHA-256 as 64 lower-case hex digits. */
-export type Hash = string & { readonly [hashBrand]: true };
+/** SHA-256 as 64 lower-case hex digits. The brand exists in types only. */
+export type Hash = string & { readonly __brand: "Hash" };
 
-export declare const nodeIdBrand: unique symbol;
 /** A home node's id: the SHA-256 of its SSH public key blob. */
-export type NodeId = Hash & { readonly [nodeIdBrand]: true };
+export type NodeId = Hash & { readonly __nodeBrand: "NodeId" };
 
 export const HASH_BYTES = 32;
 const HASH_TEXT = /^[0-9a-f]{64}$/;

@@ -4,13 +4,11 @@
 import { HoldfastError } from "./error.ts";
 import { type Hash, hashBytes } from "./hash.ts";
 
-export declare const domainBrand: unique symbol;
 /** A domain as lower-case A-labels, without a final dot. */
-export type Domain = string & { readonly [domainBrand]: true };
+export type Domain = string & { readonly __brand: "Domain" };
 
-export declare const nameBrand: unique symbol;
 /** An object's name inside its domain: 1 to 1,024 bytes of NFC UTF-8 in non-empty segments. */
-export type ObjectName = string & { readonly [nameBrand]: true };
+export type ObjectName = string & { readonly __brand: "ObjectName" };
 
 export const NAME_BYTES_MAX = 1024;
 export const DOMAIN_BYTES_MAX = 253;

@@ -85,7 +85,8 @@ export class LocalNetwork {
     await this.startEdge();
     for (let i = 1; i <= this.#options.nodes; i++) await this.#startNode(i);
     await this.#writeConfig();
-    await this.waitForNodes(this.nodes.length);
+    const processes = [this.edge, ...this.nodes.map((node) => node.process)];
+    await this.#waitFor(processes, () => this.#areOnline(this.nodes.length));
   }
 
   async stop(): Promise<void> {
@@ -112,12 +113,16 @@ export class LocalNetwork {
     tell(`edge: wrangler dev on ${this.edgeUrl}`);
     this.#edge = new Child({ name: "edge", ...this.#edgeCommand(port), logFile: this.#logFile("edge") });
     this.#edge.start();
-    await this.#waitFor(this.#edge, async () => (await this.#edgeStatus()) !== null);
+    await this.#waitFor([this.#edge], async () => (await this.#edgeStatus()) !== null);
   }
 
   /** Waits until `count` nodes are online at the edge. */
   async waitForNodes(count: number): Promise<void> {
-    await this.#waitFor(this.edge, async () => ((await this.#edgeStatus())?.nodes.online ?? 0) >= count);
+    await this.#waitFor([this.edge], () => this.#areOnline(count));
+  }
+
+  async #areOnline(count: number): Promise<boolean> {
+    return ((await this.#edgeStatus())?.nodes.online ?? 0) >= count;
   }
 
   async #prepare(): Promise<void> {
@@ -200,14 +205,15 @@ export class LocalNetwork {
     }
   }
 
-  async #waitFor(child: Child, isReady: () => Promise<boolean>): Promise<void> {
+  /** Waits until `isReady`, as long as all of `children` run. */
+  async #waitFor(children: Child[], isReady: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + READY_TIMEOUT_MS;
     while (!(await isReady())) {
-      const failed = [child, ...this.nodes.map((node) => node.process)].find((one) => !one.isRunning);
-      if (failed !== undefined)
-        throw new Error(`${failed.name} ended: see ${failed.logFile}\n${failed.logTail()}`);
+      const ended = children.find((child) => !child.isRunning);
+      if (ended !== undefined)
+        throw new Error(`${ended.name} ended: see ${ended.logFile}\n${ended.logTail()}`);
       if (Date.now() > deadline)
-        throw new Error(`not ready after ${READY_TIMEOUT_MS / 1000} s: see ${child.logFile}`);
+        throw new Error(`not ready after ${READY_TIMEOUT_MS / 1000} s: see ${this.dir}/logs`);
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
   }

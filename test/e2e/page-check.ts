@@ -156,7 +156,12 @@ async function hostileStatus(edgeUrl: string): Promise<EdgeStatus> {
   const status = parseEdgeStatus(await (await fetch(`${edgeUrl}/status`)).json());
   return {
     ...status,
-    recent: status.recent.map((object) => ({ ...object, name: HOSTILE_NAME, author: HOSTILE_AUTHOR })),
+    recent: status.recent.map((object) => ({
+      ...object,
+      domain: DOMAIN,
+      name: HOSTILE_NAME,
+      author: HOSTILE_AUTHOR,
+    })),
     members: status.members.map((member) => ({ ...member, url: "javascript:boom()" })),
   };
 }

@@ -1,14 +1,16 @@
-// The edge's page in a real browser, over the shared network: five home nodes that hold example.test/hello.txt.
+// The edge's page in a real browser, over a network of its own: five home nodes that hold example.test/hello.txt.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LocalNetwork } from "../../cli/local/network.ts";
+import { publishSample } from "../../cli/local/sample.ts";
 import { checkPage, HOSTILE_NAME, type PageFindings } from "./page-check.ts";
 import { requirePrograms } from "./requires.ts";
+import { endNetwork, startNetwork } from "./setup.ts";
 
-const { edgeUrl } = inject("network");
 const { missing } = requirePrograms({
   chromium: "chromium",
   curl: "curl",
@@ -22,13 +24,19 @@ const ECHO_WORDS = ["curl", "npx", "dig", "ssh-keygen", "sha256sum"]
 describe.skipIf(missing.length > 0)("the page", () => {
   let seen: PageFindings;
   let folder: string;
+  let network: LocalNetwork;
 
   beforeAll(async () => {
+    network = await startNetwork();
+    await publishSample(network);
     folder = mkdtempSync(join(tmpdir(), "holdfast-page-"));
-    seen = await checkPage(edgeUrl);
+    seen = await checkPage(network.edgeUrl);
   });
 
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(async () => {
+    await endNetwork(network);
+    rmSync(folder, { recursive: true });
+  });
 
   function shell(script: string): string {
     return execFileSync("/bin/bash", ["-c", script], { cwd: folder, encoding: "utf8" });
@@ -90,13 +98,13 @@ describe.skipIf(missing.length > 0)("the page", () => {
     expect(seen.hostile.elements).toBe(0);
     expect(seen.hostile.consoleErrors).toEqual([]);
     const origins = new Set(seen.hostile.hrefs.map((href) => new URL(href).origin));
-    expect([...origins]).toEqual([edgeUrl]);
+    expect([...origins]).toEqual([network.edgeUrl]);
   });
 
   test("gives commands that a shell takes as they are meant, whatever the name", () => {
     const [get = ""] = seen.hostile.commands;
     const words = shell(`${ECHO_WORDS}\n${get}`).trimEnd().split("\n");
-    expect(words).toEqual(["holdfast", "get", `example.test/${HOSTILE_NAME}`, "--edge", edgeUrl]);
+    expect(words).toEqual(["holdfast", "get", `example.test/${HOSTILE_NAME}`, "--edge", network.edgeUrl]);
     for (const command of seen.hostile.commands) shell(`${ECHO_WORDS}\n${command}`);
     expect(readdirSync(folder).filter((file) => file.includes("pwned"))).toEqual([]);
   });
