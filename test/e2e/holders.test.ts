@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { Transform } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Child } from "../../cli/local/child.ts";
-import { freePort } from "../../cli/local/free-port.ts";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { Publisher } from "./publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "./setup.ts";
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** Past the ports of the network itself, within its free range. */
+const LIAR_PORT_OFFSET = 30;
 
 /** A reverse proxy in front of a node: passes everything on, and flips a byte of every chunk that it hands out. */
 async function startFlippingProxy(
@@ -70,7 +72,7 @@ describe("a holder that lies", () => {
 
   beforeAll(async () => {
     network = await startNetwork(3);
-    const port = await freePort(0);
+    const port = Number(new URL(network.edgeUrl).port) + LIAR_PORT_OFFSET;
     proxy = await startFlippingProxy(`http://127.0.0.1:${port}`);
     liar = new Child({
       name: "liar",

@@ -4,7 +4,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFile, mkdtemp, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { importSigner } from "../../lib/ed25519.ts";
@@ -62,7 +61,7 @@ export class Publisher {
 
   /** A publisher with a fresh domain; without `records`, nothing is written into the zone. */
   static async create(network: SharedNetwork, options = { records: true }): Promise<Publisher> {
-    const folder = await mkdtemp(join(tmpdir(), "holdfast-publisher-"));
+    const folder = await mkdtemp(join(network.dir, "publisher-"));
     const domain = parseDomain(`d${process.pid}-${++domains}.test`);
     const publisher = new Publisher(network, domain, folder);
     await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", domain, "-f", publisher.keyFile]);

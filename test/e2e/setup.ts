@@ -1,6 +1,7 @@
 // One local network for the end-to-end tests of a run: real processes, real sockets, a folder of its own. Tests that
 // end or harm processes start a network of their own.
 
+import { randomInt } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,14 +26,27 @@ declare module "vitest" {
   }
 }
 
+/** Below the ports that Linux gives to outgoing connections, so that none is taken between the look and the use. */
+const PORTS = { min: 10_000, max: 30_000, range: 40 };
+
+/** The first of PORTS.range ports, of which the ones that a local network uses are free. */
+async function freeRange(): Promise<number> {
+  for (;;) {
+    const base = randomInt(PORTS.min, PORTS.max);
+    const wanted = Array.from({ length: PORTS.range }, (_, i) => base + i);
+    const found = await Promise.all(wanted.map(freePort));
+    if (found.every((port, i) => port === wanted[i])) return base;
+  }
+}
+
 export async function startNetwork(nodes = 5): Promise<LocalNetwork> {
   const dir = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
-  const network = new LocalNetwork({ dir, port: await freePort(0), nodes, pledge: "5GB" });
+  const network = new LocalNetwork({ dir, port: await freeRange(), nodes, pledge: "5GB" });
   process.once("exit", () => network.killAll());
   try {
     await network.start();
   } catch (error) {
-    await network.stop();
+    await endNetwork(network);
     throw error;
   }
   return network;
