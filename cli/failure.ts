@@ -55,7 +55,6 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   "too-few-nodes": "see holdfast status for the home nodes known, or lower --replicas",
   "no-holder": "try again later: offline home nodes come back",
   "rate-limited": "wait a minute and try again",
-  "version-conflict": "see holdfast log, then publish again",
   "unknown-previous": "see holdfast log, then publish again",
   fork: "see holdfast log, then publish again",
 };

@@ -31,10 +31,11 @@ import type { Member } from "./members-table.ts";
 import { migrateLink } from "./schema.ts";
 
 /** Sockets of one node that have not answered their challenge yet. */
-export const PENDING_SOCKETS_MAX = 4;
+export const PENDING_SOCKETS_MAX = 16;
 export const REACH_TIMEOUT_MS = 5000;
 const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
+const CLOSE_NORMAL = 1000;
 
 /** What a socket must remember through hibernation. */
 interface SocketState {
@@ -75,7 +76,7 @@ export class NodeLink extends DurableObject<Env> {
       expiresMs: Date.now() + CHALLENGE_LIFETIME_MS,
       address: request.headers.get("CF-Connecting-IP") ?? UNKNOWN_ADDRESS,
     };
-    this.#dropOldestPending();
+    this.#makeRoomForPending();
     this.ctx.acceptWebSocket(server);
     server.serializeAttachment(state);
     send(server, {
@@ -102,7 +103,9 @@ export class NodeLink extends DurableObject<Env> {
     }
   }
 
-  override async webSocketClose(socket: WebSocket): Promise<void> {
+  override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
+    // The closing handshake is ours to finish; codes such as 1006 were never sent and cannot be sent back.
+    socket.close(isSendable(code) ? code : CLOSE_NORMAL);
     await this.#wentOffline(stateOf(socket));
   }
 
@@ -110,10 +113,13 @@ export class NodeLink extends DurableObject<Env> {
     await this.#wentOffline(stateOf(socket));
   }
 
-  /** Closes sockets that never answered their challenge. */
+  /** Closes sockets that did not answer their challenge in time. */
   override async alarm(): Promise<void> {
-    for (const socket of this.#sockets("challenged"))
-      refuse(socket, "registration-expired", "no answer to the challenge");
+    const isLate = (socket: WebSocket) => stateOf(socket).expiresMs <= Date.now();
+    const [late, waiting] = partition(this.#sockets("challenged"), isLate);
+    for (const socket of late) refuse(socket, "registration-expired", "no answer to the challenge");
+    const next = Math.min(...waiting.map((socket) => stateOf(socket).expiresMs));
+    if (waiting.length > 0) await this.ctx.storage.setAlarm(next);
   }
 
   /** Called when somebody could not reach the node: a link lost without a close is noticed here. */
@@ -138,6 +144,8 @@ export class NodeLink extends DurableObject<Env> {
     socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
     const reached = await this.#reach(registration.body);
     await this.#tellShards(memberOf(registration, state, reached.url, parseSettings(this.env).failureDomain));
+    // It may have closed while the URL was tried, before there was anything to take offline.
+    if (socket.readyState !== WebSocket.OPEN) await this.#wentOffline({ ...state, phase: "registered" });
     for (const other of this.#sockets("registered")) {
       if (stateOf(other).epoch < state.epoch)
         other.close(CLOSE_REPLACED, "a newer connection of this node registered");
@@ -215,12 +223,20 @@ export class NodeLink extends DurableObject<Env> {
       .filter((socket) => socket.readyState === WebSocket.OPEN && stateOf(socket).phase === phase);
   }
 
-  #dropOldestPending(): void {
-    const pending = this.#sockets("challenged").sort((a, b) => stateOf(a).epoch - stateOf(b).epoch);
-    for (const socket of pending.slice(0, Math.max(0, pending.length + 1 - PENDING_SOCKETS_MAX))) {
-      refuse(socket, "rate-limited", "too many connections of this node wait for their registration");
-    }
+  /** Where too many wait, one of the address that has most of them goes: a crowd elsewhere cannot push the node out. */
+  #makeRoomForPending(): void {
+    const pending = this.#sockets("challenged");
+    if (pending.length < PENDING_SOCKETS_MAX) return;
+    const byAddress = [...Map.groupBy(pending, (socket) => stateOf(socket).address).values()];
+    const [crowd = []] = byAddress.sort((a, b) => b.length - a.length);
+    const [oldest] = crowd.sort((a, b) => stateOf(a).epoch - stateOf(b).epoch);
+    if (oldest !== undefined)
+      refuse(oldest, "rate-limited", "too many connections of this node wait to register");
   }
+}
+
+function partition<T>(items: T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter((item) => !test(item))];
 }
 
 function memberOf(
@@ -242,6 +258,11 @@ function memberOf(
     epoch: state.epoch,
     sinceMs: Date.now(),
   };
+}
+
+/** RFC 6455 7.4: what an application may put into a close frame. */
+function isSendable(code: number): boolean {
+  return code === CLOSE_NORMAL || (code >= 3000 && code < 5000);
 }
 
 function send(socket: WebSocket, frame: EdgeFrame): void {

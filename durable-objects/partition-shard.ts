@@ -46,6 +46,7 @@ import {
   placeOfStatement,
   type StatementPlace,
   type StoredVersion,
+  type VersionPage,
   versionById,
 } from "./versions-table.ts";
 
@@ -66,8 +67,7 @@ export interface IndexWrites {
   statements: StatementPlace[];
 }
 
-export interface NamePage {
-  versions: StoredVersion[];
+export interface NamePage extends VersionPage {
   /** The newest Version's Manifest, on the first page. */
   manifest: Uint8Array<ArrayBuffer> | null;
 }
@@ -119,9 +119,10 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
-    const versions = listVersions(this.#sql, domain, nameHash, before);
-    const newest = before === null ? objectHead(this.#sql, domain, nameHash, versions[0]?.id ?? null) : null;
-    return { versions, manifest: newest?.manifestBytes ?? null };
+    const page = listVersions(this.#sql, domain, nameHash, before);
+    const [newest] = page.versions;
+    const isFirst = before === null && newest !== undefined;
+    return { ...page, manifest: isFirst ? manifestBytes(this.#sql, newest.manifest) : null };
   }
 
   async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<ObjectHead | null> {

@@ -11,6 +11,7 @@ const SHARD_MIGRATIONS = [
      sequence INTEGER NOT NULL,
      previous TEXT,
      time TEXT NOT NULL,
+     expires TEXT,
      manifest TEXT NOT NULL,
      size INTEGER NOT NULL,
      author TEXT NOT NULL,

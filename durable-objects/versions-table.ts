@@ -1,4 +1,4 @@
-// A shard's rows about names: the signed Versions, in the order that DESIGN.md 3 gives them, and copies of their
+// A shard's rows about names: the signed Versions, newest first by sequence, time and id, and copies of their
 // Manifests. One synchronous call decides whether a Version follows, so two publishers cannot both win.
 
 import { HoldfastError } from "../lib/error.ts";
@@ -6,6 +6,9 @@ import type { Hash } from "../lib/hash.ts";
 import type { Domain, ObjectName } from "../lib/names.ts";
 import { checkSuccession, type VersionHead } from "../lib/version.ts";
 import { RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
+
+/** A page ends once its statements have this many bytes: its answer then fits NAME_ANSWER_MAX. */
+export const NAME_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** A verified Version as it crosses from the Worker into the shard. */
 export interface NewVersion {
@@ -16,6 +19,7 @@ export interface NewVersion {
   sequence: number;
   previous: Hash | null;
   time: string;
+  expires: string | null;
   manifest: Hash;
   size: number;
   author: string;
@@ -30,6 +34,7 @@ export interface NewVersion {
 /** A statement as the shard gives it back. */
 export interface StoredVersion {
   id: Hash;
+  manifest: Hash;
   bytes: Uint8Array<ArrayBuffer>;
   signature: string;
   witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
@@ -39,10 +44,9 @@ export interface StoredVersion {
 export interface ObjectHead {
   id: Hash;
   time: string;
+  expires: string | null;
   manifest: Hash;
   manifestBytes: Uint8Array<ArrayBuffer>;
-  /** When this edge accepted it, milliseconds. */
-  acceptedMs: number;
 }
 
 interface VersionRow extends Record<string, SqlStorageValue> {
@@ -50,6 +54,7 @@ interface VersionRow extends Record<string, SqlStorageValue> {
   sequence: number;
   time: string;
   previous: Hash | null;
+  manifest: Hash;
   key: string;
   bytes: ArrayBuffer;
   signature: string;
@@ -67,19 +72,25 @@ export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: numbe
   return true;
 }
 
-/** A page of a name's Versions, newest first, from after `before` where it is given. */
+/** A page of a name's Versions, newest first, and whether older ones follow. */
+export interface VersionPage {
+  versions: StoredVersion[];
+  hasMore: boolean;
+}
+
+/** The page that begins after Version `before`, or with the newest. */
 export function listVersions(
   sql: SqlStorage,
   domain: Domain,
   nameHash: Hash,
   before: Hash | null,
-): StoredVersion[] {
+): VersionPage {
   const from = before === null ? null : headOf(sql, { domain, nameHash }, before);
-  if (before !== null && from === null) return [];
+  if (before !== null && from === null) return { versions: [], hasMore: false };
   const rows = sql.exec<VersionRow>(
     `SELECT * FROM versions WHERE name_hash = ? AND domain = ?
        AND (? IS NULL OR (sequence, time, id) < (?, ?, ?))
-     ORDER BY sequence DESC, time DESC, id DESC LIMIT ${VERSIONS_PER_PAGE}`,
+     ORDER BY sequence DESC, time DESC, id DESC`,
     nameHash,
     domain,
     from?.id ?? null,
@@ -87,7 +98,15 @@ export function listVersions(
     from?.time ?? null,
     from?.id ?? null,
   );
-  return rows.toArray().map(storedVersion);
+  const versions: StoredVersion[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    if (versions.length === VERSIONS_PER_PAGE || bytes > NAME_PAGE_BYTES_MAX)
+      return { versions, hasMore: true };
+    versions.push(storedVersion(row));
+    bytes += row.bytes.byteLength + row.witness.byteLength;
+  }
+  return { versions, hasMore: false };
 }
 
 /** The newest Version that names itself, or the one with id `only`; null where there is none. */
@@ -98,8 +117,8 @@ export function objectHead(
   only: Hash | null,
 ): ObjectHead | null {
   const [row] = sql
-    .exec<{ id: Hash; time: string; manifest: Hash; bytes: ArrayBuffer; accepted_at: number }>(
-      `SELECT v.id, v.time, v.manifest, m.bytes, v.accepted_at FROM versions v JOIN manifests m ON m.hash = v.manifest
+    .exec<Omit<ObjectHead, "manifestBytes"> & { bytes: ArrayBuffer }>(
+      `SELECT v.id, v.time, v.expires, v.manifest, m.bytes FROM versions v JOIN manifests m ON m.hash = v.manifest
        WHERE v.name_hash = ? AND v.domain = ? AND v.name IS NOT NULL AND (? IS NULL OR v.id = ?)
        ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
       nameHash,
@@ -109,8 +128,8 @@ export function objectHead(
     )
     .toArray();
   if (row === undefined) return null;
-  const { id, time, manifest, bytes, accepted_at } = row;
-  return { id, time, manifest, manifestBytes: new Uint8Array(bytes), acceptedMs: accepted_at };
+  const { bytes, ...head } = row;
+  return { ...head, manifestBytes: new Uint8Array(bytes) };
 }
 
 export function versionById(sql: SqlStorage, id: Hash): StoredVersion | null {
@@ -219,8 +238,9 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
     version.manifestBytes,
   );
   sql.exec(
-    `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, manifest, size, author, key,
-       bytes, signature, witness, witness_signature, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, expires, manifest, size, author, key,
+       bytes, signature, witness, witness_signature, accepted_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     version.id,
     version.nameHash,
     version.domain,
@@ -228,6 +248,7 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
     version.sequence,
     version.previous,
     version.time,
+    version.expires,
     version.manifest,
     version.size,
     version.author,
@@ -243,6 +264,7 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
 function storedVersion(row: VersionRow): StoredVersion {
   return {
     id: row.id,
+    manifest: row.manifest,
     bytes: new Uint8Array(row.bytes),
     signature: row.signature,
     witness: { bytes: new Uint8Array(row.witness), signature: row.witness_signature },

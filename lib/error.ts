@@ -32,12 +32,10 @@ export const ERROR_CODES = [
   "domain-not-found",
   "no-domain-key",
   "dns-failed",
-  "policy-unsupported",
   // names and versions
   "sequence-gap",
   "unknown-previous",
   "fork",
-  "version-conflict",
   "not-held",
   "not-found",
   // grants, receipts and registration
@@ -59,7 +57,6 @@ export const ERROR_CODES = [
   "no-holder",
   "rate-limited",
   "method-not-allowed",
-  "use-client",
   "unreachable",
   "timeout",
   "bad-answer",

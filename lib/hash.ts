@@ -14,7 +14,7 @@ export type NodeId = Hash & { readonly __nodeBrand: "NodeId" };
 export const HASH_BYTES = 32;
 const HASH_TEXT = /^[0-9a-f]{64}$/;
 
-/** Partition bits: 1,024 partitions (DESIGN.md 1). */
+/** A partition is the top 10 bits of a hash: 1,024 partitions. */
 export const PARTITION_BITS = 10;
 export const PARTITION_COUNT = 1 << PARTITION_BITS;
 

@@ -3,7 +3,7 @@
 
 import * as v from "valibot";
 import { parseJson } from "./canonical-json.ts";
-import { HoldfastError } from "./error.ts";
+import { HoldfastError, isHoldfastError } from "./error.ts";
 import type { Hash, NodeId } from "./hash.ts";
 import { nodeIdOf } from "./openssh-key.ts";
 import { pledgeSchema } from "./pledge.ts";
@@ -132,18 +132,13 @@ export async function verifyRegistration(
 }
 
 function parseFrameText(text: string): unknown {
-  if (text.length > CONTROL_FRAME_BYTES_MAX) {
-    throw new HoldfastError(
-      "frame-too-large",
-      `a control frame has at most ${CONTROL_FRAME_BYTES_MAX} bytes`,
-    );
-  }
   try {
     return parseJson(new TextEncoder().encode(text), CONTROL_FRAME_BYTES_MAX);
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === "invalid-request") {
-      throw new HoldfastError("frame-malformed", "the frame is not JSON", { cause: error });
-    }
-    throw error;
+    if (!isHoldfastError(error)) throw error;
+    const code = error.code === "body-too-large" ? "frame-too-large" : "frame-malformed";
+    throw new HoldfastError(code, `a control frame is JSON of at most ${CONTROL_FRAME_BYTES_MAX} bytes`, {
+      cause: error,
+    });
   }
 }

@@ -76,7 +76,7 @@ function checkVersionFields(version: Version): void {
   }
 }
 
-/** Newest first: sequence, then time, then id (DESIGN.md 3). */
+/** Newest first: sequence, then time, then id. */
 export function compareNewestFirst(a: VersionHead, b: VersionHead): number {
   return b.sequence - a.sequence || compareText(b.time, a.time) || compareText(b.id, a.id);
 }
@@ -105,8 +105,8 @@ export function checkAge(version: Version, nowMs: number): void {
   checkExpiry(version, nowMs);
 }
 
-export function checkExpiry(version: Version, nowMs: number): void {
-  if (version.expires !== undefined && Date.parse(version.expires) <= nowMs) {
+export function checkExpiry(version: { expires?: string | null | undefined }, nowMs: number): void {
+  if (version.expires != null && Date.parse(version.expires) <= nowMs) {
     throw new HoldfastError("statement-expired", `the Version expired at ${version.expires}`);
   }
 }

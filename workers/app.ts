@@ -9,6 +9,7 @@ import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver }
 import { HoldfastError } from "../lib/error.ts";
 import { readBody } from "../lib/fetch.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
+import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
 import { IndexClient } from "./index-client.ts";
 
 export interface AppEnv {
@@ -28,15 +29,18 @@ export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
 }
 
 const domainKeyCache = createDomainKeyCache();
+const freshQuestions = createFreshQuestions();
 
 /** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
-  return createDomainKeyResolver({
+  const now = () => Date.now();
+  const resolver = createDomainKeyResolver({
     fetch: (url, init) => fetch(url, init),
     dohUrls: new IndexClient(c.env).settings.dohUrls,
-    now: () => Date.now(),
+    now,
     cache: domainKeyCache,
   });
+  return createSpacedResolver(resolver, now, freshQuestions);
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */

@@ -39,7 +39,7 @@ export async function readChunk(
   chunk: WantedChunk,
   holders: Member[],
 ): Promise<Uint8Array<ArrayBuffer>> {
-  for (const holder of holders.slice(0, HOLDERS_TRIED_MAX)) {
+  for (const holder of holders) {
     const bytes = await readFrom(holder, chunk);
     if (bytes !== null) return bytes;
     noteFailure(holder.id);
@@ -70,15 +70,23 @@ async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<Hash> {
   return encodeHash(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
-/** Online before offline, those that failed lately last; otherwise in random order, to spread the load. */
+/**
+ * Online before offline, those that failed lately last. Holders come oldest first, and only the oldest are tried, in
+ * random order to spread the load: nodes that claim a chunk after it was published cannot push its holders out.
+ */
 function rankHolders(holders: Member[]): Member[] {
-  return holders
-    .map((member) => ({
-      member,
-      rank: (member.online ? 0 : 2) + (hasFailedLately(member.id) ? 1 : 0) + Math.random() / 2,
-    }))
+  const byState = holders
+    .map((member) => ({ member, state: stateRank(member) }))
+    .sort((a, b) => a.state - b.state);
+  return byState
+    .slice(0, HOLDERS_TRIED_MAX)
+    .map(({ member, state }) => ({ member, rank: state + Math.random() / 2 }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ member }) => member);
+}
+
+function stateRank(member: Member): number {
+  return (member.online ? 0 : 2) + (hasFailedLately(member.id) ? 1 : 0);
 }
 
 function hasFailedLately(id: NodeId): boolean {

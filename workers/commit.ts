@@ -7,12 +7,18 @@ import type { AppendResult } from "../durable-objects/partition-shard.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
-import type { Hash, NodeId } from "../lib/hash.ts";
+import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { type Publication, verifyPublication } from "../lib/publication.ts";
-import { formatSigned, type NamesRequest, type NamesResult } from "../lib/wire.ts";
+import {
+  formatSigned,
+  type NamesRequest,
+  type NamesResult,
+  type PublishedJson,
+  parseSigned,
+} from "../lib/wire.ts";
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import type { IndexClient } from "./index-client.ts";
@@ -22,7 +28,7 @@ import { verifyReceipts } from "./receipts.ts";
 export const COMMIT_GRACE_MS = 10 * 60 * 1000;
 
 /** A publication on its way, or the reason why it was refused. */
-type Step<T> = { ok: true; value: T } | { ok: false; result: NamesResult };
+type Step<T> = { ok: true; id: Hash | null; value: T } | { ok: false; result: NamesResult };
 
 interface Prepared {
   publication: Publication;
@@ -38,7 +44,9 @@ export async function commitPublications(
   request: NamesRequest,
 ): Promise<NamesResult[]> {
   const verified = await Promise.all(
-    request.statements.map((entry) => attempt(null, () => verifyPublication(entry, resolver, Date.now()))),
+    request.statements.map((entry) =>
+      attempt(idOf(entry), () => verifyPublication(entry, resolver, Date.now())),
+    ),
   );
   const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
   const domains = new Set(accepted.map(({ version }) => version.body.domain));
@@ -120,11 +128,12 @@ async function toNewVersion(
   { version, manifestBytes, domainKeys }: Publication,
   edge: EdgeKey,
 ): Promise<NewVersion> {
-  const { type: _, name, expires: __, ...body } = version.body;
+  const { type: _, name, expires, ...body } = version.body;
   return {
     ...body,
     id: version.id,
     name: name ?? null,
+    expires: expires ?? null,
     key: formatPublicKeyText(version.key),
     bytes: version.bytes,
     signature: version.signature,
@@ -140,12 +149,22 @@ function resultOf({ id }: NewVersion, result: AppendResult | undefined): NamesRe
 }
 
 function then<A, B>(step: Step<A>, next: (value: A) => Promise<B>): Promise<Step<B>> {
-  return step.ok ? attempt(null, () => next(step.value)) : Promise.resolve(step);
+  return step.ok ? attempt(step.id, () => next(step.value)) : Promise.resolve(step);
+}
+
+/** The id of a posted statement, whatever is wrong with it; null where its base64 is. */
+function idOf({ version }: PublishedJson): Hash | null {
+  try {
+    return hashBytes(parseSigned(version).bytes);
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return null;
+  }
 }
 
 async function attempt<T>(id: Hash | null, run: () => Promise<T>): Promise<Step<T>> {
   try {
-    return { ok: true, value: await run() };
+    return { ok: true, id, value: await run() };
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
     return { ok: false, result: refusal(id, error) };

@@ -19,6 +19,7 @@ export async function makePlan(c: AppContext, index: IndexClient, request: PlanR
   const grant = await verifyGrant(parseSigned(request.grant), Date.now());
   const { domain, author } = grant.body;
   await authorizeFor(resolverOf(c), domain, grant.key, author);
+  if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
   const held = await verifyReceipts(index, request.receipts, new Set([domain]));
   const holdings = await index.plan(
     request.chunks.map(({ hash }) => hash),

@@ -11,11 +11,17 @@ import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, isHash } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { digestOf, startDigest } from "./digest.ts";
-import { emptyDirectory, isFileError, makeDirectory, syncDirectory, writeDurably } from "./durable-file.ts";
+import {
+  emptyDirectory,
+  hexDirectories,
+  isFileError,
+  makeDirectory,
+  syncDirectory,
+  writeDurably,
+} from "./durable-file.ts";
 import type { Room } from "./room.ts";
 
 const READ_PIECE_BYTES = 128 * 1024;
-const PREFIX = /^[0-9a-f]{2}$/;
 
 export interface ChunkStoreDeps {
   dir: string;
@@ -52,7 +58,7 @@ export class ChunkStore {
     const left = await emptyDirectory(this.#temporaryDir);
     if (left > 0) this.#log.info({ files: left }, "removed unfinished uploads");
     await syncDirectory(this.#chunksDir);
-    for (const prefix of subdirectories(this.#chunksDir)) {
+    for (const prefix of hexDirectories(this.#chunksDir)) {
       this.#countUnder(join(this.#chunksDir, prefix), prefix);
       // A directory left by a process that died before it synced the parent.
       await syncDirectory(join(this.#chunksDir, prefix));
@@ -169,7 +175,7 @@ export class ChunkStore {
 
   // Synchronous: at the start nothing else runs, and 100,000 asynchronous stats take several times as long.
   #countUnder(path: string, prefix: string): void {
-    for (const second of subdirectories(path)) {
+    for (const second of hexDirectories(path)) {
       for (const name of readdirSync(join(path, second))) {
         if (isHash(name) && name.startsWith(prefix + second)) this.#countFound(join(path, second, name));
         else this.#log.warn({ path: join(path, second, name) }, "ignored a file that is not a chunk");
@@ -191,10 +197,6 @@ export class ChunkStore {
   #path(hash: Hash): string {
     return join(this.#chunksDir, hash.slice(0, 2), hash.slice(2, 4), hash);
   }
-}
-
-function subdirectories(path: string): string[] {
-  return readdirSync(path).filter((name) => PREFIX.test(name));
 }
 
 async function* readPieces(path: string): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,7 @@
 // Files that are there after a crash, whole or not at all: written beside their place, synced, renamed, and the
 // directory synced. Errors of the disk being full become `disk-full`; nothing half-written is left.
 
+import { readdirSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "../../lib/error.ts";
@@ -91,6 +92,14 @@ async function joinRunning(
   });
   running.set(path, begun);
   return begun;
+}
+
+/** The folders of two hex digits in a folder: what else lies there is not the store's. */
+export function hexDirectories(path: string): string[] {
+  const isHexPair = (name: string) => /^[0-9a-f]{2}$/.test(name);
+  return readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && isHexPair(entry.name))
+    .map((entry) => entry.name);
 }
 
 /** Removes what a crash left in the directory of temporary files. */

@@ -17,7 +17,7 @@ import type { SignedStatement } from "../../lib/statement.ts";
 import { compareNewestFirst, parseVersion, type Version, type VersionHead } from "../../lib/version.ts";
 import { formatSigned, parseSigned, signedSchema } from "../../lib/wire.ts";
 import { digestOf } from "./digest.ts";
-import { isFileError, makeDirectory, writeDurably } from "./durable-file.ts";
+import { hexDirectories, isFileError, makeDirectory, writeDurably } from "./durable-file.ts";
 import type { Room } from "./room.ts";
 
 /** Versions are small and kept in the index's memory: about 500 bytes each. */
@@ -66,7 +66,7 @@ export class StatementStore {
   async start(): Promise<void> {
     await makeDirectory(this.#dir);
     await makeDirectory(this.#temporaryDir);
-    for (const prefix of readdirSync(this.#dir)) {
+    for (const prefix of hexDirectories(this.#dir)) {
       for (const name of readdirSync(join(this.#dir, prefix)))
         this.#load(join(this.#dir, prefix, name), name);
       await nextTurn();

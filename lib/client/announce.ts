@@ -20,7 +20,7 @@ import { Server } from "./server.ts";
 
 /** POST /names is idempotent: an answer that was lost on the way is asked for again. */
 export const ANNOUNCE_ATTEMPTS_MAX = 3;
-const RACE_CODES: ErrorCode[] = ["version-conflict", "unknown-previous", "sequence-gap", "fork"];
+const RACE_CODES: ErrorCode[] = ["unknown-previous", "sequence-gap", "fork"];
 
 export interface Announcement {
   version: VerifiedVersion;

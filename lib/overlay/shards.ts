@@ -7,7 +7,7 @@ import { type Hash, PARTITION_BITS } from "../hash.ts";
 export type ShardPrefix = string;
 
 export const SHARD_DEPTH_MAX = PARTITION_BITS;
-/** Prefix lengths of the shards that keep members for leaf shards with too few of their own (DESIGN.md 6). */
+/** Prefix lengths of the shards that keep members for leaf shards with too few of their own. */
 export const ANCESTOR_DEPTHS = [0, 5, 10] as const;
 /** Members that an ancestor keeps. */
 export const ANCESTOR_MEMBERS_MAX = 32_768;

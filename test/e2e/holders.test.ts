@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { createServer, request as httpRequest, type Server } from "node:http";
 import { join } from "node:path";
 import { Transform } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Child } from "../../cli/local/child.ts";
 import type { LocalNetwork } from "../../cli/local/network.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher, run } from "./publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "./setup.ts";
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -128,6 +128,28 @@ describe("holders that vanish", () => {
     await network.startEdge();
     await network.waitForNodes(5);
     expect(await readBothWays(publisher, "big")).toEqual([sha256(content), sha256(content)]);
+  });
+
+  test("when the last chunk is nowhere, curl gets what comes before it and a broken connection", async () => {
+    const short = randomBytes(9 * 1024 * 1024);
+    await publisher.publish(await publisher.writeFile("short", short), "short");
+    const nameHash = sha256(Buffer.from(`${publisher.domain}/short`));
+    const response = await fetch(`${network.edgeUrl}/name/${nameHash}?domain=${publisher.domain}`);
+    const { manifest } = (await response.json()) as { manifest: string };
+    const { chunks } = JSON.parse(Buffer.from(manifest, "base64").toString()) as {
+      chunks: { hash: string; size: number }[];
+    };
+    const last = chunks.at(-1);
+    if (last === undefined) throw new Error("the Manifest lists no chunks");
+    const path = ["chunks", last.hash.slice(0, 2), last.hash.slice(2, 4), last.hash];
+    for (let i = 1; i <= 5; i++) await rm(join(network.dir, "nodes", String(i), ...path), { force: true });
+    const out = join(publisher.folder, "short.out");
+    const curl = run("curl", ["-fsS", "-o", out, publisher.objectUrl("short")]);
+    await expect(curl).rejects.toMatchObject({ code: 18 }); // "transfer closed with bytes remaining"
+    expect(sha256(await readFile(out))).toBe(sha256(short.subarray(0, short.length - last.size)));
+    const whole = await fetch(publisher.objectUrl("short"), { headers: { range: `bytes=-${last.size}` } });
+    expect(whole.status).toBe(503);
+    expect(await whole.json()).toMatchObject({ code: "no-holder" });
   });
 
   test("with two of five killed, everything still reads, and a publish still finds three holders", async () => {

@@ -171,6 +171,20 @@ describe("objects of other shapes", () => {
     expect(await response.text()).toBe("piped");
   });
 
+  test("an object is served until it expires, and then refused to every reader; its Version stays", async () => {
+    const publisher = await Publisher.create(network);
+    const file = await publisher.writeFile("f", "for a moment");
+    const expires = new Date(Date.now() + 4000);
+    expect(await publisher.publish(file, "f", "--expires", expires.toISOString())).toMatchObject({ code: 0 });
+    expect((await fetch(publisher.objectUrl("f"))).status).toBe(200);
+    await new Promise((resolve) => setTimeout(resolve, expires.getTime() - Date.now() + 100));
+    const late = await fetch(publisher.objectUrl("f"));
+    expect(await late.json()).toMatchObject({ code: "statement-expired" });
+    const get = await publisher.holdfast("get", `${publisher.domain}/f`, "-o", "-");
+    expect(get).toMatchObject({ code: 4, stdout: "" });
+    expect(await logOf(publisher, "f")).toHaveLength(1);
+  });
+
   test("a home node that was given a Version serves it by name and by id", async () => {
     const publisher = await Publisher.create(network);
     await publisher.publish(await publisher.writeFile("f", "bundle"), "f");

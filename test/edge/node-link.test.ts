@@ -1,7 +1,8 @@
-import { evictDurableObject, SELF } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { randomBytes } from "@noble/hashes/utils.js";
 import { describe, expect, test, vi } from "vitest";
+import { PENDING_SOCKETS_MAX } from "../../durable-objects/node-link.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
@@ -37,9 +38,9 @@ class TestNode {
     this.id = nodeIdOf(signer.key);
   }
 
-  async connect(): Promise<Challenge> {
+  async connect(address = "192.0.2.1"): Promise<Challenge> {
     const response = await SELF.fetch(`http://edge.test/node?id=${this.id}`, {
-      headers: { Upgrade: "websocket" },
+      headers: { Upgrade: "websocket", "CF-Connecting-IP": address },
     });
     const socket = response.webSocket;
     if (socket === null) throw new Error(`no WebSocket: ${response.status}`);
@@ -230,10 +231,34 @@ describe("a home node's registration", () => {
     expect(await response.json()).toMatchObject({ code });
   });
 
-  test("a node keeps only a few connections waiting for their registration", async () => {
+  test("a challenge that nobody answered closes its socket in time, and no younger one", async () => {
+    const late = await newNode();
+    await late.connect();
+    const link = env.NODE_LINK.getByName(late.id);
+    await runInDurableObject(link, (_, state) => {
+      for (const socket of state.getWebSockets()) {
+        socket.serializeAttachment({ ...socket.deserializeAttachment(), expiresMs: Date.now() - 1 });
+      }
+    });
+    const again = new TestNode(late.signer);
+    const challenge = await again.connect();
+    expect(await runDurableObjectAlarm(link)).toBe(true);
+    expect(await late.refusal()).toBe("registration-expired");
+    await again.register(challenge);
+    await again.next("registered");
+  });
+
+  test("a crowd of connections from elsewhere that claims a node's id does not push the node out", async () => {
     const node = await newNode();
-    await node.connect();
-    for (let i = 0; i < 4; i++) await new TestNode(node.signer).connect();
-    expect(await node.refusal()).toBe("rate-limited");
+    const challenge = await node.connect("192.0.2.1");
+    const crowd: TestNode[] = [];
+    for (let i = 0; i < PENDING_SOCKETS_MAX + 3; i++) {
+      const stranger = new TestNode(node.signer);
+      await stranger.connect("198.51.100.7");
+      crowd.push(stranger);
+    }
+    expect(await crowd[0]?.refusal()).toBe("rate-limited");
+    await node.register(challenge);
+    await node.next("registered");
   });
 });

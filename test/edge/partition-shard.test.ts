@@ -32,6 +32,7 @@ function version(sequence: number, changes: Partial<NewVersion> = {}): NewVersio
     sequence,
     previous: sequence === 1 ? null : hashOf(`version ${sequence - 1}`),
     time: `2026-01-01T00:00:0${sequence}.000Z`,
+    expires: null,
     manifest: hashOf(`manifest ${sequence}`),
     size: sequence,
     author: "a@example.org",
@@ -132,13 +133,14 @@ describe("Versions in a shard", () => {
   test("without a name are listed, and not served as an object", async () => {
     const shard = newShard();
     await shard.append([version(1, { name: null })]);
-    expect((await shard.listName(domain, nameHash, null)).versions).toHaveLength(1);
+    const page = await shard.listName(domain, nameHash, null);
+    expect(page).toMatchObject({ versions: [{ id: version(1).id }], manifest: version(1).manifestBytes });
     expect(await shard.head(domain, nameHash, null)).toBeNull();
   });
 
   test("come in pages that join without a gap or an overlap", async () => {
     const shard = newShard();
-    const ids = Array.from({ length: 250 }, (_, i) => hashOf(`page ${i}`));
+    const ids = Array.from({ length: 300 }, (_, i) => hashOf(`page ${i}`));
     const all = ids.map((id, i) =>
       version(i + 1, {
         id,
@@ -150,12 +152,17 @@ describe("Versions in a shard", () => {
     await shard.append(all);
     const listed: Hash[] = [];
     for (let before: Hash | null = null; ; ) {
-      const { versions } = await shard.listName(domain, nameHash, before);
-      if (versions.length === 0) break;
+      const { versions, hasMore } = await shard.listName(domain, nameHash, before);
       listed.push(...versions.map(({ id }) => id));
       before = listed.at(-1) ?? null;
+      expect(hasMore).toBe(listed.length < ids.length);
+      if (!hasMore) break;
     }
     expect(listed).toEqual(ids.toReversed());
+    expect(await shard.listName(domain, nameHash, ids[0] ?? null)).toMatchObject({
+      versions: [],
+      hasMore: false,
+    });
   });
 });
 

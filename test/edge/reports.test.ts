@@ -27,6 +27,7 @@ describe("reports", () => {
           sequence: 1,
           previous: null,
           time: "2026-01-01T00:00:01.000Z",
+          expires: null,
         },
         ...{ manifest: hashOf("m1"), size: 1, author: "a@example.org", key: "key a" },
         ...{ bytes: text("statement"), signature: "signature", manifestBytes: text("manifest") },

@@ -168,13 +168,14 @@ describe("a chunk store of files", () => {
 
   it("does not count files that are not chunks, and leaves them alone", async () => {
     const { store, dir } = await openStore();
-    const { hash, bytes } = chunkOf(100);
+    const { hash, bytes } = chunkOf(100); // its folder is not ab
     await store.put(hash, bytes);
     const folder = join(dir, "chunks", hash.slice(0, 2), hash.slice(2, 4));
-    await writeFile(join(folder, "notes.txt"), "mine");
+    const strays = [join(folder, "notes.txt"), join(dir, "chunks", ".DS_Store"), join(dir, "chunks", "ab")];
+    for (const stray of strays) await writeFile(stray, "mine", { flag: "wx" });
     const again = await openStore({ dir });
     expect(again.store.totals).toEqual({ chunks: 1, bytes: 100 });
-    expect(await readFile(join(folder, "notes.txt"), "utf8")).toBe("mine");
+    for (const stray of strays) expect(await readFile(stray, "utf8")).toBe("mine");
   });
 
   const damages: [string, (path: string) => Promise<void>][] = [

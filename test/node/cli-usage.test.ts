@@ -101,7 +101,6 @@ test.each([
   ["no-holder", EXIT.unreachable],
   ["timeout", EXIT.unreachable],
   ["too-few-nodes", EXIT.unreachable],
-  ["version-conflict", EXIT.failed],
   ["invalid-name", EXIT.usage],
 ] as const)("%s exits with %i", (code, exitCode) => {
   expect(failureOf(new HoldfastError(code, "x"))).toMatchObject({ exitCode, code, message: "x" });

@@ -328,7 +328,7 @@ describe("publish", () => {
     });
   });
 
-  test.each(["version-conflict", "unknown-previous", "fork"])(
+  test.each(["sequence-gap", "unknown-previous", "fork"])(
     "does not publish over somebody else's Version: %s ends it with advice",
     async (code) => {
       const { edge, server } = await startNetwork("none", "none");

@@ -23,7 +23,6 @@ export const chunk = new Hono<AppEnv>()
   .post("/plan", async (c) => {
     const index = indexOf(c);
     const request = parsePlanRequest(await readJson(c, PLAN_BODY_MAX));
-    if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
     return c.json(await makePlan(c, index, request));
   })
   .post("/locate", async (c) => {

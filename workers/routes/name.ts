@@ -5,7 +5,7 @@ import { Hono } from "hono";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import { formatSigned, type NameAnswer, VERSIONS_PER_PAGE } from "../../lib/wire.ts";
+import { formatSigned, type NameAnswer } from "../../lib/wire.ts";
 import { type AppEnv, indexOf } from "../app.ts";
 
 export const name = new Hono<AppEnv>().get("/:nameHash", async (c) => {
@@ -14,10 +14,10 @@ export const name = new Hono<AppEnv>().get("/:nameHash", async (c) => {
   const before = c.req.query("before");
   const shard = indexOf(c).shardOf(nameHash);
   const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
-  if (page.versions.length === 0) {
+  if (page.versions.length === 0 && before === undefined) {
     throw new HoldfastError("not-found", `no Version of this name of ${domain} is known here`);
   }
-  const isFull = page.versions.length === VERSIONS_PER_PAGE;
+  c.header("Cache-Control", "no-cache");
   return c.json<NameAnswer>({
     nameHash,
     domain,
@@ -26,6 +26,6 @@ export const name = new Hono<AppEnv>().get("/:nameHash", async (c) => {
       witnesses: [formatSigned(version.witness)],
     })),
     manifest: page.manifest === null ? null : base64.encode(page.manifest),
-    next: isFull ? (page.versions.at(-1)?.id ?? null) : null,
+    next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
   });
 });

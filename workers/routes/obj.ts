@@ -13,7 +13,8 @@ import {
   parseManifest,
 } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName, parseDomain, parseName } from "../../lib/names.ts";
-import { type AppContext, type AppEnv, found, IMMUTABLE, indexOf } from "../app.ts";
+import { checkExpiry } from "../../lib/version.ts";
+import { type AppContext, type AppEnv, found, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
 import { findHolders, readChunk } from "../chunk-reader.ts";
 import { evaluateConditions } from "../http-range.ts";
 import type { IndexClient } from "../index-client.ts";
@@ -34,6 +35,7 @@ export const obj = new Hono<AppEnv>().get("/*", async (c) => {
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
   const object = found(head, `there is no object ${domain}/${name} here`);
+  if (only === undefined) checkExpiry(object, Date.now());
   return answer(c, index, object, parseManifest(object.manifestBytes), only !== undefined);
 });
 
@@ -48,10 +50,7 @@ async function answer(
   const validators = { etag: head.manifest, modifiedMs: Date.parse(head.time) };
   const asked = evaluateConditions(c.req.raw.headers, validators, manifest.size);
   if (asked.status === 304) return new Response(null, { status: 304, headers: withoutBody(headers) });
-  if (asked.status === 416) {
-    headers.set("Content-Range", `bytes */${manifest.size}`);
-    return new Response(null, { status: 416, headers: withoutBody(headers) });
-  }
+  if (asked.status === 416) return unsatisfiable(manifest.size);
   const range = asked.status === 206 ? asked.range : { first: 0, last: manifest.size - 1 };
   const length = range.last - range.first + 1;
   headers.set("Content-Length", String(length));
@@ -179,6 +178,14 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox",
   });
+}
+
+function unsatisfiable(sizeBytes: number): Response {
+  const response = problemResponse(
+    new HoldfastError("range-not-satisfiable", `the object has ${sizeBytes} bytes`),
+  );
+  response.headers.set("Content-Range", `bytes */${sizeBytes}`);
+  return response;
 }
 
 function withoutBody(headers: Headers): Headers {
