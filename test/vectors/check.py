@@ -56,6 +56,8 @@ def test_data(seed, size):
 def check_chunker():
     vectors, gear = load("chunker.json"), gear_table()
     check(vectors["gear"] == gear[:8], "gear table")
+    table = b"".join(entry.to_bytes(4, "big") for entry in gear)
+    check(hashlib.sha256(table).hexdigest() == vectors["gearSha256"], "gear table's hash")
     for case in vectors["cases"]:
         data = test_data(case["seed"], case["size"])
         check(hashlib.sha256(data).hexdigest() == case["sha256"], f"data of {case['why']}")
