@@ -6,7 +6,7 @@ import { collectVersions, type KnownVersion } from "../../lib/client/versions.ts
 import { HoldfastError } from "../../lib/error.ts";
 import { nameHashOf } from "../../lib/names.ts";
 import { fingerprintOf } from "../../lib/openssh-key.ts";
-import { formatSize, formatTable } from "../format.ts";
+import { formatSize } from "../format.ts";
 import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
 import { printData, printJson } from "../output.ts";
 import { warnOfServers } from "../reading.ts";
@@ -45,22 +45,23 @@ async function run(target: FullName, options: CommonOptions): Promise<void> {
     );
   }
   if (options.json === true) return printJson(versions.map(jsonOf));
-  await printData(formatTable([HEADINGS, ...versions.map(rowOf)]));
+  await printData(versions.map(describe).join("\n"));
 }
 
-const HEADINGS = ["SEQ", "TIME", "SIZE", "AUTHOR", "KEY", "VERIFIED", "VERSION"];
-
-function rowOf(known: KnownVersion): string[] {
+/** A few short lines for each Version: ids and fingerprints are too wide for a table. */
+function describe(known: KnownVersion): string {
   const { id, body, key } = known.version;
-  return [
-    String(body.sequence),
-    body.time,
-    formatSize(body.size),
-    plainText(body.author),
-    fingerprintOf(key),
-    verifiedHow(known),
-    id,
+  const lines = [
+    `version ${id}`,
+    `  sequence ${body.sequence}, ${formatSize(body.size)}, ${body.time}${expiryOf(body.expires)}`,
+    `  author   ${plainText(body.author)}`,
+    `  key      ${fingerprintOf(key)} (${verifiedHow(known)})`,
   ];
+  return `${lines.join("\n")}\n`;
+}
+
+function expiryOf(expires: string | undefined): string {
+  return expires === undefined ? "" : `, expires ${expires}`;
 }
 
 function jsonOf(known: KnownVersion): object {
@@ -75,5 +76,5 @@ function jsonOf(known: KnownVersion): object {
 
 /** By a key that DNS shows now, or why not. */
 function verifiedHow({ unverified }: KnownVersion): string {
-  return unverified === null ? "domain-key" : `no: ${unverified.code}`;
+  return unverified === null ? "domain-key" : `not verified: ${unverified.code}`;
 }

@@ -206,7 +206,9 @@ test("log lists the Versions with how each was verified", async () => {
       servers: [edge.url],
     },
   ]);
-  expect((await run("log", TARGET)).stdout.toString()).toMatch(/^SEQ +TIME .*\n1 +2026-01-02T03:04:05.678Z/);
+  expect((await run("log", TARGET)).stdout.toString()).toMatch(
+    /^version [0-9a-f]{64}\n {2}sequence 1, .*2026-01-02T03:04:05.678Z\n/,
+  );
 });
 
 test("domain show prints the keys that DNS shows", async () => {
