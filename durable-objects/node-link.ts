@@ -5,13 +5,14 @@ import { DurableObject } from "cloudflare:workers";
 import { parseJson } from "../lib/canonical-json.ts";
 import { isHoldfastError } from "../lib/error.ts";
 import { readBody } from "../lib/fetch.ts";
-import { encodeHash, type Hash, type NodeId, parseNodeId } from "../lib/hash.ts";
+import { encodeHash, type NodeId, parseNodeId } from "../lib/hash.ts";
 import { parseNodeUrl } from "../lib/node-url.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
 import { membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
 import {
   CHALLENGE_LIFETIME_MS,
+  type ChallengeState,
   CLOSE_REFUSED,
   CLOSE_REPLACED,
   type EdgeFrame,
@@ -38,14 +39,8 @@ const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
 
 /** What a socket must remember through hibernation. */
-interface SocketState {
+interface SocketState extends ChallengeState {
   phase: "challenged" | "registered";
-  node: NodeId;
-  edge: Hash;
-  origin: string;
-  nonce: Hash;
-  epoch: number;
-  expiresMs: number;
   /** The address that the node connected from. */
   address: string;
 }

@@ -14,6 +14,7 @@ import {
   formatPublicKeyLine,
   parsePublicKeyLine,
 } from "../../lib/openssh-key.ts";
+import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire.ts";
 import { Child } from "./child.ts";
 import { createDohResponder, type DohResponder } from "./doh-responder.ts";
 import { freePort } from "./free-port.ts";
@@ -195,10 +196,10 @@ export class LocalNetwork {
     await writeFile(this.configFile, `${JSON.stringify(config, null, 2)}\n`);
   }
 
-  async #edgeStatus(): Promise<{ nodes: { online: number } } | null> {
+  async #edgeStatus(): Promise<EdgeStatus | null> {
     try {
       const response = await fetch(`${this.edgeUrl}/status`, { signal: AbortSignal.timeout(5000) });
-      return response.ok ? parseOnline(await response.json()) : null;
+      return response.ok ? parseEdgeStatus(await response.json()) : null;
     } catch (error) {
       if (error instanceof TypeError || error instanceof DOMException) return null; // not listening yet
       throw error;
@@ -231,12 +232,6 @@ async function makeKey(file: string, comment: string): Promise<void> {
   const blob = encodePublicKeyBlob(publicKey);
   await writeFile(file, formatPrivateKeyFile({ seed, blob }, comment, randomInt(2 ** 32)), { mode: 0o600 });
   await writeFile(`${file}.pub`, `${formatPublicKeyLine(blob, comment)}\n`);
-}
-
-function parseOnline(value: unknown): { nodes: { online: number } } | null {
-  const status = value as { nodes?: { online?: unknown } } | null;
-  const online = status?.nodes?.online;
-  return typeof online === "number" ? { nodes: { online } } : null;
 }
 
 /** wrangler's own entry point, wherever npm put the package. */

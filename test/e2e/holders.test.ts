@@ -146,7 +146,10 @@ describe("holders that vanish", () => {
     const out = join(publisher.folder, "short.out");
     const curl = run("curl", ["-fsS", "-o", out, publisher.objectUrl("short")]);
     await expect(curl).rejects.toMatchObject({ code: 18 }); // "transfer closed with bytes remaining"
-    expect(sha256(await readFile(out))).toBe(sha256(short.subarray(0, short.length - last.size)));
+    // What was still on its way is lost with the connection; what came is the object's beginning.
+    const came = await readFile(out);
+    expect(came.length).toBeLessThanOrEqual(short.length - last.size);
+    expect(sha256(came)).toBe(sha256(short.subarray(0, came.length)));
     const whole = await fetch(publisher.objectUrl("short"), { headers: { range: `bytes=-${last.size}` } });
     expect(whole.status).toBe(503);
     expect(await whole.json()).toMatchObject({ code: "no-holder" });

@@ -130,6 +130,31 @@ describe("an object, from the file to the reader", () => {
   });
 });
 
+describe("what the network says of itself", () => {
+  test("status, domain show and node status print it for people and as JSON", async () => {
+    const publisher = await Publisher.create(network);
+    const status = await publisher.holdfast("status", "--json");
+    expect(JSON.parse(status.stdout)).toMatchObject({ kind: "edge", nodes: { known: 5, online: 5 } });
+    expect((await publisher.holdfast("status")).stdout).toContain("5 online of 5 known");
+    const [type, key] = (await readFile(`${publisher.keyFile}.pub`, "utf8")).split(" ");
+    const domain = await publisher.holdfast("domain", "show", publisher.domain, "--json");
+    expect(JSON.parse(domain.stdout)).toMatchObject({ domain: publisher.domain, policy: "exclusive" });
+    expect(domain.stdout).toContain(key);
+    expect(type).toBe("ssh-ed25519");
+    const node = await publisher.holdfast("node", "status", "--url", network.nodeUrls[0] ?? "", "--json");
+    expect(JSON.parse(node.stdout)).toMatchObject({
+      kind: "home-node",
+      edges: [{ state: "registered", direct: true }],
+    });
+  });
+
+  test("HEAD of an object has the headers of GET, and no body", async () => {
+    const { stdout } = await run("curl", ["-fsSI", `${network.edgeUrl}/obj/example.test/hello.txt`]);
+    expect(stdout).toMatch(/^HTTP\/1.1 200 /);
+    expect(stdout.toLowerCase()).toContain("content-length: 207\r\n");
+  });
+});
+
 describe("objects of other shapes", () => {
   test.each([
     ["an empty file", ""],

@@ -2,8 +2,7 @@
 // held as its redundancy asks, and the index write is durable.
 
 import { Hono } from "hono";
-import type { ErrorCode } from "../../lib/error.ts";
-import { HoldfastError } from "../../lib/error.ts";
+import { errorOf } from "../../lib/problem.ts";
 import { NAMES_BODY_MAX, type NamesAnswer, parseNamesRequest } from "../../lib/wire.ts";
 import { type AppEnv, edgeKeyOf, indexOf, problemResponse, readJson, resolverOf } from "../app.ts";
 import { commitPublications } from "../commit.ts";
@@ -13,7 +12,7 @@ export const names = new Hono<AppEnv>().post("/", async (c) => {
   const results = await commitPublications(indexOf(c), resolverOf(c), await edgeKeyOf(c), request);
   const [first] = results;
   if (first?.status === "refused" && results.every(({ status }) => status === "refused")) {
-    return problemResponse(new HoldfastError(first.problem.code as ErrorCode, first.problem.detail), {
+    return problemResponse(errorOf(first.problem), {
       results,
     });
   }
