@@ -23,6 +23,7 @@ import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
 import { Traffic, type TrafficReport } from "./server/traffic.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
+import { lockDirectory } from "./store/directory-lock.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
 import { StatementStore } from "./store/statement-store.ts";
 
@@ -77,8 +78,7 @@ export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode
     fetch: (request) => current().fetch(request),
     start: async () => {
       if (running !== null) throw new TypeError("the home node is started already");
-      const node = await prepare(config, deps);
-      await node.start();
+      const node = await startIn(config, deps);
       running = node;
       return { id: node.id, url: node.url };
     },
@@ -91,11 +91,28 @@ export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode
   };
 }
 
+/** Takes the folder and starts; where that fails, the folder is free again. */
+async function startIn(config: NodeConfig, deps: HomeNodeDeps): Promise<RunningNode> {
+  await mkdir(config.dir, { recursive: true, mode: DIRECTORY_MODE });
+  const unlock = await lockDirectory(config.dir);
+  try {
+    const node = await prepare(config, deps, unlock);
+    await node.start();
+    return node;
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
 /** Reads what is on disk and makes the parts; nothing is reachable yet. */
-async function prepare(config: NodeConfig, deps: HomeNodeDeps): Promise<RunningNode> {
+async function prepare(
+  config: NodeConfig,
+  deps: HomeNodeDeps,
+  unlock: () => Promise<void>,
+): Promise<RunningNode> {
   const { dir, pledge, diskReserveBytes } = config;
   const clock = deps.clock ?? systemClock;
-  await mkdir(dir, { recursive: true, mode: DIRECTORY_MODE });
   const identity = await loadIdentity(dir);
   const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
   const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
@@ -111,6 +128,7 @@ async function prepare(config: NodeConfig, deps: HomeNodeDeps): Promise<RunningN
     room,
     chunks,
     statements,
+    unlock,
     fetch: deps.fetch ?? fetch,
   });
 }
@@ -119,6 +137,7 @@ interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" |
   room: Room;
   random: () => number;
   fetch: Fetch;
+  unlock: () => Promise<void>;
 }
 
 class RunningNode {
@@ -159,6 +178,7 @@ class RunningNode {
   async stop(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#listener?.stop();
+    await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
   }
 

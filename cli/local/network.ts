@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { lockDirectory } from "../../home-node/store/directory-lock.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { parseDomain } from "../../lib/names.ts";
 import {
@@ -63,6 +64,7 @@ export class LocalNetwork {
   dohUrl = "";
   #edge: Child | null = null;
   #responder: DohResponder | null = null;
+  #unlock: (() => Promise<void>) | null = null;
   readonly #options: Required<LocalNetworkOptions>;
 
   constructor(options: LocalNetworkOptions) {
@@ -81,6 +83,8 @@ export class LocalNetwork {
 
   /** Starts everything and returns when all nodes are registered. Throws with the log of what did not start. */
   async start(): Promise<void> {
+    for (const folder of ["keys", "logs", "nodes"]) await mkdir(join(this.dir, folder), { recursive: true });
+    this.#unlock = await lockDirectory(this.dir);
     await this.#prepare();
     await this.#startResponder();
     await this.startEdge();
@@ -94,6 +98,7 @@ export class LocalNetwork {
     await Promise.all(this.nodes.map((node) => node.process.stop()));
     await this.#edge?.stop();
     await this.#responder?.stop();
+    await this.#unlock?.();
   }
 
   /** Ends every process at once, for an exit that cannot wait. */
@@ -111,6 +116,7 @@ export class LocalNetwork {
   async startEdge(): Promise<void> {
     const { port, tell } = this.#options;
     this.edgeUrl = `http://localhost:${port}`;
+    if ((await freePort(port)) !== port) throw new Error(`port ${port} is in use: set PORT to another one`);
     tell(`edge: wrangler dev on ${this.edgeUrl}`);
     this.#edge = new Child({ name: "edge", ...this.#edgeCommand(port), logFile: this.#logFile("edge") });
     this.#edge.start();
@@ -127,7 +133,6 @@ export class LocalNetwork {
   }
 
   async #prepare(): Promise<void> {
-    for (const folder of ["keys", "logs", "nodes"]) await mkdir(join(this.dir, folder), { recursive: true });
     await writeFile(this.zoneFile, "", { flag: "a" });
     await makeKey(join(this.dir, "keys", "edge"), "edge");
     await makeKey(this.sampleKeyFile, SAMPLE_DOMAIN);
