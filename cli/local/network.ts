@@ -18,7 +18,7 @@ import {
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire.ts";
 import { Child } from "./child.ts";
 import { createDohResponder, type DohResponder } from "./doh-responder.ts";
-import { freePort } from "./free-port.ts";
+import { becomesFree, freePort } from "./free-port.ts";
 import { formatDomainZone } from "./zone-records.ts";
 
 export const DEFAULT_PORT = 8787;
@@ -26,6 +26,7 @@ export const DEFAULT_NODES = 5;
 export const SAMPLE_DOMAIN = "example.test";
 export const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 200;
+const PORT_FREE_TIMEOUT_MS = 3000;
 /** Ports beside the edge's: the responder's, then the nodes'. Any free one is taken where these are not. */
 const DOH_PORT_OFFSET = 1;
 const NODE_PORT_OFFSET = 10;
@@ -116,7 +117,9 @@ export class LocalNetwork {
   async startEdge(): Promise<void> {
     const { port, tell } = this.#options;
     this.edgeUrl = `http://localhost:${port}`;
-    if ((await freePort(port)) !== port) throw new Error(`port ${port} is in use: set PORT to another one`);
+    if (!(await becomesFree(port, PORT_FREE_TIMEOUT_MS))) {
+      throw new Error(`port ${port} is in use: end what listens there, or set PORT to another one`);
+    }
     tell(`edge: wrangler dev on ${this.edgeUrl}`);
     this.#edge = new Child({ name: "edge", ...this.#edgeCommand(port), logFile: this.#logFile("edge") });
     this.#edge.start();
