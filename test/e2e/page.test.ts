@@ -4,9 +4,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { publishSample } from "../../cli/local/sample.ts";
+import { parseEdgeStatus } from "../../lib/wire.ts";
 import { checkPage, HOSTILE_NAME, type PageFindings } from "./page-check.ts";
 import { requirePrograms } from "./requires.ts";
 import { endNetwork, startNetwork } from "./setup.ts";
@@ -21,6 +22,10 @@ const ECHO_WORDS = ["curl", "npx", "dig", "ssh-keygen", "sha256sum"]
   .map((program) => `${program}() { printf '%s\\n' "$@"; }`)
   .join("\n");
 
+async function numbersOf(edgeUrl: string): Promise<{ versions: number }> {
+  return parseEdgeStatus(await (await fetch(`${edgeUrl}/status`)).json()).index;
+}
+
 describe.skipIf(missing.length > 0)("the page", () => {
   let seen: PageFindings;
   let folder: string;
@@ -29,6 +34,11 @@ describe.skipIf(missing.length > 0)("the page", () => {
   beforeAll(async () => {
     network = await startNetwork();
     await publishSample(network);
+    // Shards report a second after a change, and the numbers include the sample then.
+    await vi.waitUntil(async () => (await numbersOf(network.edgeUrl)).versions > 0, {
+      timeout: 20_000,
+      interval: 200,
+    });
     folder = mkdtempSync(join(tmpdir(), "holdfast-page-"));
     seen = await checkPage(network.edgeUrl);
   });
