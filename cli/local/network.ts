@@ -1,24 +1,17 @@
 // A whole Holdfast on one machine: a DNS-over-HTTPS responder, an edge (wrangler dev) and home nodes, each a process
 // of its own, with their state under one folder. `npm start` runs one; so do the end-to-end tests.
 
-import { randomBytes, randomInt } from "node:crypto";
-import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { lockDirectory } from "../../home-node/store/directory-lock.ts";
-import { importSigner } from "../../lib/ed25519.ts";
 import { parseDomain } from "../../lib/names.ts";
-import {
-  encodePublicKeyBlob,
-  formatPrivateKeyFile,
-  formatPublicKeyLine,
-  parsePublicKeyLine,
-} from "../../lib/openssh-key.ts";
+import { parsePublicKeyLine } from "../../lib/openssh-key.ts";
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire.ts";
 import { Child } from "./child.ts";
 import { createDohResponder, type DohResponder } from "./doh-responder.ts";
 import { becomesFree, freePort } from "./free-port.ts";
+import { makeKeyFiles } from "./key-files.ts";
 import { formatDomainZone } from "./zone-records.ts";
 
 export const DEFAULT_PORT = 8787;
@@ -137,8 +130,8 @@ export class LocalNetwork {
 
   async #prepare(): Promise<void> {
     await writeFile(this.zoneFile, "", { flag: "a" });
-    await makeKey(join(this.dir, "keys", "edge"), "edge");
-    await makeKey(this.sampleKeyFile, SAMPLE_DOMAIN);
+    await makeKeyFiles(join(this.dir, "keys", "edge"), "edge");
+    await makeKeyFiles(this.sampleKeyFile, SAMPLE_DOMAIN);
     await this.#addSampleRecords();
     const key = await readFile(join(this.dir, "keys", "edge"), "utf8");
     await writeFile(join(this.dir, "edge.env"), `EDGE_KEY=${JSON.stringify(key)}\n`, { mode: 0o600 });
@@ -230,16 +223,6 @@ export class LocalNetwork {
   #logFile(name: string): string {
     return join(this.dir, "logs", `${name}.log`);
   }
-}
-
-/** Makes an unencrypted OpenSSH key pair, as `ssh-keygen -t ed25519 -N ''` does, unless it is there. */
-async function makeKey(file: string, comment: string): Promise<void> {
-  if (existsSync(`${file}.pub`)) return;
-  const seed = randomBytes(32);
-  const { publicKey } = await importSigner(seed);
-  const blob = encodePublicKeyBlob(publicKey);
-  await writeFile(file, formatPrivateKeyFile({ seed, blob }, comment, randomInt(2 ** 32)), { mode: 0o600 });
-  await writeFile(`${file}.pub`, `${formatPublicKeyLine(blob, comment)}\n`);
 }
 
 /** wrangler's own entry point, wherever npm put the package. */

@@ -3,10 +3,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { holdfast, Publisher, run } from "./publisher.ts";
+import { requirePrograms } from "./requires.ts";
 
 const network = inject("network");
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const MiB = 1024 * 1024;
+const withoutCurl = requirePrograms({ curl: "curl" }).missing.length > 0;
+const withoutSsh = requirePrograms({ "ssh-keygen": "openssh-client" }).missing.length > 0;
 
 interface VersionLine {
   version: string;
@@ -29,26 +32,29 @@ describe("an object, from the file to the reader", () => {
     expect(await publisher.publish(file, "big")).toMatchObject({ code: 0 });
   });
 
-  test("curl gets the bytes, with the length and headers that say what they are", async () => {
-    const out = join(publisher.folder, "curl");
-    await run("curl", ["-fsSL", "-D", `${out}.headers`, "-o", out, publisher.objectUrl("big")]);
-    expect(sha256(await readFile(out))).toBe(sha256(content));
-    const headers = (await readFile(`${out}.headers`, "utf8")).toLowerCase();
-    expect(headers).toContain(`content-length: ${content.length}`);
-    expect(headers).toContain("content-type: application/octet-stream");
-    expect(headers).toContain("x-content-type-options: nosniff");
-    const digest = createHash("sha256").update(content).digest("base64").toLowerCase();
-    expect(headers).toContain(`repr-digest: sha-256=:${digest}:`);
-  });
+  test.skipIf(withoutCurl)(
+    "curl gets the bytes, with the length and headers that say what they are",
+    async () => {
+      const out = join(publisher.folder, "curl");
+      await run("curl", ["-fsSL", "-D", `${out}.headers`, "-o", out, publisher.objectUrl("big")]);
+      expect(sha256(await readFile(out))).toBe(sha256(content));
+      const headers = (await readFile(`${out}.headers`, "utf8")).toLowerCase();
+      expect(headers).toContain(`content-length: ${content.length}`);
+      expect(headers).toContain("content-type: application/octet-stream");
+      expect(headers).toContain("x-content-type-options: nosniff");
+      const digest = createHash("sha256").update(content).digest("base64").toLowerCase();
+      expect(headers).toContain(`repr-digest: sha-256=:${digest}:`);
+    },
+  );
 
-  test("curl resumes in the middle of a chunk", async () => {
+  test.skipIf(withoutCurl)("curl resumes in the middle of a chunk", async () => {
     const out = join(publisher.folder, "resumed");
     await writeFile(out, content.subarray(0, 3_333_333));
     await run("curl", ["-fsSL", "-C", "-", "-o", out, publisher.objectUrl("big")]);
     expect(sha256(await readFile(out))).toBe(sha256(content));
   });
 
-  test("curl -L follows a chunk's referral to a holder", async () => {
+  test.skipIf(withoutCurl)("curl -L follows a chunk's referral to a holder", async () => {
     const { manifest } = await manifestOf(publisher, "big");
     const [chunk] = manifest.chunks;
     if (chunk === undefined) throw new Error("the Manifest lists no chunks");
@@ -80,31 +86,36 @@ describe("an object, from the file to the reader", () => {
     expect(sha256(await readFile(out))).toBe(sha256(content));
   });
 
-  test("ssh-keygen -Y verify accepts the statement, and refuses it altered, by another key, for another purpose", async () => {
-    const [version] = await logOf(publisher, "big");
-    const [statement, signature, allowed] = ["v", "s", "allowed"].map((name) => join(publisher.folder, name));
-    await run("sh", [
-      "-c",
-      `curl -fs ${network.edgeUrl}/version/${version?.version} > ${statement} && curl -fs ${network.edgeUrl}/version/${version?.version}.sig > ${signature}`,
-    ]);
-    const bytes = await readFile(statement ?? "");
-    expect(sha256(bytes)).toBe(version?.version);
-    const [type, key] = (await readFile(`${publisher.keyFile}.pub`, "utf8")).split(" ");
-    await writeFile(allowed ?? "", `${publisher.author} ${type} ${key}\n`);
-    const verify = (file: string | undefined, namespace = "holdfast", signers = allowed) =>
-      run("sh", [
+  test.skipIf(withoutCurl || withoutSsh)(
+    "ssh-keygen -Y verify accepts the statement, and refuses it altered, by another key, for another purpose",
+    async () => {
+      const [version] = await logOf(publisher, "big");
+      const [statement, signature, allowed] = ["v", "s", "allowed"].map((name) =>
+        join(publisher.folder, name),
+      );
+      await run("sh", [
         "-c",
-        `ssh-keygen -Y verify -f ${signers} -I ${publisher.author} -n ${namespace} -s ${signature} < ${file}`,
+        `curl -fs ${network.edgeUrl}/version/${version?.version} > ${statement} && curl -fs ${network.edgeUrl}/version/${version?.version}.sig > ${signature}`,
       ]);
-    await verify(statement);
-    await expect(verify(statement, "file")).rejects.toThrow();
-    await writeFile(`${statement}.altered`, bytes.toString().replace('"sequence":1', '"sequence":2'));
-    await expect(verify(`${statement}.altered`)).rejects.toThrow();
-    const stranger = await Publisher.create(network, { records: false });
-    const [, strangerKey] = (await readFile(`${stranger.keyFile}.pub`, "utf8")).split(" ");
-    await writeFile(`${allowed}.stranger`, `${publisher.author} ${type} ${strangerKey}\n`);
-    await expect(verify(statement, "holdfast", `${allowed}.stranger`)).rejects.toThrow();
-  });
+      const bytes = await readFile(statement ?? "");
+      expect(sha256(bytes)).toBe(version?.version);
+      const [type, key] = (await readFile(`${publisher.keyFile}.pub`, "utf8")).split(" ");
+      await writeFile(allowed ?? "", `${publisher.author} ${type} ${key}\n`);
+      const verify = (file: string | undefined, namespace = "holdfast", signers = allowed) =>
+        run("sh", [
+          "-c",
+          `ssh-keygen -Y verify -f ${signers} -I ${publisher.author} -n ${namespace} -s ${signature} < ${file}`,
+        ]);
+      await verify(statement);
+      await expect(verify(statement, "file")).rejects.toThrow();
+      await writeFile(`${statement}.altered`, bytes.toString().replace('"sequence":1', '"sequence":2'));
+      await expect(verify(`${statement}.altered`)).rejects.toThrow();
+      const stranger = await Publisher.create(network, { records: false });
+      const [, strangerKey] = (await readFile(`${stranger.keyFile}.pub`, "utf8")).split(" ");
+      await writeFile(`${allowed}.stranger`, `${publisher.author} ${type} ${strangerKey}\n`);
+      await expect(verify(statement, "holdfast", `${allowed}.stranger`)).rejects.toThrow();
+    },
+  );
 
   test("publishing it unchanged makes no new Version", async () => {
     const again = await publisher.publish(file, "big", "--json");
@@ -148,7 +159,7 @@ describe("what the network says of itself", () => {
     });
   });
 
-  test("HEAD of an object has the headers of GET, and no body", async () => {
+  test.skipIf(withoutCurl)("HEAD of an object has the headers of GET, and no body", async () => {
     const { stdout } = await run("curl", ["-fsSI", `${network.edgeUrl}/obj/example.test/hello.txt`]);
     expect(stdout).toMatch(/^HTTP\/1.1 200 /);
     expect(stdout.toLowerCase()).toContain("content-length: 207\r\n");

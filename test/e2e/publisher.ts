@@ -1,4 +1,4 @@
-// A publisher with a domain of its own: a key made by the real ssh-keygen, its record in the zone file, and the real
+// A publisher with a domain of its own: a key, its record in the zone file, and the real
 // command in a process of its own.
 
 import { execFile, spawn } from "node:child_process";
@@ -6,10 +6,12 @@ import { once } from "node:events";
 import { appendFile, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { makeKeyFiles } from "../../cli/local/key-files.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
 import { parsePrivateKeyFile } from "../../lib/openssh-key.ts";
 import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts";
+import { findProgram } from "./requires.ts";
 import type { SharedNetwork } from "./setup.ts";
 
 export const run = promisify(execFile);
@@ -44,6 +46,12 @@ export async function holdfast(
   return { code: Number(code), ...output };
 }
 
+/** By the real ssh-keygen where the machine has it. */
+async function makeKey(file: string, comment: string): Promise<void> {
+  if (findProgram("ssh-keygen") === null) return makeKeyFiles(file, comment);
+  await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]);
+}
+
 export class Publisher {
   readonly network: SharedNetwork;
   readonly domain: Domain;
@@ -64,7 +72,7 @@ export class Publisher {
     const folder = await mkdtemp(join(network.dir, "publisher-"));
     const domain = parseDomain(`d${process.pid}-${++domains}.test`);
     const publisher = new Publisher(network, domain, folder);
-    await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", domain, "-f", publisher.keyFile]);
+    await makeKey(publisher.keyFile, domain);
     if (options.records) await publisher.addRecords();
     return publisher;
   }

@@ -10,16 +10,20 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { loadSigner } from "../../cli/signing-key.ts";
 import { parsePublicKeyLine } from "../../lib/openssh-key.ts";
 import { verifySshSignature } from "../../lib/sshsig.ts";
+import { requirePrograms } from "../e2e/requires.ts";
 import { closeAll, temporaryFolder } from "./client-fixture.ts";
 
 const run = promisify(execFile);
 const MESSAGE = new TextEncoder().encode('{"type":"holdfast-version-1"}');
 const PASSPHRASE = "correct horse";
 
+const { missing } = requirePrograms({ "ssh-keygen": "openssh-client", "ssh-agent": "openssh-client" });
+
 let dir: string;
-let agent: ChildProcess;
+let agent: ChildProcess | undefined;
 
 beforeAll(async () => {
+  if (missing.length > 0) return;
   dir = await temporaryFolder();
   await makeKey("plain", "");
   await makeKey("locked", PASSPHRASE);
@@ -36,7 +40,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllEnvs());
 afterAll(async () => {
-  agent.kill();
+  agent?.kill();
   await closeAll();
 });
 
@@ -85,7 +89,7 @@ async function keygenVerify(namespace: string): Promise<string> {
   return (await child).stdout;
 }
 
-describe("a signing key", () => {
+describe.skipIf(missing.length > 0)("a signing key", () => {
   test("without a passphrase signs in this process, from its file or from HOLDFAST_KEY's text", async () => {
     vi.stubEnv("PATH", "");
     const text = await readFile(join(dir, "plain"), "utf8");

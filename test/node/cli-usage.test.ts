@@ -11,8 +11,11 @@ import { EXIT, failureOf } from "../../cli/failure.ts";
 import { formatAge, formatSize, formatTable, parseSize } from "../../cli/format.ts";
 import { DEFAULT_DOH_URLS, mergeSettings } from "../../cli/settings.ts";
 import { HoldfastError } from "../../lib/error.ts";
+import { requirePrograms } from "../e2e/requires.ts";
 import { holdfast } from "./cli-fixture.ts";
 import { closeAll, temporaryFolder } from "./client-fixture.ts";
+
+const withoutSsh = requirePrograms({ "ssh-keygen": "openssh-client" }).missing.length > 0;
 
 afterEach(closeAll);
 
@@ -107,25 +110,30 @@ test.each([
 });
 
 describe("domain records", () => {
-  test("prints the zone lines of a key that ssh-keygen made, and nothing else, on stdout", async () => {
-    const cwd = await temporaryFolder();
-    await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "a comment", "-f", join(cwd, "key")]);
-    const [, blob = ""] = (await readFile(join(cwd, "key.pub"), "utf8")).split(" ");
-    const plain = await holdfast(["domain", "records", "example.org", "--key", "key.pub"], { cwd });
-    expect(plain).toMatchObject({ code: EXIT.ok });
-    expect(plain.stdout.toString()).toBe(
-      `_holdfast.example.org. 300 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}"\n`,
-    );
-    expect(plain.stderr).toContain("zone of example.org");
-    const emails = ["--email", "a@example.org", "--email", "b@example.org", "--ttl", "60"];
-    const two = await holdfast(["domain", "records", "example.org", "--key", "key.pub", ...emails], { cwd });
-    expect(two.stdout.toString()).toBe(
-      `_holdfast.example.org. 60 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}; e=a@example.org"\n` +
-        `_holdfast.example.org. 60 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}; e=b@example.org"\n`,
-    );
-  });
+  test.skipIf(withoutSsh)(
+    "prints the zone lines of a key that ssh-keygen made, and nothing else, on stdout",
+    async () => {
+      const cwd = await temporaryFolder();
+      await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "a comment", "-f", join(cwd, "key")]);
+      const [, blob = ""] = (await readFile(join(cwd, "key.pub"), "utf8")).split(" ");
+      const plain = await holdfast(["domain", "records", "example.org", "--key", "key.pub"], { cwd });
+      expect(plain).toMatchObject({ code: EXIT.ok });
+      expect(plain.stdout.toString()).toBe(
+        `_holdfast.example.org. 300 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}"\n`,
+      );
+      expect(plain.stderr).toContain("zone of example.org");
+      const emails = ["--email", "a@example.org", "--email", "b@example.org", "--ttl", "60"];
+      const two = await holdfast(["domain", "records", "example.org", "--key", "key.pub", ...emails], {
+        cwd,
+      });
+      expect(two.stdout.toString()).toBe(
+        `_holdfast.example.org. 60 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}; e=a@example.org"\n` +
+          `_holdfast.example.org. 60 IN TXT "v=hf1; k=ssh-ed25519; p=${blob}; e=b@example.org"\n`,
+      );
+    },
+  );
 
-  test("does not take a private key, nor one of another type", async () => {
+  test.skipIf(withoutSsh)("does not take a private key, nor one of another type", async () => {
     const cwd = await temporaryFolder();
     await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(cwd, "key")]);
     await run("ssh-keygen", ["-q", "-t", "ecdsa", "-N", "", "-f", join(cwd, "ecdsa")]);

@@ -12,6 +12,7 @@ import { RateLimit } from "../../home-node/server/rate.ts";
 import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
 import { formatPublicKeyText, nodeIdOf, parsePublicKeyLine } from "../../lib/openssh-key.ts";
 import { parseNodeStatus } from "../../lib/wire.ts";
+import { requirePrograms } from "../e2e/requires.ts";
 import {
   Cleanup,
   chunkOf,
@@ -25,6 +26,8 @@ import {
   until,
 } from "./home-node-fixture.ts";
 
+const withoutSsh = requirePrograms({ "ssh-keygen": "openssh-client" }).missing.length > 0;
+
 const cleanup = new Cleanup();
 let dns: TestDns;
 
@@ -34,7 +37,7 @@ beforeEach(async () => {
 afterEach(() => cleanup.run());
 
 describe("the identity", () => {
-  it("is a private key that ssh-keygen reads and only its owner may", async () => {
+  it.skipIf(withoutSsh)("is a private key that ssh-keygen reads and only its owner may", async () => {
     const { id, dir } = await startTestNode(cleanup, dns);
     const path = join(dir, "identity");
     const line = execFileSync("ssh-keygen", ["-y", "-f", path], { encoding: "utf8" });
@@ -42,7 +45,7 @@ describe("the identity", () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 
-  it("is one that ssh-keygen made, where there is one", async () => {
+  it.skipIf(withoutSsh)("is one that ssh-keygen made, where there is one", async () => {
     const dir = await cleanup.directory();
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(dir, "identity")]);
     const { id } = await startTestNode(cleanup, dns, { dir });
@@ -50,7 +53,7 @@ describe("the identity", () => {
     expect(nodeIdOf(parsePublicKeyLine(line).blob)).toBe(id);
   });
 
-  it("stops the start where it is encrypted or damaged, and is not replaced", async () => {
+  it.skipIf(withoutSsh)("stops the start where it is encrypted or damaged, and is not replaced", async () => {
     const dir = await cleanup.directory();
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "secret", "-f", join(dir, "identity")]);
     await expect(startTestNode(cleanup, dns, { dir })).rejects.toMatchObject({ code: "invalid-key" });
