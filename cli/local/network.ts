@@ -162,7 +162,7 @@ export class LocalNetwork {
       args: [
         wranglerProgram(),
         ...["dev", "--config", projectFile("wrangler.toml"), "--ip", "127.0.0.1", "--port", String(port)],
-        ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "log"],
+        ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "warn"],
         ...["--persist-to", join(this.dir, "edge"), "--env-file", join(this.dir, "edge.env")],
         ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
       ],
