@@ -21,6 +21,7 @@ import {
   PING,
   PONG,
   parseNodeFrame,
+  REASON_MAX,
   type Registration,
   verifyRegistration,
 } from "../lib/registration.ts";
@@ -117,11 +118,19 @@ export class NodeLink extends DurableObject<Env> {
     if (waiting.length > 0) await this.ctx.storage.setAlarm(next);
   }
 
-  /** Called when somebody could not reach the node: a link lost without a close is noticed here. */
+  /**
+   * Called when somebody could not reach the node. A link lost without a close is noticed here; and what a shard
+   * missed, because a call to it failed, is said again.
+   */
   async checkLink(): Promise<boolean> {
-    const member = this.#member();
     if (this.#sockets("registered").length > 0) return true;
-    if (member?.online === true) await this.#tellShards({ ...member, online: false, sinceMs: Date.now() });
+    const member = this.#member();
+    if (member === null) return false;
+    await this.#tellShards({
+      ...member,
+      online: false,
+      sinceMs: member.online ? Date.now() : member.sinceMs,
+    });
     return false;
   }
 
@@ -130,27 +139,24 @@ export class NodeLink extends DurableObject<Env> {
     state: SocketState,
     frame: Extract<NodeFrame, { type: "register" }>,
   ): Promise<void> {
-    if (state.phase === "registered") {
+    const registration = await verifyRegistration(frame, state, Date.now());
+    // Asked after the verification: a frame sent twice at once is verified twice, and counts once.
+    if (stateOf(socket).phase === "registered") {
       refuse(socket, "registration-replayed", "this connection is registered already");
       return;
     }
-    const registration = await verifyRegistration(frame, state, Date.now());
     // One use: from here on the same frame is a replay, also while the checks below wait.
     socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
     const reached = await this.#reach(registration.body);
     await this.#tellShards(memberOf(registration, state, reached.url, parseSettings(this.env).failureDomain));
-    // It may have closed while the URL was tried, before there was anything to take offline.
-    if (socket.readyState !== WebSocket.OPEN) await this.#wentOffline({ ...state, phase: "registered" });
+    const contacts = await this.#contacts(state.node);
+    // It may have closed while all that was under way, before there was anything to take offline.
+    if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "registered" });
     for (const other of this.#sockets("registered")) {
       if (stateOf(other).epoch < state.epoch)
         other.close(CLOSE_REPLACED, "a newer connection of this node registered");
     }
-    send(socket, {
-      type: "registered",
-      direct: reached.url !== null,
-      reason: reached.reason,
-      contacts: await this.#contacts(state.node),
-    });
+    send(socket, { type: "registered", direct: reached.url !== null, reason: reached.reason, contacts });
   }
 
   /** Is the node really where it says it is? Whoever reads from it will be sent there. */
@@ -167,7 +173,7 @@ export class NodeLink extends DurableObject<Env> {
       return { url, reason: `reached at ${url}` };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      return { url: null, reason: `not reached at its URL: ${why}`.slice(0, 512) };
+      return { url: null, reason: `not reached at its URL: ${why}`.slice(0, REASON_MAX) };
     }
   }
 
@@ -183,7 +189,7 @@ export class NodeLink extends DurableObject<Env> {
     }
   }
 
-  /** Persists what is said before it is said, so that an eviction between the shards can be made good. */
+  /** Persists what is said before it is said: checkLink repeats it to shards that did not hear it. */
   async #tellShards(member: Member): Promise<void> {
     this.#sql.exec("UPDATE link SET member = ? WHERE one = 1", JSON.stringify(member));
     const prefixes = membershipPrefixes(member.id, parseSettings(this.env).shardDepth);
@@ -265,7 +271,7 @@ function send(socket: WebSocket, frame: EdgeFrame): void {
 }
 
 function refuse(socket: WebSocket, code: string, detail: string): void {
-  send(socket, { type: "refused", code, detail: detail.slice(0, 512) });
+  send(socket, { type: "refused", code, detail: detail.slice(0, REASON_MAX) });
   socket.close(CLOSE_REFUSED, code);
 }
 

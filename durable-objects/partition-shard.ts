@@ -137,10 +137,6 @@ export class PartitionShard extends DurableObject<Env> {
     return versionById(this.#sql, id);
   }
 
-  async manifest(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
-    return manifestBytes(this.#sql, hash);
-  }
-
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
   async putMember(member: Member): Promise<boolean> {
     await this.#noteChange();

@@ -66,12 +66,3 @@ export function hashBytes(bytes: Uint8Array): Hash {
 export function partitionOf(hash: Hash): number {
   return Number.parseInt(hash.slice(0, 3), 16) >> 2;
 }
-
-/** A Hasher for runtimes without a native synchronous one: noble, 53 MB/s in workerd. */
-export const portableHasher: Hasher = {
-  digest: async (bytes) => hashBytes(bytes),
-  start: () => {
-    const state = sha256.create();
-    return { update: (bytes) => void state.update(bytes), digest: () => encodeHash(state.digest()) };
-  },
-};

@@ -14,6 +14,11 @@ import { contactSchema, parseSigned, signedSchema } from "./wire.ts";
 export const CHALLENGE_LIFETIME_MS = 60_000;
 export const CONTROL_FRAME_BYTES_MAX = 32 * 1024;
 export const NODE_URL_MAX = 512;
+/** Characters of the words in a frame. */
+export const REASON_MAX = 512;
+export const CONTACTS_GIVEN_MAX = 32;
+const CODE_TEXT_MAX = 64;
+const SOFTWARE_TEXT_MAX = 64;
 /** A node sends PING this often; the edge answers PONG without waking its Durable Object. */
 export const PING_INTERVAL_MS = 25_000;
 export const PING = "ping";
@@ -35,7 +40,7 @@ const registrationSchema = v.strictObject({
   url: v.nullable(v.pipe(v.string(), v.maxLength(NODE_URL_MAX))),
   pledge: pledgeSchema,
   freeBytes: countSchema,
-  software: v.pipe(v.string(), v.maxLength(64)),
+  software: v.pipe(v.string(), v.maxLength(SOFTWARE_TEXT_MAX)),
 });
 
 export type Registration = v.InferOutput<typeof registrationSchema>;
@@ -60,14 +65,14 @@ const edgeFrameSchema = v.variant("type", [
     type: v.literal("registered"),
     /** True when the edge reached the node at its URL; else `reason` says why bytes will go through the relay. */
     direct: v.boolean(),
-    reason: v.pipe(v.string(), v.maxLength(512)),
+    reason: v.pipe(v.string(), v.maxLength(REASON_MAX)),
     /** Some nodes to start a routing table from. */
-    contacts: v.pipe(v.array(contactSchema), v.maxLength(32)),
+    contacts: v.pipe(v.array(contactSchema), v.maxLength(CONTACTS_GIVEN_MAX)),
   }),
   v.strictObject({
     type: v.literal("refused"),
-    code: v.pipe(v.string(), v.maxLength(64)),
-    detail: v.pipe(v.string(), v.maxLength(512)),
+    code: v.pipe(v.string(), v.maxLength(CODE_TEXT_MAX)),
+    detail: v.pipe(v.string(), v.maxLength(REASON_MAX)),
   }),
 ]);
 const nodeFrameSchema = v.variant("type", [

@@ -3,8 +3,12 @@
 
 import { base64 } from "@scure/base";
 import * as v from "valibot";
+import type { DomainKeys } from "./domain-keys.ts";
+import type { DomainPolicy } from "./domain-records.ts";
 import { HoldfastError } from "./error.ts";
+import type { Hash } from "./hash.ts";
 import { CHUNK_BYTES_MAX, CHUNKS_PER_MANIFEST_MAX, MANIFEST_BYTES_MAX, REPLICAS_MAX } from "./manifest.ts";
+import type { Domain } from "./names.ts";
 import {
   countSchema,
   domainSchema,
@@ -135,11 +139,10 @@ export type NameAnswer = v.InferOutput<typeof nameAnswerSchema>;
 
 // GET /chunk/<contentHash> as a referral
 export const REFERRAL_TYPE = "application/vnd.holdfast.referral+json";
-const referralSchema = v.object({
-  hash: hashSchema,
-  holders: v.pipe(v.array(contactSchema), v.maxLength(64)),
-});
-export type Referral = v.InferOutput<typeof referralSchema>;
+export interface Referral {
+  hash: Hash;
+  holders: Contact[];
+}
 
 // POST /chunk/locate: holders of many chunks in one call
 const locateRequestSchema = v.strictObject({
@@ -222,19 +225,12 @@ export type RecentObject = v.InferOutput<typeof recentObjectSchema>;
 export type EdgeStatus = v.InferOutput<typeof edgeStatusSchema>;
 
 // GET /domain/<domain>: for people; clients ask DNS
-const domainAnswerSchema = v.object({
-  domain: domainSchema,
-  policy: v.picklist(["exclusive", "moderated"]),
-  keys: v.array(v.object({ key: keyTextSchema, fingerprint: v.string(), emails: v.array(v.string()) })),
-  evidence: v.object({
-    ad: v.boolean(),
-    records: v.array(v.string()),
-    resolver: v.string(),
-    resolvedAt: timeSchema,
-    ttlSeconds: countSchema,
-  }),
-});
-export type DomainAnswer = v.InferOutput<typeof domainAnswerSchema>;
+export interface DomainAnswer {
+  domain: Domain;
+  policy: DomainPolicy;
+  keys: { key: string; fingerprint: string; emails: string[] }[];
+  evidence: DomainKeys["evidence"];
+}
 
 export const parsePlanRequest = (value: unknown): PlanRequest =>
   parseWith(planRequestSchema, value, "invalid-request");
@@ -246,7 +242,6 @@ export const parseNamesAnswer = (value: unknown): NamesAnswer =>
   parseWith(namesAnswerSchema, value, "bad-answer");
 export const parseNameAnswer = (value: unknown): NameAnswer =>
   parseWith(nameAnswerSchema, value, "bad-answer");
-export const parseReferral = (value: unknown): Referral => parseWith(referralSchema, value, "bad-answer");
 export const parseLocateRequest = (value: unknown): LocateRequest =>
   parseWith(locateRequestSchema, value, "invalid-request");
 export const parseLocateAnswer = (value: unknown): LocateAnswer =>
@@ -257,8 +252,6 @@ export const parseNodeStatus = (value: unknown): NodeStatus =>
   parseWith(nodeStatusSchema, value, "bad-answer");
 export const parseEdgeStatus = (value: unknown): EdgeStatus =>
   parseWith(edgeStatusSchema, value, "bad-answer");
-export const parseDomainAnswer = (value: unknown): DomainAnswer =>
-  parseWith(domainAnswerSchema, value, "bad-answer");
 export const parseProblem = (value: unknown): { code: string; detail: string } =>
   parseWith(problemSchema, value, "bad-answer");
 export const parseSignedJson = (value: unknown): SignedJson => parseWith(signedSchema, value, "bad-answer");

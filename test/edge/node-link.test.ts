@@ -151,6 +151,10 @@ describe("a home node's registration", () => {
     await node.next("registered");
     node.send(frame);
     expect(await node.refusal()).toBe("registration-replayed");
+    const twice = await newNode();
+    const challenge = await twice.connect();
+    twice.send(await twice.register(challenge));
+    expect(await twice.refusal()).toBe("registration-replayed");
     for (const evict of [false, true]) {
       const again = new TestNode(node.signer);
       await again.connect();
@@ -218,6 +222,12 @@ describe("a home node's registration", () => {
     await node.next("registered");
     expect(await link.checkLink()).toBe(true);
     await evictDurableObject(link, { webSockets: "close" });
+    await link.checkLink();
+    expect((await memberRows(node.id)).map(({ online }) => online)).toEqual([false, false]);
+    // One shard that did not hear of it hears it again.
+    const [leaf] = await memberRows(node.id);
+    if (leaf === undefined) throw new Error("the node is no member");
+    await env.PARTITION_SHARD.getByName(shardName("")).putMember({ ...leaf, online: true });
     await link.checkLink();
     expect((await memberRows(node.id)).map(({ online }) => online)).toEqual([false, false]);
   });

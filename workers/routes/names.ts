@@ -12,9 +12,7 @@ export const names = new Hono<AppEnv>().post("/", async (c) => {
   const results = await commitPublications(indexOf(c), resolverOf(c), await edgeKeyOf(c), request);
   const [first] = results;
   if (first?.status === "refused" && results.every(({ status }) => status === "refused")) {
-    return problemResponse(errorOf(first.problem), {
-      results,
-    });
+    return problemResponse(errorOf(first.problem), { results });
   }
   return c.json<NamesAnswer>({ results });
 });
