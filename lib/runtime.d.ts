@@ -65,3 +65,19 @@ declare const crypto: {
 
 declare function setTimeout(callback: () => void, delayMs: number): unknown;
 declare function clearTimeout(timer: unknown): void;
+
+/** The part of the Streams Standard that the tunnel's bodies need. */
+declare class ReadableStream<T> {
+  constructor(
+    source: {
+      pull?(controller: { enqueue(chunk: T): void; close(): void }): void | Promise<void>;
+      cancel?(reason: unknown): void;
+    },
+    strategy?: { highWaterMark: number },
+  );
+  getReader(): {
+    read(): Promise<{ done: boolean; value?: T | undefined }>;
+    cancel(reason?: unknown): Promise<void>;
+  };
+  cancel(reason?: unknown): Promise<void>;
+}

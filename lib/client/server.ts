@@ -1,6 +1,7 @@
 // One server of the HTTP protocol, edge or home node: its JSON requests. Chunks travel in chunk-fetch.ts and
 // node-upload.ts. What a server says is parsed here, and believed nowhere.
 
+import type { DeadlineLimits } from "../deadline.ts";
 import { HoldfastError } from "../error.ts";
 import type { Fetch } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
@@ -23,7 +24,6 @@ import {
   parsePlanAnswer,
   URL_TEXT_MAX,
 } from "../wire.ts";
-import type { DeadlineLimits } from "./deadline.ts";
 import { requestJson } from "./request.ts";
 
 const LOOKUP_LIMITS: DeadlineLimits = { idleMs: 15_000, totalMs: 60_000 };

@@ -1,6 +1,7 @@
 // One publish's leave to upload: a fresh session key, and the grant by which the domain's key vouches for it. The
 // session key signs, for each node, which chunks are sent there; the node's receipt is checked before it counts.
 
+import type { DeadlineLimits } from "../deadline.ts";
 import { importSigner } from "../ed25519.ts";
 import { HoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
@@ -20,7 +21,6 @@ import {
   type SignedJson,
   UPLOAD_HEADER,
 } from "../wire.ts";
-import type { DeadlineLimits } from "./deadline.ts";
 import type { ClientHost } from "./host.ts";
 import { requestJson } from "./request.ts";
 

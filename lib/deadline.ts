@@ -1,7 +1,7 @@
 // A deadline for one HTTP exchange: it ends when nothing was heard for `idleMs`, and in any case after `totalMs`,
 // so that neither a silent server nor one that drips a byte now and then can hold a client up.
 
-import { HoldfastError } from "../error.ts";
+import { HoldfastError } from "./error.ts";
 
 /** Each runtime has its own. */
 type Timer = ReturnType<typeof setTimeout>;

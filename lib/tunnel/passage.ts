@@ -1,0 +1,73 @@
+// What may pass through a tunnel, and nothing else: reads of chunks, names, statements and neighbours, and uploads of
+// chunks. The edge asks before it sends, the node before it answers; the path that goes on is built anew.
+
+import { HoldfastError } from "../error.ts";
+import { parseHash } from "../hash.ts";
+import { parseDomain } from "../names.ts";
+import { GRANT_HEADER, UPLOAD_HEADER } from "../wire.ts";
+import type { RequestHead } from "./frames.ts";
+
+export type Method = RequestHead["method"];
+export type Resource = "chunk" | "name" | "version" | "signature" | "closest";
+
+/** A request that may pass. */
+export interface Passage {
+  method: Method;
+  resource: Resource;
+  /** What is asked for, without `.sig`. */
+  hash: ReturnType<typeof parseHash>;
+  /** Path and query, in their one spelling. */
+  path: string;
+}
+
+/** Request headers that mean something to a home node; others stay here. */
+export const REQUEST_HEADERS = ["accept", "content-length", "content-type", GRANT_HEADER, UPLOAD_HEADER].map(
+  (name) => name.toLowerCase(),
+);
+
+const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
+const SIGNATURE_SUFFIX = ".sig";
+const QUERY_MAX = 1024;
+
+/** Throws `not-found` or `method-not-allowed` for what may not pass, and what the hash's or domain's parser throws. */
+export function parsePassage(method: string, pathname: string, search: string): Passage {
+  const [, resource, last] = PATH.exec(pathname) ?? [];
+  if (resource === undefined || last === undefined) {
+    throw new HoldfastError(
+      "not-found",
+      "a relay passes on /chunk, /name, /version and /closest, nothing else",
+    );
+  }
+  const isSignature = resource === "version" && last.endsWith(SIGNATURE_SUFFIX);
+  const hash = parseHash(isSignature ? last.slice(0, -SIGNATURE_SUFFIX.length) : last);
+  return {
+    method: parseMethod(method, resource),
+    resource: isSignature ? "signature" : parseResource(resource),
+    hash,
+    path: `/${resource}/${hash}${isSignature ? SIGNATURE_SUFFIX : ""}${resource === "name" ? nameQuery(search) : ""}`,
+  };
+}
+
+function parseMethod(method: string, resource: string): Method {
+  if (method === "GET" || method === "HEAD") return method;
+  if (method === "PUT" && resource === "chunk") return method;
+  const allowed = resource === "chunk" ? "GET, HEAD, PUT" : "GET, HEAD";
+  throw new HoldfastError("method-not-allowed", `allowed here: ${allowed}`);
+}
+
+function parseResource(text: string): Resource {
+  if (text === "chunk" || text === "name" || text === "version") return text;
+  return "closest";
+}
+
+/** `?domain=` and `before=`, parsed and written again. */
+function nameQuery(search: string): string {
+  const query = new Map<string, string>();
+  for (const pair of search.slice(1, QUERY_MAX).split("&")) {
+    const [name = "", value = ""] = pair.split("=");
+    query.set(name, value);
+  }
+  const before = query.get("before");
+  const domain = parseDomain(query.get("domain") ?? "");
+  return `?domain=${domain}${before === undefined ? "" : `&before=${parseHash(before)}`}`;
+}
