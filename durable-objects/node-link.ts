@@ -1,15 +1,17 @@
-// NodeLink: one home node's connection to this edge. It authenticates the node, holds its hibernating WebSocket and
-// tells the shards that keep the node as a member. It wakes for frames and closes only: pings are answered for it.
+// NodeLink: one home node's connection to this edge. It authenticates the node, holds its hibernating WebSocket, tells
+// the shards that keep the node as a member, and passes requests through the socket (tunnels.ts). It wakes for frames,
+// requests and closes only: pings are answered for it.
 
 import { DurableObject } from "cloudflare:workers";
 import { parseJson } from "../lib/canonical-json.ts";
-import { isHoldfastError } from "../lib/error.ts";
+import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { readBody } from "../lib/fetch.ts";
 import { encodeHash, type NodeId, parseNodeId } from "../lib/hash.ts";
 import { parseNodeUrl } from "../lib/node-url.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
 import { membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
+import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import {
   CHALLENGE_LIFETIME_MS,
   type ChallengeState,
@@ -31,6 +33,7 @@ import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
 import type { Member } from "./members-table.ts";
 import { migrateLink } from "./schema.ts";
+import { Tunnels } from "./tunnels.ts";
 
 /** Sockets of one node that have not answered their challenge yet. */
 export const PENDING_SOCKETS_MAX = 16;
@@ -48,6 +51,7 @@ interface SocketState extends ChallengeState {
 
 export class NodeLink extends DurableObject<Env> {
   readonly #sql: SqlStorage;
+  readonly #tunnels = new Tunnels();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -56,8 +60,13 @@ export class NodeLink extends DurableObject<Env> {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
+  /** Accepts the node's WebSocket, or passes a request on to the node. */
+  override fetch(request: Request): Promise<Response> {
+    return request.headers.get("Upgrade") === null ? this.#relay(request) : this.#accept(request);
+  }
+
   /** Accepts the WebSocket of `?id=<nodeId>` and sends its challenge. */
-  override async fetch(request: Request): Promise<Response> {
+  async #accept(request: Request): Promise<Response> {
     const url = new URL(request.url);
     const node = parseNodeId(url.searchParams.get("id"));
     const { id: edge } = await edgeKey(this.env.EDGE_KEY);
@@ -88,24 +97,23 @@ export class NodeLink extends DurableObject<Env> {
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     try {
-      const frame = parseNodeFrame(typeof message === "string" ? message : "");
-      const state = stateOf(socket);
-      if (frame.type === "register") await this.#register(socket, state, frame);
-      else if (state.phase === "registered") await this.#updateRoom(state, frame.freeBytes);
-      else refuse(socket, "registration-invalid", "register first");
+      await this.#receive(socket, message);
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
       refuse(socket, error.code, error.message);
+      this.#tunnels.close(socket);
     }
   }
 
   override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
     // The closing handshake is ours to finish; codes such as 1006 were never sent and cannot be sent back.
     socket.close(isSendable(code) ? code : CLOSE_NORMAL);
+    this.#tunnels.close(socket);
     await this.#wentOffline(stateOf(socket));
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
+    this.#tunnels.close(socket);
     await this.#wentOffline(stateOf(socket));
   }
 
@@ -134,6 +142,31 @@ export class NodeLink extends DurableObject<Env> {
     return false;
   }
 
+  async #receive(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const state = stateOf(socket);
+    const isRegistered = state.phase === "registered";
+    if (isRegistered && typeof message !== "string") return this.#tunnels.receive(socket, message);
+    const frame = parseNodeFrame(typeof message === "string" ? message : "");
+    if (frame.type === "register") return this.#register(socket, state, frame);
+    if (!isRegistered) throw new HoldfastError("registration-invalid", "register first");
+    await this.#updateRoom(state, frame.freeBytes);
+  }
+
+  /** Passes a request on through the newest registered socket. */
+  async #relay(request: Request): Promise<Response> {
+    const [newest] = this.#sockets("registered").sort((a, b) => stateOf(b).epoch - stateOf(a).epoch);
+    try {
+      if (newest !== undefined) return await this.#tunnels.relay(newest, request);
+      // Whoever sent the request here believed the node online.
+      await this.checkLink();
+      throw new HoldfastError("unreachable", "the home node is not connected to this edge");
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      const problem = problemOf(error);
+      return Response.json(problem, { status: problem.status, headers: { "Content-Type": PROBLEM_TYPE } });
+    }
+  }
+
   async #register(
     socket: WebSocket,
     state: SocketState,
@@ -153,8 +186,9 @@ export class NodeLink extends DurableObject<Env> {
     // It may have closed while all that was under way, before there was anything to take offline.
     if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "registered" });
     for (const other of this.#sockets("registered")) {
-      if (stateOf(other).epoch < state.epoch)
-        other.close(CLOSE_REPLACED, "a newer connection of this node registered");
+      if (stateOf(other).epoch >= state.epoch) continue;
+      other.close(CLOSE_REPLACED, "a newer connection of this node registered");
+      this.#tunnels.close(other);
     }
     send(socket, { type: "registered", direct: reached.url !== null, reason: reached.reason, contacts });
   }

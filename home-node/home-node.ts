@@ -227,6 +227,7 @@ class RunningNode {
     return new EdgeLink(edge, {
       ...this.#parts,
       offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
+      answer: (request) => this.fetch(request),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });
   }

@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import { backoffDelay } from "./backoff.ts";
 import { type Offer, runSession } from "./link-session.ts";
+import type { AnswerRequest } from "./tunnel.ts";
 
 /** A registration that lasted this long starts the backoff anew. */
 export const STABLE_MS = 60_000;
@@ -19,6 +20,8 @@ export interface EdgeLinkDeps {
   log: Logger;
   /** What the node offers now. */
   offer: () => Promise<Offer>;
+  /** Answers a request that came through the edge. */
+  answer: AnswerRequest;
   learnContacts: (contacts: Contact[]) => void;
 }
 
@@ -78,7 +81,7 @@ export class EdgeLink {
 
   /** One session; returns how long the node was registered, in milliseconds. */
   async #connect(signal: AbortSignal): Promise<number> {
-    const { identity, clock, offer, learnContacts } = this.#deps;
+    const { identity, clock, offer, answer, learnContacts } = this.#deps;
     let registeredAtMs: number | null = null;
     this.#turn({ state: "connecting", direct: false, reason: "" });
     const end = await runSession({
@@ -87,6 +90,7 @@ export class EdgeLink {
       identity,
       clock,
       offer,
+      answer,
       log: this.#log,
       onChallenge: (edge) => this.#turn({ edge }),
       onRegistered: ({ direct, reason, contacts }) => {

@@ -1,5 +1,5 @@
-// One WebSocket connection to an edge: answer its challenge once, be registered, keep the line alive, report room.
-// Anything out of order or out of form closes the connection; edge-link.ts decides what comes after.
+// One WebSocket connection to an edge: answer its challenge once, be registered, keep the line alive, report room, and
+// answer requests through the tunnel. Anything out of order or out of form closes the connection; edge-link.ts decides what comes after.
 
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
@@ -8,7 +8,6 @@ import type { Hash } from "../../lib/hash.ts";
 import type { Pledge } from "../../lib/pledge.ts";
 import {
   type Challenge,
-  CONTROL_FRAME_BYTES_MAX,
   type EdgeFrame,
   formatFrame,
   PING,
@@ -18,9 +17,12 @@ import {
   registrationKind,
 } from "../../lib/registration.ts";
 import { signStatement } from "../../lib/statement.ts";
+import type { TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
+import { FRAME_BYTES_MAX } from "../../lib/tunnel/frames.ts";
 import { formatSigned } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
+import { type AnswerRequest, createTunnel } from "./tunnel.ts";
 
 export const SOFTWARE = "holdfast/0.1.0";
 export const HANDSHAKE_TIMEOUT_MS = 15_000;
@@ -37,9 +39,11 @@ const CLOSE_GOING_AWAY = 1001;
 const CLOSE_PROTOCOL_ERROR = 1002;
 const CLOSE_UNSUPPORTED = 1003;
 const CLOSE_MALFORMED = 1007;
+const CLOSE_TOO_LARGE = 1009;
 const CLOSE_INTERNAL = 1011;
 /** A close frame's reason has at most 123 bytes (5.5); an edge's words, quoted back, take up to three a character. */
 const CLOSE_REASON_MAX = 40;
+const PONG_BYTES = Buffer.from(PONG);
 
 export interface Offer {
   url: string | null;
@@ -55,6 +59,8 @@ export interface SessionDeps {
   clock: Clock;
   log: Logger;
   offer: () => Promise<Offer>;
+  /** Answers a request that came through the edge. */
+  answer: AnswerRequest;
   onChallenge: (edge: Hash) => void;
   onRegistered: (frame: Registered) => void;
   /** Aborted to end the session cleanly. */
@@ -73,6 +79,7 @@ class LinkSession {
   readonly #deps: SessionDeps;
   readonly #socket: WebSocket;
   readonly #over = new AbortController();
+  readonly #tunnel: TunnelAcceptor;
   #state: "open" | "challenged" | "registered" = "open";
   #awaitsPong = false;
   #reportedBytes = 0;
@@ -82,10 +89,11 @@ class LinkSession {
     this.#deps = deps;
     this.#socket = new WebSocket(deps.url, {
       perMessageDeflate: false, // a small frame must not unpack into a large one
-      maxPayload: CONTROL_FRAME_BYTES_MAX,
+      maxPayload: FRAME_BYTES_MAX,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       followRedirects: false,
     });
+    this.#tunnel = createTunnel((message) => this.#sendBinary(message), deps.answer, deps.log);
   }
 
   async run(): Promise<string> {
@@ -102,6 +110,7 @@ class LinkSession {
     if (signal.aborted) goAway();
     const reason = await end;
     this.#over.abort();
+    this.#tunnel.close();
     signal.removeEventListener("abort", goAway);
     return reason;
   }
@@ -118,21 +127,20 @@ class LinkSession {
   }
 
   #onMessage(data: RawData, isBinary: boolean): void {
-    if (isBinary) {
-      this.#close(CLOSE_UNSUPPORTED, "no binary frames are expected");
-      return;
-    }
-    const text = textOf(data);
-    if (text === PONG) this.#awaitsPong = false;
-    else this.#onFrameText(text);
+    const message = bytesOf(data);
+    if (!isBinary && message.equals(PONG_BYTES)) this.#awaitsPong = false;
+    else if (!isBinary) this.#orClose(() => this.#onFrame(parseEdgeFrame(message.toString())));
+    else if (this.#state === "registered") this.#orClose(() => this.#tunnel.receive(message));
+    else this.#close(CLOSE_UNSUPPORTED, "no binary frames are expected before the registration");
   }
 
-  #onFrameText(text: string): void {
+  /** Does what a frame asks for; a frame out of form or order closes the connection. */
+  #orClose(work: () => void): void {
     try {
-      this.#onFrame(parseEdgeFrame(text));
+      work();
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
-      this.#close(error.code === "frame-malformed" ? CLOSE_MALFORMED : CLOSE_PROTOCOL_ERROR, error.message);
+      this.#close(closeCodeOf(error), error.message);
     }
   }
 
@@ -214,6 +222,10 @@ class LinkSession {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
   }
 
+  #sendBinary(message: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(message);
+  }
+
   #drop(reason: string): void {
     this.#error = reason;
     this.#deps.log.warn(reason);
@@ -245,7 +257,12 @@ class LinkSession {
   }
 }
 
-function textOf(data: RawData): string {
-  if (Array.isArray(data)) return Buffer.concat(data).toString();
-  return (data instanceof ArrayBuffer ? Buffer.from(data) : data).toString();
+function closeCodeOf({ code }: HoldfastError): number {
+  if (code === "frame-malformed") return CLOSE_MALFORMED;
+  return code === "frame-too-large" ? CLOSE_TOO_LARGE : CLOSE_PROTOCOL_ERROR;
+}
+
+function bytesOf(data: RawData): Buffer {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return data instanceof ArrayBuffer ? Buffer.from(data) : data;
 }

@@ -1,0 +1,74 @@
+// The tunnels of one NodeLink: an opener for each registered socket, and HTTP requests passed through the newest one.
+// In memory only. Whatever is under way when the object is evicted fails, and its readers ask another holder.
+
+import { HoldfastError } from "../lib/error.ts";
+import type { BodyReader } from "../lib/fetch.ts";
+import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
+import { TunnelOpener } from "../lib/tunnel/opener.ts";
+import { parsePassage, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
+
+export class Tunnels {
+  readonly #openers = new Map<WebSocket, TunnelOpener>();
+
+  /** The node's answer to `request`, through `socket`. Throws what the opener and parsePassage throw. */
+  async relay(socket: WebSocket, request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    const { method, path } = parsePassage(request.method, pathname, search);
+    const answer = await this.#opener(socket).request({
+      head: { method, path, headers: passedOn(request.headers) },
+      body: request.body === null ? null : piecesOf(request.body),
+      signal: request.signal,
+    });
+    return new Response(answer.body, { status: answer.status, headers: answer.headers });
+  }
+
+  /** A binary message of the node. Throws `frame-malformed` or `frame-too-large`. */
+  receive(socket: WebSocket, message: ArrayBuffer): void {
+    this.#opener(socket).receive(new Uint8Array(message));
+  }
+
+  /** The socket is gone, or about to be. */
+  close(socket: WebSocket): void {
+    this.#openers.get(socket)?.close("the home node's connection is gone");
+    this.#openers.delete(socket);
+  }
+
+  #opener(socket: WebSocket): TunnelOpener {
+    const known = this.#openers.get(socket);
+    if (known !== undefined) return known;
+    const opener = new TunnelOpener({
+      send: (message) => sendOpen(socket, message),
+      firstStream: randomStream(),
+    });
+    this.#openers.set(socket, opener);
+    return opener;
+  }
+}
+
+function passedOn(headers: Headers): [string, string][] {
+  return REQUEST_HEADERS.flatMap((name) => {
+    const value = headers.get(name);
+    return value === null ? [] : [[name, value] as [string, string]];
+  });
+}
+
+/** The runtime hands a body out in small pieces unless larger ones are asked for. */
+function piecesOf(body: ReadableStream<Uint8Array>): BodyReader {
+  const reader = body.getReader({ mode: "byob" });
+  return {
+    read: () => reader.readAtLeast(DATA_BYTES_MAX, new Uint8Array(DATA_BYTES_MAX)),
+    cancel: (reason) => reader.cancel(reason),
+  };
+}
+
+function sendOpen(socket: WebSocket, message: Uint8Array): void {
+  if (socket.readyState !== WebSocket.OPEN) {
+    throw new HoldfastError("unreachable", "the home node's connection is gone");
+  }
+  socket.send(message);
+}
+
+function randomStream(): number {
+  const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return random % STREAM_ID_MAX;
+}

@@ -1,0 +1,61 @@
+// Requests that come through an edge, answered by the node's one router. The edge is not trusted with more than a
+// stranger at the listener: what may pass is judged here again.
+
+import type { Logger } from "pino";
+import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import { PROBLEM_TYPE, problemOf } from "../../lib/problem.ts";
+import { type AcceptedRequest, type Answer, TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
+import { parsePassage } from "../../lib/tunnel/passage.ts";
+
+/** The router sees a URL; nothing depends on its origin. */
+const ORIGIN = "http://tunnel.invalid";
+/** Response headers that an edge passes on. */
+const RESPONSE_HEADERS = ["cache-control", "content-length", "content-type", "etag", "retry-after"];
+
+export type AnswerRequest = (request: Request) => Promise<Response>;
+
+export function createTunnel(
+  send: (message: Uint8Array) => void,
+  answerRequest: AnswerRequest,
+  log: Logger,
+): TunnelAcceptor {
+  return new TunnelAcceptor({
+    send,
+    answer: (request) => answer(request, answerRequest),
+    onError: (error) => log.warn({ err: error }, "an answer through the edge failed"),
+  });
+}
+
+async function answer(accepted: AcceptedRequest, answerRequest: AnswerRequest): Promise<Answer> {
+  const response = await passOrRefuse(accepted, answerRequest);
+  const headers = RESPONSE_HEADERS.flatMap((name) => {
+    const value = response.headers.get(name);
+    return value === null ? [] : [[name, value] as [string, string]];
+  });
+  return { status: response.status, headers, body: response.body };
+}
+
+async function passOrRefuse(accepted: AcceptedRequest, answerRequest: AnswerRequest): Promise<Response> {
+  try {
+    return await answerRequest(requestOf(accepted));
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    const problem = problemOf(error);
+    return Response.json(problem, { status: problem.status, headers: { "Content-Type": PROBLEM_TYPE } });
+  }
+}
+
+/** Throws what parsePassage throws. */
+function requestOf({ method, path, headers, body, signal }: AcceptedRequest): Request {
+  const url = parseTarget(path);
+  const passage = parsePassage(method, url.pathname, url.search);
+  // Streamed while the answer is made, as fetch calls it.
+  const streamed = body === null ? {} : { body, duplex: "half" as const };
+  return new Request(`${ORIGIN}${passage.path}`, { method: passage.method, headers, signal, ...streamed });
+}
+
+function parseTarget(path: string): URL {
+  const url = URL.parse(path, ORIGIN);
+  if (url === null || url.origin !== ORIGIN) throw new HoldfastError("not-found", "no such path");
+  return url;
+}
