@@ -60,6 +60,16 @@ export function problemResponse(error: HoldfastError, extension: Record<string, 
   });
 }
 
+/** Headers for what a home node says or holds: no browser may take it for a page, a script or a frame. */
+export function untrustedHeaders(type: string, caching: string): Headers {
+  return new Headers({
+    "Content-Type": type,
+    "Cache-Control": caching,
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+  });
+}
+
 /** A value that must be there. Throws `not-found` with `what` and what to do. */
 export function found<T>(value: T | null, what: string): T {
   if (value === null) throw new HoldfastError("not-found", what);

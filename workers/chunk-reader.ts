@@ -1,11 +1,13 @@
-// Reads chunks from home nodes, verified. A holder that fails, stalls or lies costs the reader nothing but time:
-// the next one is asked, and nothing leaves here before its hash has matched.
+// Reads chunks from home nodes, verified: at a node's own URL, or through its tunnel. A holder that fails, stalls or
+// lies costs the reader nothing but time: the next one is asked, and nothing leaves here before its hash has matched.
 
 import type { Member } from "../durable-objects/members-table.ts";
 import { HoldfastError } from "../lib/error.ts";
-import { readBody } from "../lib/fetch.ts";
-import { encodeHash, type Hash, type NodeId } from "../lib/hash.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
+import { readBytes } from "./body.ts";
+import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
+import { digest } from "./digest.ts";
 import type { IndexClient } from "./index-client.ts";
 
 /** A holder gets this long for a whole chunk: 2 MiB at 1 Mbit/s. */
@@ -15,6 +17,8 @@ export const HOLDERS_TRIED_MAX = 8;
 /** A holder that failed is asked last for this long. */
 export const FAILURE_MEMORY_MS = 30_000;
 const FAILURES_REMEMBERED_MAX = 1000;
+/** How far behind a node with a URL of its own a relayed one ranks, of 0.5 that chance gives: relayed bytes cost the edge. */
+const RELAY_HANDICAP = 0.25;
 
 export interface WantedChunk {
   hash: Hash;
@@ -33,41 +37,70 @@ export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<M
   );
 }
 
-/** The chunk's verified bytes from the first holder that gives them. Throws `no-holder`. */
+/** The chunk's verified bytes: from the cache where it is hot, else from the first holder that gives them. Throws `no-holder`. */
 export async function readChunk(
   index: IndexClient,
   chunk: WantedChunk,
   holders: Member[],
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const hot = await hotChunk(chunk.hash);
+  if (hot !== null) return hot;
+  const isAgain = noteRead(chunk.hash);
+  const bytes = await readFromHolders(index, chunk, holders);
+  if (isAgain) keepInCache(chunk.hash, bytes);
+  return bytes;
+}
+
+async function readFromHolders(
+  index: IndexClient,
+  chunk: WantedChunk,
+  holders: Member[],
+): Promise<Uint8Array<ArrayBuffer>> {
   for (const holder of holders) {
-    const bytes = await readFrom(holder, chunk);
+    const bytes = await readFrom(routeTo(index, holder), holder, chunk);
     if (bytes !== null) return bytes;
     noteFailure(holder.id);
     await index.checkLinks([holder.id]);
   }
+  // What cannot be dialled from here may still hold its socket open.
+  for (const holder of holders.filter(({ url }) => url !== null)) {
+    const bytes = await readFrom(tunnelTo(index, holder), holder, chunk);
+    if (bytes !== null) return bytes;
+  }
   throw new HoldfastError("no-holder", `no home node could give chunk ${chunk.hash}: try again later`);
 }
 
+/** Sends a request to a node by one way. */
+type Route = (path: string, signal: AbortSignal) => Promise<Response>;
+
+function routeTo(index: IndexClient, holder: Member): Route {
+  const { url } = holder;
+  if (url === null) return tunnelTo(index, holder);
+  return (path, signal) => fetch(`${url}${path}`, { redirect: "manual", signal });
+}
+
+function tunnelTo(index: IndexClient, { id }: Member): Route {
+  return (path, signal) => index.link(id).fetch(`http://link.invalid${path}`, { redirect: "manual", signal });
+}
+
 /** The chunk from one holder, or null where it did not give the right bytes in time. */
-async function readFrom(holder: Member, chunk: WantedChunk): Promise<Uint8Array<ArrayBuffer> | null> {
-  if (holder.url === null) return null;
-  const signal = AbortSignal.timeout(CHUNK_TIMEOUT_MS);
+async function readFrom(
+  route: Route,
+  holder: Member,
+  chunk: WantedChunk,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   try {
-    const response = await fetch(`${holder.url}/chunk/${chunk.hash}`, { redirect: "manual", signal });
+    const response = await route(`/chunk/${chunk.hash}`, AbortSignal.timeout(CHUNK_TIMEOUT_MS));
     if (response.status !== 200) {
       await response.body?.cancel();
       return null;
     }
-    const bytes = await readBody(response, chunk.size ?? CHUNK_BYTES_MAX);
+    const bytes = await readBytes(response, chunk.size ?? CHUNK_BYTES_MAX);
     return (await digest(bytes)) === chunk.hash ? bytes : null;
   } catch (error) {
     console.warn(`holder ${holder.id} failed for chunk ${chunk.hash}: ${error}`);
     return null;
   }
-}
-
-async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<Hash> {
-  return encodeHash(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
 /**
@@ -80,9 +113,13 @@ function rankHolders(holders: Member[]): Member[] {
     .sort((a, b) => a.state - b.state);
   return byState
     .slice(0, HOLDERS_TRIED_MAX)
-    .map(({ member, state }) => ({ member, rank: state + Math.random() / 2 }))
+    .map(({ member, state }) => ({ member, rank: state + Math.random() / 2 + handicapOf(member) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ member }) => member);
+}
+
+function handicapOf(member: Member): number {
+  return member.url === null ? RELAY_HANDICAP : 0;
 }
 
 function stateRank(member: Member): number {

@@ -11,6 +11,7 @@ import { network } from "./routes/network.ts";
 import { obj } from "./routes/obj.ts";
 import { page } from "./routes/page.ts";
 import { version } from "./routes/version.ts";
+import { via } from "./routes/via.ts";
 
 export { NodeLink } from "../durable-objects/node-link.ts";
 export { PartitionShard } from "../durable-objects/partition-shard.ts";
@@ -29,6 +30,7 @@ const app = new Hono<AppEnv>()
   .route("/names", names)
   .route("/version", version)
   .route("/chunk", chunk)
+  .route("/via", via)
   .route("/", network)
   .route("/", page);
 

@@ -59,7 +59,7 @@ function chooseNodes(
       taken,
       avoid: new Set(request.avoid),
     },
-    candidates.filter(({ url }) => url !== null),
+    candidates,
   );
   const byId = new Map(candidates.map((member) => [member.id, member]));
   return chosen.flatMap((id) => byId.get(id) ?? []);

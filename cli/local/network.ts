@@ -16,6 +16,8 @@ import { formatDomainZone } from "./zone-records.ts";
 
 export const DEFAULT_PORT = 8787;
 export const DEFAULT_NODES = 5;
+/** Of the default nodes, those without a listener: most volunteers are behind NAT, and reached by relay only. */
+export const DEFAULT_RELAYED = 2;
 export const SAMPLE_DOMAIN = "example.test";
 export const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 200;
@@ -30,15 +32,20 @@ export interface LocalNetworkOptions {
   dir: string;
   port?: number;
   nodes?: number;
+  /** How many of them, the last ones, have no listener. */
+  relayed?: number;
   /** What each node pledges, as `node run --pledge` takes it. */
   pledge?: string;
+  /** Settings of the edge in place of those of wrangler.toml and the local ones, as `wrangler dev --var` takes them. */
+  settings?: Readonly<Record<string, string>>;
   /** Called with a line for each step, for people. */
   tell?: (line: string) => void;
 }
 
 export interface LocalNode {
   name: string;
-  url: string;
+  /** Null for a node without a listener. */
+  url: string | null;
   process: Child;
 }
 
@@ -65,7 +72,9 @@ export class LocalNetwork {
     this.#options = {
       port: DEFAULT_PORT,
       nodes: DEFAULT_NODES,
+      relayed: DEFAULT_RELAYED,
       pledge: "20GB",
+      settings: {},
       tell: () => undefined,
       ...options,
     };
@@ -156,6 +165,7 @@ export class LocalNetwork {
       FAILURE_DOMAIN: "node",
       ALLOW_LOCAL_NODES: "true",
       DOH_URLS: this.dohUrl,
+      ...this.#options.settings,
     };
     return {
       command: process.execPath,
@@ -177,19 +187,26 @@ export class LocalNetwork {
 
   async #startNode(number: number): Promise<void> {
     const name = `node-${number}`;
-    const port = await freePort(this.#options.port + NODE_PORT_OFFSET + number);
+    const { nodes, relayed } = this.#options;
+    const url = number > nodes - relayed ? null : await this.#nodeUrl(number);
     const child = new Child({
       name,
       command: process.execPath,
       args: [
         ...[projectFile("cli/main.ts"), "node", "run", "--dir", join(this.dir, "nodes", String(number))],
-        ...["--edge", this.edgeUrl, "--doh", this.dohUrl, "--listen", `127.0.0.1:${port}`],
-        ...["--url", `http://127.0.0.1:${port}`, "--pledge", this.#options.pledge, "--domains", "all"],
+        ...["--edge", this.edgeUrl, "--doh", this.dohUrl, "--pledge", this.#options.pledge],
+        ...["--domains", "all"],
+        ...(url === null ? ["--no-listen"] : ["--listen", new URL(url).host, "--url", url]),
       ],
       logFile: this.#logFile(name),
     });
     child.start();
-    this.nodes.push({ name, url: `http://127.0.0.1:${port}`, process: child });
+    this.nodes.push({ name, url, process: child });
+  }
+
+  async #nodeUrl(number: number): Promise<string> {
+    const port = await freePort(this.#options.port + NODE_PORT_OFFSET + number);
+    return `http://127.0.0.1:${port}`;
   }
 
   async #writeConfig(): Promise<void> {

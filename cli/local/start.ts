@@ -33,7 +33,9 @@ async function stop(exitCode: number): Promise<void> {
 function greet(): void {
   const edge = network.edgeUrl;
   const zone = relative(process.cwd(), network.zoneFile);
-  const nodes = network.nodes.map((node) => `  ${node.name}   ${node.url}   pid ${node.process.pid}`);
+  const nodes = network.nodes.map(
+    (node) => `  ${node.name}   ${(node.url ?? "no listener: relayed").padEnd(22)}   pid ${node.process.pid}`,
+  );
   console.log(`
 Holdfast is running.
 

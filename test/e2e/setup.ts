@@ -17,6 +17,7 @@ export interface SharedNetwork {
   zoneFile: string;
   configFile: string;
   sampleKeyFile: string;
+  /** Of the nodes that have a listener. */
   nodeUrls: string[];
 }
 
@@ -39,9 +40,13 @@ async function freeRange(): Promise<number> {
   }
 }
 
-export async function startNetwork(nodes = 5): Promise<LocalNetwork> {
+export async function startNetwork(
+  nodes = 5,
+  relayed = 0,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<LocalNetwork> {
   const dir = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
-  const network = new LocalNetwork({ dir, port: await freeRange(), nodes, pledge: "5GB" });
+  const network = new LocalNetwork({ dir, port: await freeRange(), nodes, relayed, pledge: "5GB", settings });
   process.once("exit", () => network.killAll());
   try {
     await network.start();
@@ -59,11 +64,19 @@ export async function endNetwork(network: LocalNetwork): Promise<void> {
 
 export function sharedView(network: LocalNetwork): SharedNetwork {
   const { dir, edgeUrl, dohUrl, zoneFile, configFile, sampleKeyFile, nodes } = network;
-  return { dir, edgeUrl, dohUrl, zoneFile, configFile, sampleKeyFile, nodeUrls: nodes.map(({ url }) => url) };
+  return {
+    dir,
+    edgeUrl,
+    dohUrl,
+    zoneFile,
+    configFile,
+    sampleKeyFile,
+    nodeUrls: nodes.flatMap(({ url }) => url ?? []),
+  };
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const network = await startNetwork();
+  const network = await startNetwork(5, 2);
   await publishSample(network);
   project.provide("network", sharedView(network));
   return () => endNetwork(network);

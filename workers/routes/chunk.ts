@@ -1,6 +1,7 @@
-// /chunk: where chunks are, and where to send new ones. The edge keeps no chunks: it refers.
+// /chunk: where chunks are, and where to send new ones. The edge holds hot chunks only, and refers to holders for others.
 
 import { Hono } from "hono";
+import type { Member } from "../../durable-objects/members-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import {
@@ -12,7 +13,16 @@ import {
   REFERRAL_TYPE,
   type Referral,
 } from "../../lib/wire.ts";
-import { type AppContext, type AppEnv, indexOf, problemResponse, readJson } from "../app.ts";
+import {
+  type AppContext,
+  type AppEnv,
+  IMMUTABLE,
+  indexOf,
+  problemResponse,
+  readJson,
+  untrustedHeaders,
+} from "../app.ts";
+import { hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { contactOf } from "../index-client.ts";
 import { makePlan } from "../plan.ts";
@@ -36,20 +46,44 @@ export const chunk = new Hono<AppEnv>()
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
-    const holders = (await findHolders(indexOf(c), [hash])).get(hash) ?? [];
-    if (holders.length === 0) return unknownChunk(c, hash);
-    if (c.req.header("Accept")?.includes(REFERRAL_TYPE)) {
-      const referral: Referral = { hash, holders: holders.map(contactOf) };
-      return c.body(JSON.stringify(referral), 200, { ...NO_STORE, "Content-Type": REFERRAL_TYPE });
-    }
-    const url = holders.find((holder) => holder.online && holder.url !== null)?.url;
-    if (url === undefined || url === null) {
-      throw new HoldfastError("no-holder", `no holder of chunk ${hash} can be reached now: try again later`);
-    }
-    return c.body(null, 307, { ...NO_STORE, Location: `${url}/chunk/${hash}` });
+    if (c.req.header("Accept")?.includes(REFERRAL_TYPE)) return refer(c, hash);
+    const hot = await hotChunk(hash);
+    return hot === null ? redirect(c, hash) : dataOf(c, hash, hot);
   });
 
 const NO_STORE = { "Cache-Control": "no-store", Vary: "Accept" };
+
+function dataOf(c: AppContext, hash: Hash, bytes: Uint8Array<ArrayBuffer>): Response {
+  const headers = untrustedHeaders("application/octet-stream", IMMUTABLE);
+  headers.set("ETag", `"${hash}"`);
+  headers.set("Vary", "Accept");
+  headers.set("Content-Length", String(bytes.length));
+  return new Response(c.req.method === "HEAD" ? null : bytes, { headers });
+}
+
+async function refer(c: AppContext, hash: Hash): Promise<Response> {
+  const holders = await holdersOf(c, hash);
+  if (holders.length === 0) return unknownChunk(c, hash);
+  const referral: Referral = { hash, holders: holders.map(contactOf) };
+  return c.body(JSON.stringify(referral), 200, { ...NO_STORE, "Content-Type": REFERRAL_TYPE });
+}
+
+/** To a holder's own URL where one has it, which costs the edge nothing more; else through a tunnel. */
+async function redirect(c: AppContext, hash: Hash): Promise<Response> {
+  const holders = await holdersOf(c, hash);
+  if (holders.length === 0) return unknownChunk(c, hash);
+  const online = holders.filter((holder) => holder.online);
+  const holder = online.find(({ url }) => url !== null) ?? online[0];
+  if (holder === undefined) {
+    throw new HoldfastError("no-holder", `no holder of chunk ${hash} can be reached now: try again later`);
+  }
+  const base = holder.url ?? `${new URL(c.req.url).origin}/via/${holder.id}`;
+  return c.body(null, 307, { ...NO_STORE, Location: `${base}/chunk/${hash}` });
+}
+
+async function holdersOf(c: AppContext, hash: Hash): Promise<Member[]> {
+  return (await findHolders(indexOf(c), [hash])).get(hash) ?? [];
+}
 
 /** 404, with the nodes closest to the hash: one of them may know more. */
 async function unknownChunk(c: AppContext, hash: Hash): Promise<Response> {

@@ -1,0 +1,123 @@
+// /via/<nodeId>/…: a home node's own answers, through its tunnel. Headers are built anew, and what the edge can check
+// it checks: a chunk or a statement leaves here only when its hash has matched.
+
+import { Hono } from "hono";
+import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import { type Hash, parseNodeId } from "../../lib/hash.ts";
+import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { errorOf, PROBLEM_TYPE } from "../../lib/problem.ts";
+import { STATEMENT_BYTES_MAX } from "../../lib/statement.ts";
+import { type Passage, parsePassage, REQUEST_HEADERS, type Resource } from "../../lib/tunnel/passage.ts";
+import { NAME_ANSWER_MAX, parseProblem, parseSignedJson, SMALL_ANSWER_MAX } from "../../lib/wire.ts";
+import {
+  type AppContext,
+  type AppEnv,
+  found,
+  IMMUTABLE,
+  indexOf,
+  problemResponse,
+  untrustedHeaders,
+} from "../app.ts";
+import { readBytes, readJsonBody } from "../body.ts";
+import { digest } from "../digest.ts";
+
+const VIA_PATH = /^\/via\/([^/]+)(\/.*)$/;
+const LENGTH = /^\d{1,15}$/;
+
+/** How each answer is sent on. What the node says of types and caching is not asked. */
+const ANSWERS: Record<Resource, { type: string; caching: string; maxBytes: number }> = {
+  chunk: { type: "application/octet-stream", caching: IMMUTABLE, maxBytes: CHUNK_BYTES_MAX },
+  version: { type: "application/json", caching: IMMUTABLE, maxBytes: STATEMENT_BYTES_MAX },
+  signature: { type: "text/plain; charset=utf-8", caching: "no-cache", maxBytes: SMALL_ANSWER_MAX },
+  name: { type: "application/json", caching: "no-cache", maxBytes: NAME_ANSWER_MAX },
+  closest: { type: "application/json", caching: "no-store", maxBytes: SMALL_ANSWER_MAX },
+};
+
+export const via = new Hono<AppEnv>().all("/*", async (c) => {
+  const url = new URL(c.req.url);
+  const [, nodeText, pathname = ""] = VIA_PATH.exec(url.pathname) ?? [];
+  if (nodeText === undefined) throw new HoldfastError("not-found", "expected /via/<nodeId>/…");
+  const node = parseNodeId(nodeText);
+  const passage = parsePassage(c.req.method, pathname, url.search);
+  checkLength(c.req.raw);
+  const index = indexOf(c);
+  // Asked first: a link that no node has registered at is an object that nobody should bring about.
+  found((await index.members([node])).get(node) ?? null, `no home node ${node} is registered here`);
+  const answer = await index.link(node).fetch(requestFor(c, passage));
+  return answer.ok ? passOn(answer, passage) : problemOfNode(answer);
+});
+
+function requestFor(c: AppContext, { method, path }: Passage): Request {
+  const headers = new Headers();
+  for (const name of REQUEST_HEADERS) {
+    const value = c.req.raw.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  const body = method === "PUT" ? c.req.raw.body : null;
+  return new Request(`${new URL(c.req.url).origin}${path}`, {
+    method,
+    headers,
+    body,
+    signal: c.req.raw.signal,
+  });
+}
+
+/** Nothing larger than a chunk goes up through a tunnel. */
+function checkLength(request: Request): void {
+  const declared = request.headers.get("Content-Length") ?? "0";
+  if (!LENGTH.test(declared)) throw new HoldfastError("invalid-request", "Content-Length is not a number");
+  if (Number(declared) > CHUNK_BYTES_MAX) {
+    throw new HoldfastError("chunk-too-large", `a chunk has at most ${CHUNK_BYTES_MAX} bytes`);
+  }
+}
+
+async function passOn(answer: Response, passage: Passage): Promise<Response> {
+  if (passage.method === "PUT") return receiptOf(answer);
+  if (passage.method === "HEAD") return headOf(answer, passage);
+  const { type, caching, maxBytes } = ANSWERS[passage.resource];
+  const bytes = await readBytes(answer, maxBytes);
+  if (isNamedByHash(passage.resource)) await checkHash(bytes, passage.hash);
+  return new Response(bytes, { headers: untrustedHeaders(type, caching) });
+}
+
+/** A chunk's receipt, in the form that it must have. */
+async function receiptOf(answer: Response): Promise<Response> {
+  const receipt = parseSignedJson(await readJsonBody(answer, SMALL_ANSWER_MAX));
+  return Response.json(receipt, {
+    status: answer.status,
+    headers: untrustedHeaders("application/json", "no-store"),
+  });
+}
+
+async function headOf(answer: Response, { resource }: Passage): Promise<Response> {
+  await answer.body?.cancel();
+  const { type, caching, maxBytes } = ANSWERS[resource];
+  const headers = untrustedHeaders(type, caching);
+  const length = answer.headers.get("Content-Length") ?? "";
+  if (LENGTH.test(length) && Number(length) <= maxBytes) headers.set("Content-Length", length);
+  return new Response(null, { headers });
+}
+
+function isNamedByHash(resource: Resource): boolean {
+  return resource === "chunk" || resource === "version";
+}
+
+async function checkHash(bytes: Uint8Array<ArrayBuffer>, hash: Hash): Promise<void> {
+  if ((await digest(bytes)) === hash) return;
+  throw new HoldfastError("bad-answer", "the home node sent bytes that do not have the hash asked for");
+}
+
+/** What the node refused, in our own words' form: its code and detail, where it gave them. */
+async function problemOfNode(answer: Response): Promise<Response> {
+  const type = answer.headers.get("Content-Type") ?? "";
+  if (!type.startsWith(PROBLEM_TYPE)) {
+    await answer.body?.cancel();
+    throw new HoldfastError("bad-answer", `the home node answered ${answer.status} without saying why`);
+  }
+  try {
+    return problemResponse(errorOf(parseProblem(await readJsonBody(answer, SMALL_ANSWER_MAX))));
+  } catch (cause) {
+    if (!isHoldfastError(cause)) throw cause;
+    throw new HoldfastError("bad-answer", "the home node's answer does not parse", { cause });
+  }
+}
