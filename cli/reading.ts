@@ -49,13 +49,13 @@ export function warnOfServers(problems: readonly ServerProblem[]): void {
   if (left > 0) warn(`and ${left} more of the kind`);
 }
 
-/** One line for each holder, at its first failure: a bad one fails for many chunks. */
+/** One line for each way to a holder, at its first failure: a bad one fails for many chunks. */
 export function holderNotes(note: (text: string) => void): (failure: HolderFailure) => void {
   const told = new Set<string>();
   return ({ url, error }) => {
-    const { origin } = new URL(url);
-    if (told.has(origin)) return;
-    told.add(origin);
+    const [way = url] = url.split("/chunk/");
+    if (told.has(way)) return;
+    told.add(way);
     note(`holdfast: trying others: ${plainText(error.message)} (${error.code})`);
   };
 }

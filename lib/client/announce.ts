@@ -7,14 +7,13 @@ import type { Fetch } from "../fetch.ts";
 import { errorOf } from "../problem.ts";
 import type { VerifiedVersion } from "../version.ts";
 import {
-  type Contact,
   formatSigned,
   type NamesRequest,
   type NamesResult,
   type PublishedJson,
   type SignedJson,
 } from "../wire.ts";
-import { contactUrl } from "./holders.ts";
+import { directUrl } from "./holders.ts";
 import { plainText } from "./request.ts";
 import { Server } from "./server.ts";
 
@@ -57,8 +56,8 @@ export async function announceToHolders(
 ): Promise<BundleReport> {
   const report: BundleReport = { reachable: 0, kept: 0, failures: [] };
   const request = { statements: [publishedJson(announcement, witnesses)], receipts: [] };
-  const hand = async (contact: Contact): Promise<void> => {
-    const server = new Server(contactUrl(contact, edge), fetch);
+  const hand = async (url: string): Promise<void> => {
+    const server = new Server(url, fetch);
     await noting(report, server.url, async () => {
       const result = await postOne(server, request);
       if (result.status === "refused") throw errorOf(result.problem);
@@ -66,9 +65,9 @@ export async function announceToHolders(
     });
   };
   await noting(report, edge.url, async () => {
-    const contacts = await directContacts(edge, announcement.version);
-    report.reachable = contacts.length;
-    await Promise.all(contacts.map(hand));
+    const urls = await directUrls(edge, announcement.version);
+    report.reachable = urls.length;
+    await Promise.all(urls.map(hand));
   });
   return report;
 }
@@ -83,11 +82,11 @@ async function noting(report: BundleReport, url: string, work: () => Promise<voi
   }
 }
 
-async function directContacts(edge: Server, version: VerifiedVersion): Promise<Contact[]> {
+async function directUrls(edge: Server, version: VerifiedVersion): Promise<string[]> {
   const { chunks, nodes } = await edge.locate([version.body.manifest]);
   const holders = new Set(chunks.flatMap((chunk) => chunk.holders));
-  // A tunnel carries reads and chunks only: a holder without a URL of its own cannot be handed the bundle.
-  return nodes.filter((contact) => contact.url !== null && holders.has(contact.id));
+  // A relay carries reads and chunks only: a holder without a URL of its own cannot be handed the bundle.
+  return nodes.filter(({ id }) => holders.has(id)).flatMap((contact) => directUrl(contact, edge) ?? []);
 }
 
 async function postOne(server: Server, request: NamesRequest, attempt = 1): Promise<NamesResult> {

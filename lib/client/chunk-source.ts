@@ -6,7 +6,7 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, Hasher, NodeId } from "../hash.ts";
 import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire.ts";
 import type { FetchChunk, WantedChunk } from "./chunk-fetch.ts";
-import { contactUrl, type Holder, Standing } from "./holders.ts";
+import { type Holder, type Route, routesTo, Standing } from "./holders.ts";
 import type { Server } from "./server.ts";
 
 /** Chunks that one locate request asks about. */
@@ -100,8 +100,7 @@ export class ChunkSource {
     const tried = new Set<string>();
     let complete = false;
     while (tried.size < HOLDERS_TRIED_MAX) {
-      const left = located.holders.filter((holder) => !tried.has(holder.url));
-      const next = this.#standing.best(hash, left);
+      const next = this.#standing.best(hash, located.holders, tried);
       if (next === null && complete) return;
       if (next === null) {
         await located.answers;
@@ -131,7 +130,7 @@ export class ChunkSource {
     } catch (error) {
       signal?.throwIfAborted();
       if (!isHoldfastError(error)) throw error;
-      this.#standing.failed(baseUrl);
+      this.#standing.failed(baseUrl, error);
       const failure = { hash: wanted.hash, url, error, candidate };
       failures.push(failure);
       this.#options.onHolderFailed?.(failure);
@@ -141,10 +140,10 @@ export class ChunkSource {
 
   async #ask(server: Server, located: Map<Hash, Holder[]>): Promise<void> {
     const answer = await server.locate([...located.keys()]);
-    const urls = new Map(answer.nodes.map((contact) => [contact.id, contactUrl(contact, server)]));
+    const routes = new Map(answer.nodes.map((contact) => [contact.id, routesTo(contact, server)]));
     for (const { hash, holders } of answer.chunks) {
       const known = located.get(hash);
-      if (known !== undefined) addHolders(known, holders, urls);
+      if (known !== undefined) addHolders(known, holders, routes);
     }
   }
 }
@@ -152,12 +151,20 @@ export class ChunkSource {
 function addHolders(
   known: Holder[],
   told: LocateAnswer["chunks"][number]["holders"],
-  urls: Map<NodeId, string>,
+  routes: Map<NodeId, Route[]>,
 ): void {
   for (const id of told) {
-    const url = urls.get(id);
-    if (url !== undefined && !known.some((holder) => holder.url === url)) known.push({ id, url });
+    const ways = routes.get(id) ?? [];
+    const holder = known.find((other) => other.id === id);
+    if (holder === undefined) known.push({ id, routes: ways });
+    else holder.routes = mergeRoutes(holder.routes, ways);
   }
+}
+
+/** Several servers tell of one node: its own URL once and first, then each server's relay. */
+function mergeRoutes(known: Route[], more: Route[]): Route[] {
+  const byUrl = new Map([...known, ...more].map((route) => [route.url, route]));
+  return [...byUrl.values()].sort((a, b) => Number(a.isRelay) - Number(b.isRelay));
 }
 
 async function checkChunk(

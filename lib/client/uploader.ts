@@ -13,7 +13,7 @@ import {
   RECEIPTS_PER_POST_MAX,
   type SignedJson,
 } from "../wire.ts";
-import { chunkUrl } from "./holders.ts";
+import { Reach, type Route, routesTo } from "./holders.ts";
 import type { Server } from "./server.ts";
 import type { UploadSession } from "./upload-session.ts";
 
@@ -51,6 +51,7 @@ interface Progress {
 export class Uploader {
   readonly #options: UploaderOptions;
   readonly #avoid = new Map<NodeId, HoldfastError>();
+  readonly #reach = new Reach();
   readonly #limit = pLimit(UPLOADS_AT_ONCE);
   #receipts: SignedJson[] = [];
 
@@ -147,18 +148,34 @@ export class Uploader {
     }
   }
 
-  async #put(
+  /** Sends the chunk by the node's own URL where that is reachable, else by the relay. */
+  async #put(node: Contact, chunk: UploadChunk, headers: Record<string, string>): Promise<SignedJson> {
+    const { server } = this.#options;
+    let failure: unknown = null;
+    for (const route of this.#reach.order(routesTo(node, server))) {
+      try {
+        return await this.#putBy(route, node, chunk, headers);
+      } catch (error) {
+        if (!isHoldfastError(error, "unreachable", "timeout")) throw error;
+        this.#reach.failed(route.url, error);
+        failure ??= error;
+      }
+    }
+    throw failure;
+  }
+
+  async #putBy(
+    route: Route,
     node: Contact,
     chunk: UploadChunk,
     headers: Record<string, string>,
     attempt = 1,
   ): Promise<SignedJson> {
-    const { server, session } = this.#options;
     try {
-      return await session.put(chunkUrl(node, server, chunk.hash), node, chunk, headers);
+      return await this.#options.session.put(`${route.url}/chunk/${chunk.hash}`, node, chunk, headers);
     } catch (error) {
       if (!isHoldfastError(error, "unreachable") || attempt === PUT_ATTEMPTS_MAX) throw error;
-      return this.#put(node, chunk, headers, attempt + 1);
+      return this.#putBy(route, node, chunk, headers, attempt + 1);
     }
   }
 
