@@ -59,20 +59,28 @@ export async function sendBody(
   send: (bytes: Uint8Array) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  // A source may be silent for ever: cancelling it ends a read that waits.
-  const stop = () => void source.cancel(signal.reason).catch(() => undefined);
-  signal.addEventListener("abort", stop, { once: true });
+  // A source may be silent for ever: a read that waits must not outlast the signal.
+  const aborted = rejectionBy(signal);
   try {
-    for (let block = await source.read(); !block.done; block = await source.read()) {
-      await sendBlock(block.value ?? new Uint8Array(0), credit, send);
+    for (;;) {
+      const { done, value } = await Promise.race([source.read(), aborted]);
+      if (done) break;
+      await sendBlock(value ?? new Uint8Array(0), credit, send);
     }
     signal.throwIfAborted();
   } catch (error) {
-    stop();
+    void source.cancel(error).catch(() => undefined);
     throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
+}
+
+function rejectionBy(signal: AbortSignal): Promise<never> {
+  const rejection = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  rejection.catch(() => undefined);
+  return rejection;
 }
 
 async function sendBlock(
