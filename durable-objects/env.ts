@@ -19,6 +19,8 @@ export interface Env {
   FAILURE_DOMAIN: string;
   /** "true" permits nodes at http and loopback URLs. */
   ALLOW_LOCAL_NODES: string;
+  /** Bytes of an object that one request may stream. */
+  STREAM_BYTES_MAX: string;
 }
 
 export interface EdgeSettings {
@@ -26,6 +28,7 @@ export interface EdgeSettings {
   failureDomain: FailureDomainMode;
   allowLocalNodes: boolean;
   dohUrls: string[];
+  streamBytesMax: number;
 }
 
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
@@ -40,10 +43,15 @@ export function parseSettings(env: Env): EdgeSettings {
   const dohUrls = env.DOH_URLS.split(/[\s,]+/).filter((url) => url !== "");
   if (dohUrls.length === 0)
     throw new HoldfastError("internal", "DOH_URLS must name a DNS-over-HTTPS resolver");
+  const streamBytesMax = Number(env.STREAM_BYTES_MAX);
+  if (!Number.isSafeInteger(streamBytesMax) || streamBytesMax < 1) {
+    throw new HoldfastError("internal", "STREAM_BYTES_MAX must be a positive number of bytes");
+  }
   return {
     shardDepth,
     failureDomain: env.FAILURE_DOMAIN,
     allowLocalNodes: env.ALLOW_LOCAL_NODES === "true",
     dohUrls,
+    streamBytesMax,
   };
 }

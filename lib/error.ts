@@ -16,6 +16,8 @@ export const ERROR_CODES = [
   "body-too-large",
   "chunk-too-large",
   "range-not-satisfiable",
+  "precondition-failed",
+  "use-client",
   // it is well formed, and does not verify
   "invalid-signature",
   "wrong-namespace",

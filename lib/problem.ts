@@ -18,6 +18,8 @@ const STATUS: Record<ErrorCode, number> = {
   "body-too-large": 413,
   "chunk-too-large": 413,
   "range-not-satisfiable": 416,
+  "precondition-failed": 412,
+  "use-client": 406,
   "invalid-signature": 403,
   "wrong-namespace": 403,
   "wrong-type": 400,

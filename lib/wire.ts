@@ -295,3 +295,23 @@ export function parseSignedHeader(value: string): SignedStatement {
 /** Request headers of PUT /chunk. */
 export const GRANT_HEADER = "Holdfast-Grant";
 export const UPLOAD_HEADER = "Holdfast-Upload";
+
+// GET /obj/<domain>/<name> as a referral
+const objectReferralSchema = v.object({
+  domain: domainSchema,
+  name: nameSchema,
+  nameHash: hashSchema,
+  version: v.strictObject({
+    ...signedSchema.entries,
+    witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)),
+  }),
+  /** The Version's Manifest, base64. */
+  manifest: base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4),
+  /** Holders of the Manifest and of the first chunks that it names, as /chunk/locate lists them. */
+  ...locateAnswerSchema.entries,
+});
+export type ObjectReferral = v.InferOutput<typeof objectReferralSchema>;
+export const OBJECT_REFERRAL_MAX = 4 * 1024 * 1024;
+
+export const parseObjectReferral = (value: unknown): ObjectReferral =>
+  parseWith(objectReferralSchema, value, "bad-answer");

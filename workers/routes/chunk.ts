@@ -25,6 +25,7 @@ import {
 import { hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { contactOf } from "../index-client.ts";
+import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
 const LOCATE_BODY_MAX = 128 * CHUNKS_PER_PLAN_MAX;
@@ -46,7 +47,7 @@ export const chunk = new Hono<AppEnv>()
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
-    if (c.req.header("Accept")?.includes(REFERRAL_TYPE)) return refer(c, hash);
+    if (wantsReferral(c.req.header("Accept"))) return refer(c, hash);
     const hot = await hotChunk(hash);
     return hot === null ? redirect(c, hash) : dataOf(c, hash, hot);
   });

@@ -1,30 +1,35 @@
-// GET and HEAD /obj/<domain>/<name>: an object's bytes, nothing else. Each chunk is verified before its first byte
-// is released; a failure midway breaks the connection, so that a short answer never looks like a whole one.
+// GET and HEAD /obj/<domain>/<name>: an object's bytes, nothing else, as clients of the world ask for them: conditions,
+// ranges, and a problem in place of more bytes than one request can stream. A referral only where Accept names it.
 
 import { Hono } from "hono";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
-import {
-  type ByteRange,
-  chunksOf,
-  type Manifest,
-  type PlacedChunk,
-  parseManifest,
-} from "../../lib/manifest.ts";
+import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName, parseDomain, parseName } from "../../lib/names.ts";
 import { checkExpiry } from "../../lib/version.ts";
+import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, found, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
-import { findHolders, readChunk } from "../chunk-reader.ts";
-import { evaluateConditions } from "../http-range.ts";
+import { evaluateConditions, totalBytes } from "../http-range.ts";
 import type { IndexClient } from "../index-client.ts";
-
-/** Chunks looked up together, ahead of the reader. */
-export const LOOKUP_WINDOW = 64;
-/** Chunks fetched ahead of the one being sent: 8 MiB of an isolate's 128 at most. */
-export const FETCH_AHEAD = 4;
+import {
+  bodyLength,
+  contentRange,
+  multipartBody,
+  type ObjectBody,
+  plainBody,
+  randomBoundary,
+} from "../object-body.ts";
+import { makeReferral, wantsReferral } from "../object-referral.ts";
+import { streamBody } from "../object-stream.ts";
 
 const OBJ_PATH = /^\/obj\/([^/]+)\/(.+)$/;
+
+/** What an answer carries: the whole, or ranges of it. */
+interface Selection {
+  status: 200 | 206;
+  ranges: ByteRange[];
+}
 
 export const obj = new Hono<AppEnv>().get("/*", async (c) => {
   const { domain, name } = parseObjectPath(new URL(c.req.url).pathname);
@@ -36,9 +41,22 @@ export const obj = new Hono<AppEnv>().get("/*", async (c) => {
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
   const object = found(head, `there is no object ${domain}/${name} here`);
   if (only === undefined) checkExpiry(object, Date.now());
-  return answer(c, index, object, parseManifest(object.manifestBytes), only !== undefined);
+  const manifest = parseManifest(object.manifestBytes);
+  if (wantsReferral(c.req.header("Accept"))) {
+    const referral = await makeReferral(index, domain, name, object, manifest);
+    return c.body(JSON.stringify(referral), 200, REFERRAL_HEADERS);
+  }
+  return answer(c, index, object, manifest, only !== undefined);
 });
 
+const REFERRAL_HEADERS = {
+  "Content-Type": REFERRAL_TYPE,
+  "Cache-Control": "no-store",
+  Vary: "Accept",
+  "X-Content-Type-Options": "nosniff",
+};
+
+/** The object, or what the request's conditions and ranges leave of it. */
 async function answer(
   c: AppContext,
   index: IndexClient,
@@ -46,103 +64,76 @@ async function answer(
   manifest: Manifest,
   isPinned: boolean,
 ): Promise<Response> {
-  const headers = objectHeaders(head, manifest, isPinned);
+  const { size } = manifest;
   const validators = { etag: head.manifest, modifiedMs: Date.parse(head.time) };
-  const asked = evaluateConditions(c.req.raw.headers, validators, manifest.size);
+  const asked = evaluateConditions(c.req.raw, validators, size);
+  if (asked.status === 412)
+    throw new HoldfastError("precondition-failed", "the object is not the one that the request means");
+  if (asked.status === 416) return unsatisfiable(size);
+  const headers = objectHeaders(head, manifest, isPinned);
   if (asked.status === 304) return new Response(null, { status: 304, headers: withoutBody(headers) });
-  if (asked.status === 416) return unsatisfiable(manifest.size);
-  const range = asked.status === 206 ? asked.range : { first: 0, last: manifest.size - 1 };
-  const length = range.last - range.first + 1;
-  headers.set("Content-Length", String(length));
-  if (asked.status === 206)
-    headers.set("Content-Range", `bytes ${range.first}-${range.last}/${manifest.size}`);
-  if (c.req.method === "HEAD" || length === 0) return new Response(null, { status: asked.status, headers });
-  return new Response(await streamObject(c, index, manifest, range), { status: asked.status, headers });
+  const ranges = asked.status === 206 ? asked.ranges : [{ first: 0, last: size - 1 }];
+  const selection = { status: asked.status, ranges };
+  return c.req.method === "HEAD"
+    ? new Response(null, describe(selection, manifest, headers))
+    : sendSelection(c, index, selection, manifest, headers);
 }
 
-/** A stream of exactly the range's bytes. The first chunk is verified before the stream is handed out. */
-async function streamObject(
+async function sendSelection(
   c: AppContext,
   index: IndexClient,
+  asked: Selection,
   manifest: Manifest,
-  range: ByteRange,
-): Promise<ReadableStream> {
-  const pieces = piecesOf(index, manifest, range);
-  const first = await pieces.next();
-  const { readable, writable } = new FixedLengthStream(range.last - range.first + 1);
-  c.executionCtx.waitUntil(pump(first, pieces, writable));
-  return readable;
+  headers: Headers,
+): Promise<Response> {
+  const { streamBytesMax } = index.settings;
+  const selection = limited(asked, streamBytesMax, isMediaElement(c));
+  if (selection === null) return useClient(streamBytesMax, manifest.size);
+  const { body, ...init } = describe(selection, manifest, headers);
+  const isEmpty = bodyLength(body) === 0;
+  return new Response(isEmpty ? null : await streamBody(c.executionCtx, index, manifest, body), init);
 }
 
-async function pump(
-  first: IteratorResult<Uint8Array, void>,
-  rest: AsyncGenerator<Uint8Array, void>,
-  writable: WritableStream<Uint8Array>,
-): Promise<void> {
-  const writer = writable.getWriter();
-  try {
-    for (let piece = first; !piece.done; piece = await rest.next()) await writer.write(piece.value);
-    await writer.close();
-  } catch (error) {
-    console.warn(`an object's stream was broken off: ${error}`);
-    await writer.abort(error).catch((reason: unknown) => console.warn(`and its reader had gone: ${reason}`));
-  } finally {
-    await rest.return();
-  }
-}
-
-/** The verified pieces of a range, in order, with FETCH_AHEAD chunks on their way. */
-async function* piecesOf(
-  index: IndexClient,
+/** The body that carries a selection, and the headers that say so. */
+function describe(
+  { status, ranges }: Selection,
   manifest: Manifest,
-  range: ByteRange,
-): AsyncGenerator<Uint8Array, void> {
-  const loadPart = async (hash: Hash) => {
-    const holders = await findHolders(index, [hash]);
-    return readChunk(index, { hash }, holders.get(hash) ?? []);
-  };
-  const ahead: Promise<Uint8Array>[] = [];
-  for await (const window of windowsOf(chunksOf(manifest, loadPart, range), LOOKUP_WINDOW)) {
-    const holders = await findHolders(
-      index,
-      window.map(({ hash }) => hash),
-    );
-    for (const chunk of window) {
-      ahead.push(handled(readPiece(index, chunk, holders.get(chunk.hash) ?? [], range)));
-      const due = ahead.length > FETCH_AHEAD ? ahead.shift() : undefined;
-      if (due !== undefined) yield await due;
-    }
-  }
-  for (const due of ahead) yield await due;
+  headers: Headers,
+): { status: number; headers: Headers; body: ObjectBody } {
+  const [range = { first: 0, last: -1 }, ...others] = ranges;
+  let body = plainBody(range);
+  if (others.length > 0) {
+    const boundary = randomBoundary();
+    body = multipartBody(ranges, manifest.size, manifest.contentType, boundary);
+    headers.set("Content-Type", `multipart/byteranges; boundary=${boundary}`);
+  } else if (status === 206) headers.set("Content-Range", contentRange(range, manifest.size));
+  headers.set("Content-Length", String(bodyLength(body)));
+  return { status, headers, body };
 }
 
-async function readPiece(
-  index: IndexClient,
-  chunk: PlacedChunk,
-  holders: Parameters<typeof readChunk>[2],
-  range: ByteRange,
-): Promise<Uint8Array> {
-  const bytes = await readChunk(index, chunk, holders);
-  if (bytes.length !== chunk.size)
-    throw new HoldfastError("length-mismatch", `chunk ${chunk.hash} has another size`);
-  return bytes.subarray(Math.max(0, range.first - chunk.offset), range.last + 1 - chunk.offset);
+/**
+ * What one request may stream of what it asks for, or null where that is nothing. A media element asks for the rest
+ * when it comes to it, so it gets the beginning of its range (RFC 9110 15.3.7); curl and wget would take that
+ * for all there is.
+ */
+function limited(asked: Selection, maxBytes: number, isMedia: boolean): Selection | null {
+  if (totalBytes(asked.ranges) <= maxBytes) return asked;
+  const [range, ...others] = asked.ranges;
+  if (!isMedia || asked.status !== 206 || range === undefined || others.length > 0) return null;
+  return { status: 206, ranges: [{ first: range.first, last: range.first + maxBytes - 1 }] };
 }
 
-// A promise that waits in the queue may fail before it is awaited; that failure is met when its turn comes.
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
+/** Browsers say what a request is for (Fetch Metadata). */
+function isMediaElement(c: AppContext): boolean {
+  return ["video", "audio"].includes(c.req.header("Sec-Fetch-Dest") ?? "");
 }
 
-async function* windowsOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let window: T[] = [];
-  for await (const item of items) {
-    window.push(item);
-    if (window.length < size) continue;
-    yield window;
-    window = [];
-  }
-  if (window.length > 0) yield window;
+/** 406, with the limit: whoever cannot use the client can ask for ranges within it. */
+function useClient(limit: number, size: number): Response {
+  const detail = `one request streams ${limit} bytes at most: use \`holdfast get DOMAIN/NAME\`, or ask for ranges within that`;
+  const response = problemResponse(new HoldfastError("use-client", detail), { size, limit });
+  response.headers.set("Accept-Ranges", "bytes");
+  return response;
 }
 
 function parseObjectPath(path: string): { domain: Domain; name: ObjectName } {
@@ -174,6 +165,7 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     "Accept-Ranges": "bytes",
     // no-transform: compressing on the way would lose Content-Length and ranges.
     "Cache-Control": isPinned ? `${IMMUTABLE}, no-transform` : "no-cache, no-transform",
+    Vary: "Accept",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox",
@@ -182,14 +174,18 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
 
 function unsatisfiable(sizeBytes: number): Response {
   const response = problemResponse(
-    new HoldfastError("range-not-satisfiable", `the object has ${sizeBytes} bytes`),
+    new HoldfastError(
+      "range-not-satisfiable",
+      `the object has ${sizeBytes} bytes, none of them in this range`,
+    ),
   );
   response.headers.set("Content-Range", `bytes */${sizeBytes}`);
   return response;
 }
 
+/** For 304: nothing about a body that is not there (RFC 9110 15.4.5). */
 function withoutBody(headers: Headers): Headers {
-  headers.delete("Content-Type");
+  for (const name of ["Content-Type", "Accept-Ranges", "Repr-Digest"]) headers.delete(name);
   return headers;
 }
 
