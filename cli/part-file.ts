@@ -22,7 +22,7 @@ export class PartFile implements Sink {
   }
 
   /** What an earlier attempt left at `offset`; null where it did not get so far. */
-  async read(offset: number, length: number): Promise<Uint8Array | null> {
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer> | null> {
     if (offset + length > this.#keptBytes) return null;
     const buffer = new Uint8Array(length);
     let done = 0;

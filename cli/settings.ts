@@ -1,12 +1,12 @@
 // What a command works with, put together once: flag before environment before configuration file.
 
-import { createChunkFetch } from "../lib/client/chunk-fetch.ts";
+import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
 import { Server } from "../lib/client/server.ts";
 import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
-import { nodeHost } from "./node-host.ts";
+import { chunkMemory, nodeHost } from "./node-host.ts";
 
 export const DEFAULT_DOH_URLS = ["https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query"];
 
@@ -73,8 +73,9 @@ export function chunkSourceOf(
   servers: readonly Server[],
   onHolderFailed: (failure: HolderFailure) => void,
 ): ChunkSource {
-  const { hasher } = nodeHost;
-  return new ChunkSource({ servers, hasher, fetchChunk: createChunkFetch(nodeHost.fetch), onHolderFailed });
+  const { fetch, hasher } = nodeHost;
+  const fetchChunk = createChunkFetch(fetch, CHUNK_LIMITS, (bytes) => chunkMemory.take(bytes));
+  return new ChunkSource({ servers, hasher, fetchChunk, onHolderFailed });
 }
 
 function noServer(what: string): HoldfastError {

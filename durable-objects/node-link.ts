@@ -44,7 +44,8 @@ const CLOSE_NORMAL = 1000;
 
 /** What a socket must remember through hibernation. */
 interface SocketState extends ChallengeState {
-  phase: "challenged" | "registered";
+  /** A node is verified before it is registered; until it has heard of that, nothing is sent through its tunnel. */
+  phase: "challenged" | "verified" | "registered";
   /** The address that the node connected from. */
   address: string;
 }
@@ -96,6 +97,8 @@ export class NodeLink extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    // Frames that were on their way when it was closed: nobody waits for them.
+    if (socket.readyState !== WebSocket.OPEN) return;
     try {
       await this.#receive(socket, message);
     } catch (error) {
@@ -131,7 +134,7 @@ export class NodeLink extends DurableObject<Env> {
    * missed, because a call to it failed, is said again.
    */
   async checkLink(): Promise<boolean> {
-    if (this.#sockets("registered").length > 0) return true;
+    if (this.#sockets("verified", "registered").length > 0) return true;
     const member = this.#member();
     if (member === null) return false;
     await this.#tellShards({
@@ -144,11 +147,11 @@ export class NodeLink extends DurableObject<Env> {
 
   async #receive(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const state = stateOf(socket);
-    const isRegistered = state.phase === "registered";
-    if (isRegistered && typeof message !== "string") return this.#tunnels.receive(socket, message);
+    const isVerified = state.phase !== "challenged";
+    if (isVerified && typeof message !== "string") return this.#tunnels.receive(socket, message);
     const frame = parseNodeFrame(typeof message === "string" ? message : "");
     if (frame.type === "register") return this.#register(socket, state, frame);
-    if (!isRegistered) throw new HoldfastError("registration-invalid", "register first");
+    if (!isVerified) throw new HoldfastError("registration-invalid", "register first");
     await this.#updateRoom(state, frame.freeBytes);
   }
 
@@ -161,8 +164,7 @@ export class NodeLink extends DurableObject<Env> {
       await this.checkLink();
       throw new HoldfastError("unreachable", "the home node is not connected to this edge");
     } catch (error) {
-      if (!isHoldfastError(error)) throw error;
-      const problem = problemOf(error);
+      const problem = problemOf(failureOf(error, request.signal));
       return Response.json(problem, { status: problem.status, headers: { "Content-Type": PROBLEM_TYPE } });
     }
   }
@@ -174,18 +176,19 @@ export class NodeLink extends DurableObject<Env> {
   ): Promise<void> {
     const registration = await verifyRegistration(frame, state, Date.now());
     // Asked after the verification: a frame sent twice at once is verified twice, and counts once.
-    if (stateOf(socket).phase === "registered") {
+    if (stateOf(socket).phase !== "challenged") {
       refuse(socket, "registration-replayed", "this connection is registered already");
       return;
     }
     // One use: from here on the same frame is a replay, also while the checks below wait.
-    socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
+    socket.serializeAttachment({ ...state, phase: "verified" } satisfies SocketState);
     const reached = await this.#reach(registration.body);
     await this.#tellShards(memberOf(registration, state, reached.url, parseSettings(this.env).failureDomain));
     const contacts = await this.#contacts(state.node);
     // It may have closed while all that was under way, before there was anything to take offline.
-    if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "registered" });
-    for (const other of this.#sockets("registered")) {
+    if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "verified" });
+    socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
+    for (const other of this.#sockets("verified", "registered")) {
       if (stateOf(other).epoch >= state.epoch) continue;
       other.close(CLOSE_REPLACED, "a newer connection of this node registered");
       this.#tunnels.close(other);
@@ -218,7 +221,7 @@ export class NodeLink extends DurableObject<Env> {
 
   async #wentOffline(state: SocketState): Promise<void> {
     const member = this.#member();
-    if (state.phase === "registered" && member?.epoch === state.epoch && member.online) {
+    if (state.phase !== "challenged" && member?.epoch === state.epoch && member.online) {
       await this.#tellShards({ ...member, online: false, sinceMs: Date.now() });
     }
   }
@@ -252,10 +255,10 @@ export class NodeLink extends DurableObject<Env> {
     return row === undefined || row.member === null ? null : parseMember(row.member);
   }
 
-  #sockets(phase: SocketState["phase"]): WebSocket[] {
+  #sockets(...phases: SocketState["phase"][]): WebSocket[] {
     return this.ctx
       .getWebSockets()
-      .filter((socket) => socket.readyState === WebSocket.OPEN && stateOf(socket).phase === phase);
+      .filter((socket) => socket.readyState === WebSocket.OPEN && phases.includes(stateOf(socket).phase));
   }
 
   /** Where too many wait, one of the address that has most of them goes: a crowd elsewhere cannot push the node out. */
@@ -304,7 +307,15 @@ function send(socket: WebSocket, frame: EdgeFrame): void {
   socket.send(formatFrame(frame));
 }
 
+/** Where whoever asked has left, nobody hears this. Throws what is no failure of a request. */
+function failureOf(error: unknown, signal: AbortSignal): HoldfastError {
+  if (isHoldfastError(error)) return error;
+  if (signal.aborted) return new HoldfastError("unreachable", "whoever asked for it has left");
+  throw error;
+}
+
 function refuse(socket: WebSocket, code: string, detail: string): void {
+  if (socket.readyState !== WebSocket.OPEN) return;
   send(socket, { type: "refused", code, detail: detail.slice(0, REASON_MAX) });
   socket.close(CLOSE_REFUSED, code);
 }

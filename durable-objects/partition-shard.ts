@@ -6,6 +6,7 @@ import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
+import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
 import {
   addHolders,
   addReferences,
@@ -40,7 +41,9 @@ import {
   indexStatements,
   listVersions,
   manifestBytes,
+  type NewestVersion,
   type NewVersion,
+  newestVersion,
   type ObjectHead,
   objectHead,
   placeOfStatement,
@@ -123,6 +126,11 @@ export class PartitionShard extends DurableObject<Env> {
     const [newest] = page.versions;
     const isFirst = before === null && newest !== undefined;
     return { ...page, manifest: isFirst ? manifestBytes(this.#sql, newest.manifest) : null };
+  }
+
+  /** The newest Version of each name; null where it has none here. */
+  async newest(names: NameKey[]): Promise<(NewestVersion | null)[]> {
+    return names.map((name) => newestVersion(this.#sql, name, LOOKUP_MANIFEST_MAX));
   }
 
   async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<ObjectHead | null> {

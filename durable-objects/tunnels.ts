@@ -4,13 +4,20 @@
 import { HoldfastError } from "../lib/error.ts";
 import type { BodyReader } from "../lib/fetch.ts";
 import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
-import { TunnelOpener } from "../lib/tunnel/opener.ts";
+import { TunnelOpener, type TunnelResponse } from "../lib/tunnel/opener.ts";
 import { parsePassage, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
+
+/** An upload goes on in pieces of this size at least: a slow one must not look like a silent one. */
+const UPLOAD_PIECE_BYTES = 64 * 1024;
+/** Response headers that mean something to the edge; a node's others end here. */
+const RESPONSE_HEADERS = ["content-length", "content-type"];
+/** Statuses that no response with a body can have, and no answer of a home node has. */
+const BODILESS_STATUSES = [204, 205, 304];
 
 export class Tunnels {
   readonly #openers = new Map<WebSocket, TunnelOpener>();
 
-  /** The node's answer to `request`, through `socket`. Throws what the opener and parsePassage throw. */
+  /** The node's answer to `request`, through `socket`. Throws `bad-answer`, and what the opener and parsePassage throw. */
   async relay(socket: WebSocket, request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
     const { method, path } = parsePassage(request.method, pathname, search);
@@ -19,7 +26,7 @@ export class Tunnels {
       body: request.body === null ? null : piecesOf(request.body),
       signal: request.signal,
     });
-    return new Response(answer.body, { status: answer.status, headers: answer.headers });
+    return responseOf(answer);
   }
 
   /** A binary message of the node. Throws `frame-malformed` or `frame-too-large`. */
@@ -52,20 +59,29 @@ function passedOn(headers: Headers): [string, string][] {
   });
 }
 
+function responseOf({ status, headers, body }: TunnelResponse): Response {
+  if (BODILESS_STATUSES.includes(status)) {
+    void body?.cancel();
+    throw new HoldfastError(
+      "bad-answer",
+      `the home node answered ${status}, which is no answer of the protocol`,
+    );
+  }
+  return new Response(body, { status, headers: headers.filter(([name]) => RESPONSE_HEADERS.includes(name)) });
+}
+
 /** The runtime hands a body out in small pieces unless larger ones are asked for. */
 function piecesOf(body: ReadableStream<Uint8Array>): BodyReader {
   const reader = body.getReader({ mode: "byob" });
   return {
-    read: () => reader.readAtLeast(DATA_BYTES_MAX, new Uint8Array(DATA_BYTES_MAX)),
+    read: () => reader.readAtLeast(UPLOAD_PIECE_BYTES, new Uint8Array(DATA_BYTES_MAX)),
     cancel: (reason) => reader.cancel(reason),
   };
 }
 
+/** What is said into a closed socket is lost; its requests fail by `close`. */
 function sendOpen(socket: WebSocket, message: Uint8Array): void {
-  if (socket.readyState !== WebSocket.OPEN) {
-    throw new HoldfastError("unreachable", "the home node's connection is gone");
-  }
-  socket.send(message);
+  if (socket.readyState === WebSocket.OPEN) socket.send(message);
 }
 
 function randomStream(): number {

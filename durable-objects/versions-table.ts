@@ -109,6 +109,32 @@ export function listVersions(
   return { versions, hasMore: false };
 }
 
+/** A name's newest Version, and its Manifest where that has `manifestBytesMax` bytes at most. */
+export interface NewestVersion {
+  version: StoredVersion;
+  manifest: Uint8Array<ArrayBuffer> | null;
+}
+
+export function newestVersion(
+  sql: SqlStorage,
+  { domain, nameHash }: { domain: Domain; nameHash: Hash },
+  manifestBytesMax: number,
+): NewestVersion | null {
+  const [row] = sql
+    .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
+      `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
+         LEFT JOIN manifests m ON m.hash = v.manifest AND length(m.bytes) <= ?
+       WHERE v.name_hash = ? AND v.domain = ? ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
+      manifestBytesMax,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  if (row === undefined) return null;
+  const manifest = row.manifest_bytes === null ? null : new Uint8Array(row.manifest_bytes);
+  return { version: storedVersion(row), manifest };
+}
+
 /** The newest Version that names itself, or the one with id `only`; null where there is none. */
 export function objectHead(
   sql: SqlStorage,

@@ -3,6 +3,7 @@
 
 import { mkdir } from "node:fs/promises";
 import type { Logger } from "pino";
+import { BufferPool } from "../lib/buffer-pool.ts";
 import { createDomainKeyResolver } from "../lib/domain-keys.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
@@ -16,7 +17,8 @@ import { SOFTWARE } from "./link/link-session.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
-import { UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
+import { ByteBudget } from "./server/byte-budget.ts";
+import { SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Grants } from "./server/grants.ts";
 import { createListener, type Listener } from "./server/listener.ts";
 import { RateLimit } from "./server/rate.ts";
@@ -26,6 +28,7 @@ import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
 import { StatementStore } from "./store/statement-store.ts";
+import { WriteLog } from "./store/write-log.ts";
 
 const DIRECTORY_MODE = 0o700;
 
@@ -116,8 +119,10 @@ async function prepare(
   const identity = await loadIdentity(dir);
   const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
   const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
-  const chunks = new ChunkStore({ dir, room, log: deps.log });
-  const statements = new StatementStore({ dir, room, log: deps.log });
+  const writeLog = new WriteLog({ dir, log: deps.log });
+  const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
+  const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
+  await writeLog.start();
   await chunks.start();
   await statements.start();
   return new RunningNode(config, {
@@ -128,6 +133,7 @@ async function prepare(
     room,
     chunks,
     statements,
+    writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
   });
@@ -135,6 +141,7 @@ async function prepare(
 
 interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" | "clock" | "log"> {
   room: Room;
+  writeLog: WriteLog;
   random: () => number;
   fetch: Fetch;
   unlock: () => Promise<void>;
@@ -178,6 +185,7 @@ class RunningNode {
   async stop(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#listener?.stop();
+    await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
   }
@@ -212,6 +220,8 @@ class RunningNode {
       resolver,
       grants: new Grants({ node: identity.id, resolver, clock }),
       uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
+      received: new BufferPool(),
+      sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),
       traffic: this.#traffic,

@@ -3,6 +3,9 @@
 
 import { HoldfastError } from "./error.ts";
 
+/** For a body that does not announce its length: doubled as it grows. */
+const UNANNOUNCED_BYTES = 64 * 1024;
+
 export interface FetchInit {
   method?: string;
   headers?: Record<string, string>;
@@ -24,25 +27,36 @@ export interface FetchResponse {
 
 export type Fetch = (url: string, init?: FetchInit) => Promise<FetchResponse>;
 
-/** The whole body of a response or request, refused with `body-too-large` as soon as it passes `maxBytes`. */
+/** Memory for so many bytes, whatever is in it. */
+export type Allocate = (bytes: number) => Uint8Array<ArrayBuffer>;
+
+const allocateNew: Allocate = (bytes) => new Uint8Array(bytes);
+
+/**
+ * The whole body of a response or request, refused with `body-too-large` as soon as it passes `maxBytes`. One that
+ * announces its length is read into memory from `allocate`.
+ */
 export async function readBody(
   message: Pick<FetchResponse, "headers" | "body">,
   maxBytes: number,
+  allocate: Allocate = allocateNew,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(message.headers.get("content-length") ?? 0);
   if (declared > maxBytes) {
     await message.body?.getReader().cancel();
     throw new HoldfastError("body-too-large", `the body has ${declared} bytes, the limit is ${maxBytes}`);
   }
-  return message.body === null ? new Uint8Array(0) : readAll(message.body.getReader(), maxBytes, declared);
+  if (message.body === null) return new Uint8Array(0);
+  const buffer = declared > 0 ? allocate(declared) : new Uint8Array(Math.min(UNANNOUNCED_BYTES, maxBytes));
+  return readAll(message.body.getReader(), maxBytes, buffer);
 }
 
 async function readAll(
   reader: BodyReader,
   maxBytes: number,
-  declared: number,
+  into: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  let buffer = new Uint8Array(declared > 0 ? declared : 64 * 1024);
+  let buffer = into;
   let length = 0;
   for (;;) {
     const { done, value } = await reader.read();

@@ -137,6 +137,33 @@ const nameAnswerSchema = v.object({
 });
 export type NameAnswer = v.InferOutput<typeof nameAnswerSchema>;
 
+// POST /name/lookup: the newest Versions of many names in one call
+export const NAMES_PER_LOOKUP_MAX = 100;
+export const LOOKUP_BODY_MAX = 64 * 1024;
+export const LOOKUP_ANSWER_MAX = 8 * 1024 * 1024;
+/** Larger Manifests are left out of a look-up: they are read as the chunks that they are. */
+export const LOOKUP_MANIFEST_MAX = 16 * 1024;
+const nameKeySchema = v.strictObject({ nameHash: hashSchema, domain: domainSchema });
+const lookupRequestSchema = v.strictObject({
+  names: v.pipe(v.array(nameKeySchema), v.minLength(1), v.maxLength(NAMES_PER_LOOKUP_MAX)),
+});
+const lookupAnswerSchema = v.object({
+  /** As asked for, and in that order. */
+  names: v.pipe(
+    v.array(
+      v.object({
+        /** The newest Version, or null where the name is not known. */
+        version: v.nullable(signedSchema),
+        /** Its Manifest, base64; null where it is large. */
+        manifest: v.nullable(base64Text(Math.ceil(LOOKUP_MANIFEST_MAX / 3) * 4)),
+      }),
+    ),
+    v.maxLength(NAMES_PER_LOOKUP_MAX),
+  ),
+});
+export type NameKey = v.InferOutput<typeof nameKeySchema>;
+export type LookupAnswer = v.InferOutput<typeof lookupAnswerSchema>;
+
 // GET /chunk/<contentHash> as a referral
 export const REFERRAL_TYPE = "application/vnd.holdfast.referral+json";
 export interface Referral {
@@ -242,6 +269,10 @@ export const parseNamesAnswer = (value: unknown): NamesAnswer =>
   parseWith(namesAnswerSchema, value, "bad-answer");
 export const parseNameAnswer = (value: unknown): NameAnswer =>
   parseWith(nameAnswerSchema, value, "bad-answer");
+export const parseLookupRequest = (value: unknown): { names: NameKey[] } =>
+  parseWith(lookupRequestSchema, value, "invalid-request");
+export const parseLookupAnswer = (value: unknown): LookupAnswer =>
+  parseWith(lookupAnswerSchema, value, "bad-answer");
 export const parseLocateRequest = (value: unknown): LocateRequest =>
   parseWith(locateRequestSchema, value, "invalid-request");
 export const parseLocateAnswer = (value: unknown): LocateAnswer =>

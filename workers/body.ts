@@ -8,11 +8,12 @@ import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 
 /** Bodies up to this size get a buffer before it is known that they fill it. */
 const BUFFER_BYTES_MAX = CHUNK_BYTES_MAX;
+const LENGTH = /^\d{1,15}$/;
 
 /** At most `maxBytes`. Throws `body-too-large`, before reading where the length is declared. */
 export async function readBytes(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const { body } = response;
-  const length = Number(response.headers.get("Content-Length") ?? maxBytes);
+  const length = declaredLength(response) ?? maxBytes;
   if (body === null || length > BUFFER_BYTES_MAX || length > maxBytes) return readBody(response, maxBytes);
   // One byte more than there may be: a body that fills the buffer is too large.
   const reader = body.getReader({ mode: "byob" });
@@ -21,6 +22,12 @@ export async function readBytes(response: Response, maxBytes: number): Promise<U
   if (value.length <= length) return value;
   await reader.cancel();
   throw new HoldfastError("body-too-large", `the answer is larger than ${length} bytes`);
+}
+
+/** What a node declares through its tunnel may be anything: what is no length is not looked at. */
+export function declaredLength({ headers }: Response): number | null {
+  const text = headers.get("Content-Length") ?? "";
+  return LENGTH.test(text) ? Number(text) : null;
 }
 
 export async function readJsonBody(response: Response, maxBytes: number): Promise<unknown> {

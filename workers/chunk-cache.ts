@@ -26,9 +26,18 @@ export function noteRead(hash: Hash): boolean {
   return isAgain;
 }
 
-/** The chunk's verified bytes where it is hot, else null. */
+/** The chunk's verified bytes where it is hot, else null: a cache that fails costs its readers nothing but itself. */
 export async function hotChunk(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
   if (!lastRead.has(hash)) return null;
+  try {
+    return await cachedChunk(hash);
+  } catch (error) {
+    console.warn(`the cache failed for chunk ${hash}: ${error}`);
+    return null;
+  }
+}
+
+async function cachedChunk(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
   const response = await caches.default.match(keyOf(hash));
   if (response === undefined) return null;
   const bytes = await readBytes(response, CHUNK_BYTES_MAX);

@@ -5,7 +5,7 @@ import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
-import type { NewVersion } from "../durable-objects/versions-table.ts";
+import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
@@ -16,7 +16,7 @@ import {
   type ShardPrefix,
   shardName,
 } from "../lib/overlay/shards.ts";
-import type { Contact } from "../lib/wire.ts";
+import type { Contact, NameKey } from "../lib/wire.ts";
 
 /** How long a member's row is used again without asking its shard. */
 export const MEMBER_CACHE_MS = 2000;
@@ -99,6 +99,19 @@ export class IndexClient {
       }),
     );
     return new Map(answers.flat());
+  }
+
+  /** The newest Version of each name, in the order of the names. */
+  async newest(names: NameKey[]): Promise<(NewestVersion | null)[]> {
+    const groups = groupByShard(names, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    const found = new Map<NameKey, NewestVersion | null>();
+    await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const answers = await this.#shard(prefix).newest(group);
+        for (const [i, name] of group.entries()) found.set(name, answers[i] ?? null);
+      }),
+    );
+    return names.map((name) => found.get(name) ?? null);
   }
 
   /** The member rows of nodes, from the root shard where it has them, else from their leaf shards. */

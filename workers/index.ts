@@ -36,6 +36,7 @@ const app = new Hono<AppEnv>()
 
 // A path that exists, asked with a method that it does not have.
 const READ_ONLY = ["/obj/*", "/name/*", "/version/*", "/closest/*", "/domain/*", "/node", "/status", "/"];
+app.all("/name/lookup", () => methodNotAllowed("POST"));
 for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));

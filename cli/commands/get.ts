@@ -7,7 +7,7 @@ import { type DownloadEvent, download, type Sink } from "../../lib/client/downlo
 import type { Hash } from "../../lib/hash.ts";
 import { usageError } from "../failure.ts";
 import { formatSize } from "../format.ts";
-import { nodeHasher } from "../node-host.ts";
+import { chunkMemory, nodeHasher } from "../node-host.ts";
 import { type FullName, fullNameArgument, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
 import { printJson, say, writeTo } from "../output.ts";
 import { PartFile } from "../part-file.ts";
@@ -76,7 +76,7 @@ async function deliver({ manifest, source }: OpenedObject, sink: Sink): Promise<
     progress.update(doneBytes);
   };
   try {
-    await download(manifest, sink, { source, hasher: nodeHasher, onEvent });
+    await download(manifest, sink, { source, hasher: nodeHasher, pool: chunkMemory, onEvent });
   } finally {
     progress.stop();
   }

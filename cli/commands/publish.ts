@@ -1,12 +1,12 @@
 // holdfast publish: a file or a pipe becomes a new Version.
 
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Command } from "commander";
 import { lookup } from "mrmime";
 import { type PublishEvent, type PublishResult, publish } from "../../lib/client/publish.ts";
 import { DEFAULT_CONTENT_TYPE, DEFAULT_REPLICAS } from "../../lib/manifest.ts";
 import { usageError } from "../failure.ts";
+import { fileBlocks } from "../file-blocks.ts";
 import { formatSize, plural } from "../format.ts";
 import { nodeHost } from "../node-host.ts";
 import {
@@ -20,11 +20,16 @@ import {
 } from "../options.ts";
 import { printData, printJson, warn } from "../output.ts";
 import { type Progress, startProgress } from "../progress.ts";
-import { type CommonOptions, domainKeysOf, edgeOf, loadSettings, serversOf } from "../settings.ts";
+import { journalPath, ReceiptJournal } from "../receipt-journal.ts";
+import {
+  type CommonOptions,
+  domainKeysOf,
+  edgeOf,
+  loadSettings,
+  processEnvironment,
+  serversOf,
+} from "../settings.ts";
 import { loadAuthor, loadSigner } from "../signing-key.ts";
-
-/** Blocks read from a file: a few to a chunk. */
-const READ_BLOCK_BYTES = 512 * 1024;
 
 interface PublishOptions extends CommonOptions {
   replicas: number;
@@ -52,6 +57,8 @@ export function publishCommand(): Command {
 }
 
 const EXAMPLES = `
+A publish that was broken off is run again: what home nodes were sent within the last day is not sent again.
+
 Examples:
   holdfast publish app.iso example.org/releases/app.iso --key ~/.ssh/id_ed25519
   tar c site | holdfast publish - example.org/site.tar --replicas 5
@@ -64,6 +71,8 @@ async function run(file: string, target: FullName, options: PublishOptions): Pro
   const signer = await loadSigner(settings);
   const input = await openInput(file);
   const progress = startProgress("published", input.sizeBytes);
+  const path = journalPath(processEnvironment.env, edge.url, target);
+  const keeper = new ReceiptJournal({ path, domain: target.domain, now: nodeHost.now, warn });
   try {
     const result = await publish(
       { ...target, ...input, author, ...headOf(target, options) },
@@ -73,6 +82,7 @@ async function run(file: string, target: FullName, options: PublishOptions): Pro
         servers: serversOf(settings),
         domainKeys: domainKeysOf(settings),
         signer,
+        keeper,
         onEvent: showProgress(progress, input.sizeBytes ?? Number.POSITIVE_INFINITY),
       },
     );
@@ -96,8 +106,7 @@ async function openInput(file: string): Promise<Input> {
   if (file === "-") return { blocks: process.stdin, sizeBytes: null };
   const info = await stat(file);
   if (info.isDirectory()) throw usageError(`${file} is a directory; publish one file at a time`);
-  const blocks = createReadStream(file, { highWaterMark: READ_BLOCK_BYTES });
-  return { blocks, sizeBytes: info.isFile() ? info.size : null };
+  return { blocks: fileBlocks(file), sizeBytes: info.isFile() ? info.size : null };
 }
 
 /** Manifests are stored too: what is shown never passes the object's size. */

@@ -19,6 +19,7 @@ import {
   UPLOAD_HEADER,
 } from "../../lib/wire.ts";
 import type { RoutingTable } from "../routing-table.ts";
+import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
 import type { RateLimit } from "./rate.ts";
@@ -48,6 +49,7 @@ export function createNodeApp(deps: NodeAppDeps): Hono {
     guardContent(c);
   });
   app.get("/chunk/:hash", (c) => getChunk(c, deps));
+  app.put("/chunk", (c) => putChunkBatch(c, deps));
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
   app.post("/names", (c) => namesSlots.use(() => postNames(c, deps)));
   app.get("/name/:nameHash", (c) => getName(c, deps));
@@ -79,6 +81,7 @@ function guardContent(c: Context): void {
 
 function refuseOtherMethods(app: Hono): void {
   const allowed: Record<string, string> = {
+    "/chunk": "PUT",
     "/chunk/:hash": "GET, HEAD, PUT",
     "/names": "POST",
     "/name/:nameHash": "GET, HEAD",

@@ -2,9 +2,10 @@
 // only for what is on disk for good.
 
 import type { Context } from "hono";
+import type { BufferPool } from "../../lib/buffer-pool.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
-import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { CHUNK_BYTES_MAX, type ChunkRef } from "../../lib/manifest.ts";
 import type { Domain } from "../../lib/names.ts";
 import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { receiptKind } from "../../lib/upload.ts";
@@ -12,13 +13,17 @@ import { formatSigned } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import type { Grants } from "./grants.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import type { Grant, Grants } from "./grants.ts";
 import type { RateLimit } from "./rate.ts";
 import { receiveBody, type Slots } from "./request-body.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** Chunks being received, each in memory: 128 MiB. */
 export const UPLOADS_AT_ONCE_MAX = 64;
+/** Chunks being sent from memory; whoever asks while it is used up is sent the chunk from its file. */
+export const SENDING_BYTES_MAX = 64 * 1024 * 1024;
+const SEND_PIECE_BYTES = 256 * 1024;
 const IMMUTABLE = "public, max-age=31536000, immutable";
 
 export interface ChunkRoutesDeps {
@@ -26,6 +31,10 @@ export interface ChunkRoutesDeps {
   chunks: ChunkStore;
   grants: Grants;
   uploadSlots: Slots;
+  /** Memory for chunks that come in. */
+  received: BufferPool;
+  /** At most SENDING_BYTES_MAX. */
+  sendingBytes: ByteBudget;
   sending: RateLimit;
   receiving: RateLimit;
   traffic: Traffic;
@@ -34,8 +43,36 @@ export interface ChunkRoutesDeps {
 
 export async function getChunk(c: Context, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
-  const isHead = c.req.method === "HEAD";
-  const size = await (isHead ? deps.chunks.size(hash) : deps.chunks.verify(hash));
+  if (c.req.method === "HEAD") return chunkResponse(hash, await deps.chunks.size(hash), null);
+  return deps.sendingBytes.take(CHUNK_BYTES_MAX) ? sendFromMemory(hash, deps) : sendFromFile(hash, deps);
+}
+
+/** Read once, hashed, and sent as it was hashed. The budget has CHUNK_BYTES_MAX bytes taken for it. */
+async function sendFromMemory(hash: Hash, deps: ChunkRoutesDeps): Promise<Response> {
+  const { chunks, sendingBytes } = deps;
+  let size = 0;
+  try {
+    const bytes = await chunks.get(hash);
+    if (bytes === null) return chunkResponse(hash, null, null);
+    const response = chunkResponse(
+      hash,
+      bytes.length,
+      bodyOf(bytes, deps, () => sendingBytes.give(bytes.length)),
+    );
+    size = bytes.length;
+    return response;
+  } finally {
+    sendingBytes.give(CHUNK_BYTES_MAX - size);
+  }
+}
+
+/** Read once to be verified and once to be sent: whoever reads slowly holds a piece in memory, not a chunk. */
+async function sendFromFile(hash: Hash, deps: ChunkRoutesDeps): Promise<Response> {
+  const size = await deps.chunks.verify(hash);
+  return chunkResponse(hash, size, size === null ? null : ReadableStream.from(pacedFile(hash, deps)));
+}
+
+function chunkResponse(hash: Hash, size: number | null, body: ReadableStream<Uint8Array> | null): Response {
   if (size === null) throw new HoldfastError("not-found", "this home node does not hold this chunk");
   const headers = {
     "Content-Type": "application/octet-stream",
@@ -43,10 +80,35 @@ export async function getChunk(c: Context, deps: ChunkRoutesDeps): Promise<Respo
     "Cache-Control": IMMUTABLE,
     ETag: `"${hash}"`,
   };
-  return new Response(isHead ? null : ReadableStream.from(pacedChunk(hash, deps)), { headers });
+  return new Response(body, { headers });
 }
 
-async function* pacedChunk(
+/**
+ * The bytes in pieces at the pace of the pledge. Asked for piece by piece: the reader takes the end, upon which `release`
+ * is called, only when there is room for more, so all but a few pieces have left the process by then.
+ */
+function bodyOf(
+  bytes: Uint8Array,
+  { sending, traffic }: ChunkRoutesDeps,
+  release: () => void,
+): ReadableStream<Uint8Array> {
+  let sent = 0;
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    const piece = bytes.subarray(sent, sent + SEND_PIECE_BYTES);
+    sent += piece.length;
+    if (piece.length === 0) {
+      release();
+      controller.close();
+      return;
+    }
+    await sending.take(piece.length);
+    traffic.count("servedBytes", piece.length);
+    controller.enqueue(piece);
+  };
+  return new ReadableStream({ pull, cancel: release }, { highWaterMark: 0 });
+}
+
+async function* pacedFile(
   hash: Hash,
   { chunks, sending, traffic }: ChunkRoutesDeps,
 ): AsyncGenerator<Uint8Array> {
@@ -60,25 +122,46 @@ async function* pacedChunk(
 export async function putChunk(c: Context, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
   const grant = await deps.grants.authorize(c.req.raw.headers, hash);
-  const { outcome, size } = await deps.uploadSlots.use(async () => {
-    const limit = { maxBytes: CHUNK_BYTES_MAX, code: "chunk-too-large" } as const;
-    const bytes = await receiveBody(c.req.raw, limit, deps.receiving);
-    // A replay costs the grant nothing, even one that is used up.
-    const charged = (await deps.chunks.verify(hash)) === null ? bytes.length : 0;
-    const outcome = await deps.grants.charge(grant, charged, () => deps.chunks.put(hash, bytes));
-    return { outcome, size: bytes.length };
-  });
-  if (outcome === "stored") deps.traffic.count("storedBytes", size);
-  const receipt = await signReceipt({ hash, size }, grant.body.domain, deps);
+  const { outcome, size } = await deps.uploadSlots.use(() => receiveChunk(c.req.raw, hash, grant, deps));
+  const receipt = await signReceipt([{ hash, size }], grant.body.domain, deps);
   return c.json(formatSigned(receipt), outcome === "stored" ? 201 : 200, { "Cache-Control": "no-store" });
 }
 
-function signReceipt(
-  chunk: { hash: Hash; size: number },
+async function receiveChunk(
+  request: Request,
+  hash: Hash,
+  grant: Grant,
+  deps: ChunkRoutesDeps,
+): Promise<{ outcome: "stored" | "held"; size: number }> {
+  const limit = { maxBytes: CHUNK_BYTES_MAX, code: "chunk-too-large" } as const;
+  const bytes = await receiveBody(request, limit, deps.receiving, (length) => deps.received.take(length));
+  try {
+    return { outcome: await storeChunk(hash, bytes, grant, deps), size: bytes.length };
+  } finally {
+    deps.received.give(bytes);
+  }
+}
+
+/** Keeps a chunk at the grant's expense. On return it survives a power cut. */
+export async function storeChunk(
+  hash: Hash,
+  bytes: Uint8Array,
+  grant: Grant,
+  { chunks, grants, traffic }: ChunkRoutesDeps,
+): Promise<"stored" | "held"> {
+  // A replay costs the grant nothing, even one that is used up.
+  const charged = (await chunks.verify(hash)) === null ? bytes.length : 0;
+  const outcome = await grants.charge(grant, charged, () => chunks.put(hash, bytes));
+  if (outcome === "stored") traffic.count("storedBytes", bytes.length);
+  return outcome;
+}
+
+export function signReceipt(
+  chunks: ChunkRef[],
   domain: Domain,
   { identity, clock }: ChunkRoutesDeps,
 ): Promise<SignedStatement> {
   const time = new Date(clock.now()).toISOString();
-  const body = { type: receiptKind.type, node: identity.id, domain, chunks: [chunk], time };
+  const body = { type: receiptKind.type, node: identity.id, domain, chunks, time };
   return signStatement(receiptKind, body, identity.signer);
 }

@@ -17,7 +17,7 @@ export const CACHED_UPLOADS_MAX = 1_024;
 /** Grants with bytes charged to them, until they expire. Some 200 bytes each. */
 export const CHARGED_GRANTS_MAX = 50_000;
 
-type Grant = VerifiedStatement<UploadGrant>;
+export type Grant = VerifiedStatement<UploadGrant>;
 
 export class Grants {
   readonly #node: NodeId;
@@ -36,11 +36,27 @@ export class Grants {
 
   /** The grant under which `chunk` may be sent to this node. Throws what is wrong with it. */
   async authorize(headers: Headers, chunk: Hash): Promise<Grant> {
+    const { grant } = await this.#open(headers, () => chunk);
+    return grant;
+  }
+
+  /** The grant, and the chunks that may be sent under it in a batch. Throws what is wrong with it. */
+  async authorizeBatch(headers: Headers): Promise<{ grant: Grant; chunks: ReadonlySet<Hash> }> {
+    const { grant, upload } = await this.#open(headers, ({ body: { chunks } }) => chunks[0] ?? null);
+    return { grant, chunks: new Set(upload.body.chunks) };
+  }
+
+  async #open(
+    headers: Headers,
+    chunkOf: (upload: VerifiedStatement<Upload>) => Hash | null,
+  ): Promise<{ grant: Grant; upload: VerifiedStatement<Upload> }> {
     const grant = await this.#grant(requireHeader(headers, GRANT_HEADER));
     const upload = await this.#upload(requireHeader(headers, UPLOAD_HEADER), grant);
+    const chunk = chunkOf(upload);
+    if (chunk === null) throw new HoldfastError("grant-mismatch", "the upload names no chunk");
     checkUpload(grant, upload, this.#node, chunk);
     await authorizeFor(this.#resolver, grant.body.domain, grant.key, grant.body.author);
-    return grant;
+    return { grant, upload };
   }
 
   /** Runs `store` with `bytes` charged to the grant; what was not newly stored is credited back. Throws `grant-exceeded`. */

@@ -1,9 +1,10 @@
 // The TCP side: Node's HTTP server in front of the app, with limits on what one connection may cost. Stopping lets
 // the requests in flight finish, up to DRAIN_TIMEOUT_MS.
 
-import { createServer, type Server } from "node:http";
+import { createServer, IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
+import { readDirectly } from "./request-body.ts";
 
 /** Two signed headers of PUT /chunk come to 12 KiB each. */
 export const HEADER_BYTES_MAX = 32 * 1024;
@@ -52,7 +53,14 @@ function createHttpServer(fetch: (request: Request) => Promise<Response>): Serve
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,
   };
   // The adaptor's own Request and Response stay out of the globals: lib and fetch use the runtime's.
-  const server = createServer(limits, getRequestListener(fetch, { overrideGlobalObjects: false }));
+  const listener = getRequestListener(
+    (request, { incoming }) => {
+      if (incoming instanceof IncomingMessage) readDirectly(request, incoming);
+      return fetch(request);
+    },
+    { overrideGlobalObjects: false },
+  );
+  const server = createServer(limits, listener);
   server.maxConnections = CONNECTIONS_MAX;
   server.setTimeout(IDLE_TIMEOUT_MS);
   return server;

@@ -1,10 +1,13 @@
 // Request bodies: read as they come, at the pace of the pledge, up to a limit, and not one byte short of what was
 // announced. Only so many at once, because each is held in memory until it is verified.
 
+import type { IncomingMessage } from "node:http";
 import { type ErrorCode, HoldfastError } from "../../lib/error.ts";
 import type { RateLimit } from "./rate.ts";
 
 const DIGITS = /^\d{1,15}$/;
+/** For a body that does not announce its length: doubled as it grows. */
+const UNANNOUNCED_BYTES = 64 * 1024;
 
 export interface BodyLimit {
   maxBytes: number;
@@ -12,51 +15,75 @@ export interface BodyLimit {
   code: ErrorCode;
 }
 
-/** The whole body. Throws `limit.code`, `length-mismatch` (broken off, or another length than announced) or `invalid-request`. */
-export async function receiveBody(request: Request, limit: BodyLimit, pace: RateLimit): Promise<Uint8Array> {
+type Allocate = (bytes: number) => Uint8Array<ArrayBuffer>;
+const allocateNew: Allocate = (bytes) => new Uint8Array(bytes);
+
+// The streams that stand between a Request and Node's message cost more than all else that receiving a chunk takes.
+const messages = new WeakMap<Request, IncomingMessage>();
+
+/** Lets the body of `request` be read from the message that it came in. */
+export function readDirectly(request: Request, message: IncomingMessage): void {
+  messages.set(request, message);
+}
+
+/**
+ * The whole body, in memory from `allocate`.
+ * Throws `limit.code`, `length-mismatch` (broken off, or another length than announced) or `invalid-request`.
+ */
+export async function receiveBody(
+  request: Request,
+  limit: BodyLimit,
+  pace: RateLimit,
+  allocate: Allocate = allocateNew,
+): Promise<Uint8Array<ArrayBuffer>> {
   const declared = declaredLength(request);
   if (declared !== null && declared > limit.maxBytes) throw tooLarge(limit);
-  const body = await receivePieces(request, limit, pace);
-  if (declared !== null && body.length !== declared) {
-    throw new HoldfastError(
-      "length-mismatch",
-      `the body has ${body.length} bytes, Content-Length says ${declared}`,
-    );
-  }
-  return body;
-}
-
-async function receivePieces(request: Request, limit: BodyLimit, pace: RateLimit): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
+  let buffer = allocate(declared ?? Math.min(UNANNOUNCED_BYTES, limit.maxBytes));
   let length = 0;
-  for await (const piece of bodyOf(request)) {
-    length += piece.length;
-    if (length > limit.maxBytes) throw tooLarge(limit);
-    pieces.push(piece);
+  for await (const piece of piecesOf(request)) {
+    const end = length + piece.length;
+    if (end > limit.maxBytes) throw tooLarge(limit);
+    if (declared !== null && end > declared) throw lengthMismatch(`more than ${declared} bytes`, declared);
+    if (end > buffer.length) buffer = enlarge(buffer, Math.min(Math.max(end, 2 * length), limit.maxBytes));
+    buffer.set(piece, length);
+    length = end;
     await pace.take(piece.length);
   }
-  return Buffer.concat(pieces, length);
+  if (declared !== null && length !== declared) throw lengthMismatch(`${length} bytes`, declared);
+  return buffer.subarray(0, length);
 }
 
-async function* bodyOf(request: Request): AsyncGenerator<Uint8Array> {
-  if (request.body === null) return;
-  const reader = request.body.getReader();
+function enlarge(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length);
+  larger.set(bytes);
+  return larger;
+}
+
+function lengthMismatch(has: string, declared: number): HoldfastError {
+  return new HoldfastError("length-mismatch", `the body has ${has}, Content-Length says ${declared}`);
+}
+
+async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
+  const message = messages.get(request);
+  try {
+    // Not destroyed where its reader stops early: that would take the connection away from the answer.
+    if (message !== undefined) yield* message.iterator({ destroyOnReturn: false });
+    else if (request.body !== null) yield* bodyOf(request.body);
+  } catch (cause) {
+    throw new HoldfastError("length-mismatch", "the body broke off", { cause });
+  }
+}
+
+async function* bodyOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
   try {
     for (;;) {
-      const { done, value } = await readPiece(reader);
+      const { done, value } = await reader.read();
       if (done) return;
       yield value;
     }
   } finally {
     reader.releaseLock();
-  }
-}
-
-async function readPiece(reader: ReadableStreamDefaultReader<Uint8Array>) {
-  try {
-    return await reader.read();
-  } catch (cause) {
-    throw new HoldfastError("length-mismatch", "the body broke off", { cause });
   }
 }
 

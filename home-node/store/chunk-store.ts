@@ -3,7 +3,7 @@
 
 import { randomUUID } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
-import { open, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
@@ -20,11 +20,13 @@ import {
   writeDurably,
 } from "./durable-file.ts";
 import type { Room } from "./room.ts";
+import { LOGGED_BYTES_MAX, type WriteLog } from "./write-log.ts";
 
 const READ_PIECE_BYTES = 128 * 1024;
 
 export interface ChunkStoreDeps {
   dir: string;
+  writeLog: WriteLog;
   room: Room;
   log: Logger;
 }
@@ -32,6 +34,7 @@ export interface ChunkStoreDeps {
 export class ChunkStore {
   readonly #chunksDir: string;
   readonly #temporaryDir: string;
+  readonly #writeLog: WriteLog;
   readonly #room: Room;
   readonly #log: Logger;
   /** The last operation on each hash that is being written or deleted. */
@@ -42,6 +45,7 @@ export class ChunkStore {
   constructor(deps: ChunkStoreDeps) {
     this.#chunksDir = join(deps.dir, "chunks");
     this.#temporaryDir = join(deps.dir, "tmp");
+    this.#writeLog = deps.writeLog;
     this.#room = deps.room;
     this.#log = deps.log;
   }
@@ -86,19 +90,19 @@ export class ChunkStore {
   /** The bytes of a chunk as its file has them, in pieces. Verify first; throws `internal` where reading fails. */
   async *read(hash: Hash): AsyncGenerator<Uint8Array> {
     try {
-      yield* readPieces(this.#path(hash));
+      yield* readPieces(this.#path(hash), () => new Uint8Array(READ_PIECE_BYTES));
     } catch (cause) {
       throw new HoldfastError("internal", "the chunk could not be read", { cause });
     }
   }
 
-  /** The verified bytes of a chunk; null where it is not held intact. */
+  /** The verified bytes of a chunk, read once; null where it is not held intact. A corrupt file is deleted. */
   async get(hash: Hash): Promise<Uint8Array<ArrayBuffer> | null> {
-    if ((await this.verify(hash)) === null) return null;
-    const pieces: Uint8Array[] = [];
-    for await (const piece of this.read(hash)) pieces.push(piece);
-    const bytes = new Uint8Array(Buffer.concat(pieces));
-    return digestOf(bytes) === hash ? bytes : null;
+    const bytes = await readWhole(this.#path(hash), CHUNK_BYTES_MAX);
+    if (bytes === null) return null;
+    if (digestOf(bytes) === hash) return bytes;
+    await this.verify(hash);
+    return null;
   }
 
   /**
@@ -130,6 +134,7 @@ export class ChunkStore {
   }
 
   #write(hash: Hash, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= LOGGED_BYTES_MAX) return this.#writeLog.write(this.#path(hash), bytes);
     return writeDurably(join(this.#temporaryDir, randomUUID()), this.#path(hash), [bytes]);
   }
 
@@ -150,9 +155,10 @@ export class ChunkStore {
 
   async #inspect(hash: Hash): Promise<{ size: number; intact: boolean } | null> {
     const digest = startDigest();
+    const buffer = new Uint8Array(READ_PIECE_BYTES);
     let size = 0;
     try {
-      for await (const piece of readPieces(this.#path(hash))) {
+      for await (const piece of readPieces(this.#path(hash), () => buffer)) {
         digest.update(piece);
         size += piece.length;
       }
@@ -199,15 +205,45 @@ export class ChunkStore {
   }
 }
 
-async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
+/** The bytes of a file, each piece in a buffer of its own if `nextBuffer` gives one. */
+async function* readPieces(path: string, nextBuffer: () => Uint8Array): AsyncGenerator<Uint8Array> {
   const file = await open(path, "r");
   try {
     for (;;) {
-      const { bytesRead, buffer } = await file.read(new Uint8Array(READ_PIECE_BYTES));
+      const { bytesRead, buffer } = await file.read(nextBuffer());
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
     }
   } finally {
     await file.close();
   }
+}
+
+/** A file's bytes, no more than the first `maxBytes` and one; null where there is no such file. */
+async function readWhole(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer> | null> {
+  try {
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      return await readFully(file, new Uint8Array(Math.min(size, maxBytes + 1)));
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isFileError(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
+async function readFully(
+  file: FileHandle,
+  buffer: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesRead } = await file.read(buffer, done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return buffer.subarray(0, done);
 }

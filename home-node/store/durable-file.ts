@@ -27,11 +27,15 @@ export async function writeDurably(
     await syncDirectory(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true });
-    throw isFileError(error, ...FULL) ? diskFull(error) : error;
+    throw isDiskFull(error) ? diskFull(error) : error;
   }
 }
 
-function diskFull(cause: unknown): HoldfastError {
+export function isDiskFull(error: unknown): boolean {
+  return isFileError(error, ...FULL);
+}
+
+export function diskFull(cause: unknown): HoldfastError {
   return new HoldfastError("disk-full", "the home node's disk is full", { cause });
 }
 
@@ -67,16 +71,17 @@ export function syncDirectory(path: string): Promise<void> {
   return joinRunning(queuedSyncs, path, async () => {
     await runningSyncs.get(path)?.catch(() => undefined); // its failure is reported to those who asked for it
     queuedSyncs.delete(path);
-    await joinRunning(runningSyncs, path, () => syncPath(path));
+    await joinRunning(runningSyncs, path, () => syncFile(path));
   });
 }
 
-async function syncPath(path: string): Promise<void> {
-  const directory = await open(path, "r");
+/** Brings a file's bytes, or a directory's entries, to disk. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r");
   try {
-    await directory.sync();
+    await file.sync();
   } finally {
-    await directory.close();
+    await file.close();
   }
 }
 

@@ -1,7 +1,6 @@
 // The signed Versions that this node was given, one file each with signature and witnesses, and an index in memory
 // by (Name Hash, domain), rebuilt at the start. A node may have a Version without its parent: they come in any order.
 
-import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,8 +16,9 @@ import type { SignedStatement } from "../../lib/statement.ts";
 import { compareNewestFirst, parseVersion, type Version, type VersionHead } from "../../lib/version.ts";
 import { formatSigned, parseSigned, signedSchema } from "../../lib/wire.ts";
 import { digestOf } from "./digest.ts";
-import { hexDirectories, isFileError, makeDirectory, writeDurably } from "./durable-file.ts";
+import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
 import type { Room } from "./room.ts";
+import type { WriteLog } from "./write-log.ts";
 
 /** Versions are small and kept in the index's memory: about 500 bytes each. */
 export const STATEMENTS_MAX = 200_000;
@@ -45,16 +45,17 @@ export interface IndexEntry extends VersionHead {
 
 export class StatementStore {
   readonly #dir: string;
-  readonly #temporaryDir: string;
+  readonly #writeLog: WriteLog;
   readonly #room: Room;
   readonly #log: Logger;
   readonly #byId = new Map<Hash, IndexEntry>();
   readonly #byName = new Map<string, IndexEntry[]>();
-  #writing: Promise<unknown> = Promise.resolve();
+  /** The last change of each Version that is being changed. */
+  readonly #changing = new Map<Hash, Promise<unknown>>();
 
-  constructor(deps: { dir: string; room: Room; log: Logger }) {
+  constructor(deps: { dir: string; writeLog: WriteLog; room: Room; log: Logger }) {
     this.#dir = join(deps.dir, "versions");
-    this.#temporaryDir = join(deps.dir, "tmp");
+    this.#writeLog = deps.writeLog;
     this.#room = deps.room;
     this.#log = deps.log;
   }
@@ -65,7 +66,6 @@ export class StatementStore {
 
   async start(): Promise<void> {
     await makeDirectory(this.#dir);
-    await makeDirectory(this.#temporaryDir);
     for (const prefix of hexDirectories(this.#dir)) {
       for (const name of readdirSync(join(this.#dir, prefix)))
         this.#load(join(this.#dir, prefix, name), name);
@@ -90,7 +90,7 @@ export class StatementStore {
 
   /**
    * Keeps what `change` makes of the Version as it is kept (null where it is not); a change to null does nothing.
-   * One after the other, so that no witness is lost between two. Throws `quota-exceeded` or `disk-full`.
+   * Changes of one Version come one after the other, so that no witness is lost between two. Throws `quota-exceeded` or `disk-full`.
    */
   update(
     id: Hash,
@@ -101,8 +101,11 @@ export class StatementStore {
       const next = change(await this.get(id));
       if (next !== null) await this.#write(id, version, next);
     };
-    const mine = this.#writing.then(run, run);
-    this.#writing = mine.catch(() => undefined); // reported to the caller, by `mine`
+    const before = this.#changing.get(id) ?? Promise.resolve();
+    const mine = before.then(run, run).finally(() => {
+      if (this.#changing.get(id) === mine) this.#changing.delete(id);
+    });
+    this.#changing.set(id, mine);
     return mine;
   }
 
@@ -110,9 +113,7 @@ export class StatementStore {
     const before = this.#byId.get(id);
     if (before === undefined) this.#checkLimits(version);
     const bytes = formatFile(kept);
-    await this.#room.use(bytes.length, () =>
-      writeDurably(join(this.#temporaryDir, randomUUID()), this.#path(id), [bytes]),
-    );
+    await this.#room.use(bytes.length, () => this.#writeLog.write(this.#path(id), bytes));
     if (before === undefined) {
       this.#insert(version, headOf(id, version, bytes.length));
     } else {

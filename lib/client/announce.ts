@@ -1,17 +1,21 @@
-// Making a Version known: the edge accepts it and signs a witness, then the Manifest's holders get the bundle
-// (Version, Manifest, witnesses), so that the name is found from home nodes when every edge is down.
+// Making Versions known: the edge accepts them and signs witnesses, then the holders of their Manifests get the bundles
+// (Version, Manifest, witnesses), so that the names are found from home nodes when every edge is down.
 
 import { base64 } from "@scure/base";
 import { type ErrorCode, HoldfastError, isHoldfastError } from "../error.ts";
 import type { Fetch } from "../fetch.ts";
+import type { Hash } from "../hash.ts";
 import { errorOf } from "../problem.ts";
 import type { VerifiedVersion } from "../version.ts";
 import {
+  CHUNKS_PER_PLAN_MAX,
   formatSigned,
+  NAMES_BODY_MAX,
   type NamesRequest,
   type NamesResult,
   type PublishedJson,
   type SignedJson,
+  STATEMENTS_PER_POST_MAX,
 } from "../wire.ts";
 import { directUrl } from "./holders.ts";
 import { plainText } from "./request.ts";
@@ -19,15 +23,20 @@ import { Server } from "./server.ts";
 
 /** POST /names is idempotent: an answer that was lost on the way is asked for again. */
 export const ANNOUNCE_ATTEMPTS_MAX = 3;
+/** Manifests in one POST, as text: with statements and receipts they stay below what a server takes. */
+const MANIFESTS_TEXT_MAX = NAMES_BODY_MAX / 2;
 const RACE_CODES: ErrorCode[] = ["unknown-previous", "sequence-gap", "fork"];
 
 export interface Announcement {
   version: VerifiedVersion;
   manifestBytes: Uint8Array<ArrayBuffer>;
-  receipts: SignedJson[];
 }
 
-/** Which of the Manifest's holders keep the bundle. */
+export interface Announced extends Announcement {
+  witnesses: SignedJson[];
+}
+
+/** Which of a Manifest's holders keep the bundle. */
 export interface BundleReport {
   /** Holders that can be reached directly. */
   reachable: number;
@@ -35,71 +44,123 @@ export interface BundleReport {
   failures: { url: string; error: HoldfastError }[];
 }
 
-/** Has the edge accept the Version; returns its witnesses. Throws the code with which it refuses. */
-export async function announceToEdge(edge: Server, announcement: Announcement): Promise<SignedJson[]> {
-  const request = { statements: [publishedJson(announcement, [])], receipts: announcement.receipts };
-  try {
-    const result = await postOne(edge, request);
-    if (result.status !== "refused") return result.witnesses;
-    throw errorOf(result.problem);
-  } catch (error) {
-    throw isHoldfastError(error) ? explainRefusal(error) : error;
+/** Has the edge accept Versions; for each in turn its witnesses, or why it was refused. Throws where the edge does not answer. */
+export async function announceToEdge(
+  edge: Server,
+  announcements: readonly Announcement[],
+  receipts: SignedJson[],
+): Promise<(SignedJson[] | HoldfastError)[]> {
+  const outcomes: (SignedJson[] | HoldfastError)[] = [];
+  // One after the other: the first carries the receipts that the others rely on.
+  for (const statements of postsOf(announcements.map((announcement) => publishedJson(announcement, [])))) {
+    const results = await post(edge, { statements, receipts: outcomes.length === 0 ? receipts : [] });
+    outcomes.push(...results.map(outcomeOf));
   }
+  return outcomes;
 }
 
-/** Hands the bundle to those of the Manifest's holders that the edge knows and that can be reached directly. */
+/** Hands each bundle to those of its Manifest's holders that the edge knows and that can be reached directly. */
 export async function announceToHolders(
   edge: Server,
   fetch: Fetch,
-  announcement: Announcement,
-  witnesses: SignedJson[],
-): Promise<BundleReport> {
-  const report: BundleReport = { reachable: 0, kept: 0, failures: [] };
-  const request = { statements: [publishedJson(announcement, witnesses)], receipts: [] };
-  const hand = async (url: string): Promise<void> => {
-    const server = new Server(url, fetch);
-    await noting(report, server.url, async () => {
-      const result = await postOne(server, request);
-      if (result.status === "refused") throw errorOf(result.problem);
-      report.kept += 1;
-    });
-  };
-  await noting(report, edge.url, async () => {
-    const urls = await directUrls(edge, announcement.version);
-    report.reachable = urls.length;
-    await Promise.all(urls.map(hand));
+  announced: readonly Announced[],
+): Promise<BundleReport[]> {
+  const reports = announced.map((): BundleReport => ({ reachable: 0, kept: 0, failures: [] }));
+  const bundles = announced.map((one, i) => ({
+    report: reports[i],
+    json: publishedJson(one, one.witnesses),
+  }));
+  await noting(reports, edge.url, async () => {
+    const urls = await directUrls(
+      edge,
+      announced.map(({ version }) => version.body.manifest),
+    );
+    const byUrl = Map.groupBy(
+      bundles.flatMap(({ report, json }, i) =>
+        (urls[i] ?? []).flatMap((url) => (report === undefined ? [] : { url, report, json })),
+      ),
+      ({ url }) => url,
+    );
+    for (const { report } of [...byUrl.values()].flat()) report.reachable += 1;
+    await Promise.all([...byUrl].map(([url, its]) => handTo(new Server(url, fetch), its)));
   });
-  return report;
+  return reports;
 }
 
-/** The Version stands whether or not `work` succeeds: its failure is reported, not thrown. */
-async function noting(report: BundleReport, url: string, work: () => Promise<void>): Promise<void> {
+async function handTo(
+  server: Server,
+  bundles: readonly { report: BundleReport; json: PublishedJson }[],
+): Promise<void> {
+  let done = 0;
+  for (const statements of postsOf(bundles.map(({ json }) => json))) {
+    const reports = bundles.slice(done, done + statements.length).map(({ report }) => report);
+    done += statements.length;
+    await noting(reports, server.url, async () => {
+      const results = await post(server, { statements, receipts: [] });
+      for (const [i, report] of reports.entries()) count(report, server.url, results[i]);
+    });
+  }
+}
+
+function count(report: BundleReport, url: string, result: NamesResult | undefined): void {
+  if (result?.status === "refused") report.failures.push({ url, error: errorOf(result.problem) });
+  else report.kept += 1;
+}
+
+/** The Versions stand whether or not `work` succeeds: its failure is reported, not thrown. */
+async function noting(
+  reports: readonly BundleReport[],
+  url: string,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work();
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
-    report.failures.push({ url, error });
+    for (const report of reports) report.failures.push({ url, error });
   }
 }
 
-async function directUrls(edge: Server, version: VerifiedVersion): Promise<string[]> {
-  const { chunks, nodes } = await edge.locate([version.body.manifest]);
-  const holders = new Set(chunks.flatMap((chunk) => chunk.holders));
-  // A relay carries reads and chunks only: a holder without a URL of its own cannot be handed the bundle.
-  return nodes.filter(({ id }) => holders.has(id)).flatMap((contact) => directUrl(contact, edge) ?? []);
+/** For each Manifest, the URLs of its holders. A relay carries reads and chunks only: others cannot be handed a bundle. */
+async function directUrls(edge: Server, manifests: readonly Hash[]): Promise<string[][]> {
+  const urls = new Map<Hash, string[]>();
+  for (let at = 0; at < manifests.length; at += CHUNKS_PER_PLAN_MAX) {
+    const { chunks, nodes } = await edge.locate(manifests.slice(at, at + CHUNKS_PER_PLAN_MAX));
+    const byId = new Map(nodes.map((contact) => [contact.id, directUrl(contact, edge)]));
+    for (const { hash, holders } of chunks)
+      urls.set(
+        hash,
+        holders.flatMap((id) => byId.get(id) ?? []),
+      );
+  }
+  return manifests.map((manifest) => urls.get(manifest) ?? []);
 }
 
-async function postOne(server: Server, request: NamesRequest, attempt = 1): Promise<NamesResult> {
+/** As many statements together as one POST takes. */
+function postsOf(statements: readonly PublishedJson[]): PublishedJson[][] {
+  const posts: PublishedJson[][] = [];
+  let text = Number.POSITIVE_INFINITY;
+  for (const statement of statements) {
+    const post = posts.at(-1);
+    text += statement.manifest.length;
+    if (post !== undefined && post.length < STATEMENTS_PER_POST_MAX && text <= MANIFESTS_TEXT_MAX) {
+      post.push(statement);
+    } else {
+      posts.push([statement]);
+      text = statement.manifest.length;
+    }
+  }
+  return posts;
+}
+
+async function post(server: Server, request: NamesRequest, attempt = 1): Promise<NamesResult[]> {
   try {
     const { results } = await server.postNames(request);
-    const [result] = results;
-    if (result === undefined || results.length > 1) {
-      throw new HoldfastError("bad-answer", `${server.url} did not answer for the one statement sent`);
-    }
-    return result;
+    if (results.length === request.statements.length) return results;
+    throw new HoldfastError("bad-answer", `${server.url} did not answer for each statement sent`);
   } catch (error) {
     if (!isHoldfastError(error, "unreachable", "timeout") || attempt === ANNOUNCE_ATTEMPTS_MAX) throw error;
-    return postOne(server, request, attempt + 1);
+    return post(server, request, attempt + 1);
   }
 }
 
@@ -107,8 +168,12 @@ function publishedJson({ version, manifestBytes }: Announcement, witnesses: Sign
   return { version: formatSigned(version), manifest: base64.encode(manifestBytes), witnesses };
 }
 
+function outcomeOf(result: NamesResult): SignedJson[] | HoldfastError {
+  return result.status === "refused" ? explainRefusal(errorOf(result.problem)) : result.witnesses;
+}
+
 // Publishing again by itself could bury what someone else has just published: a person looks first.
-function explainRefusal(error: HoldfastError): HoldfastError {
+export function explainRefusal(error: HoldfastError): HoldfastError {
   const detail = plainText(error.message);
   if (!RACE_CODES.includes(error.code)) {
     return new HoldfastError(error.code, detail, { cause: error });

@@ -1,15 +1,17 @@
 // How chunk bytes travel: the type that a host may bring its own transport for, and the one over fetch. A transport
 // bounds time and length; whether the bytes are the right ones is chunk-source.ts's question.
 
+import type { DeadlineLimits } from "../deadline.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
-import { type Fetch, type FetchResponse, readBody } from "../fetch.ts";
+import { type Allocate, type Fetch, type FetchResponse, readBody } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
 import { CHUNK_BYTES_MAX } from "../manifest.ts";
-import type { DeadlineLimits } from "./deadline.ts";
 import { checkStatus, withResponse } from "./request.ts";
 
 /** A holder is dropped for a chunk after this long without a byte, or with the chunk unfinished. */
 export const CHUNK_LIMITS: DeadlineLimits = { idleMs: 10_000, totalMs: 120_000 };
+/** A relay sends nothing before it has the whole chunk and has hashed it: 2 MiB at 1 Mbit/s. */
+export const RELAY_IDLE_MS = 20_000;
 
 export interface WantedChunk {
   hash: Hash;
@@ -20,6 +22,8 @@ export interface WantedChunk {
 export interface ChunkFetchOptions {
   /** Redirects to follow: 1 when asking a server that may refer, 0 when asking a holder. */
   redirectsMax: 0 | 1;
+  /** Whether the chunk comes, or after a redirect may come, through a relay. */
+  isRelayed?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -30,15 +34,24 @@ export type FetchChunk = (
   options: ChunkFetchOptions,
 ) => Promise<Uint8Array<ArrayBuffer>>;
 
-export function createChunkFetch(fetch: Fetch, limits: DeadlineLimits = CHUNK_LIMITS): FetchChunk {
-  const fetchChunk: FetchChunk = async (url, wanted, { redirectsMax, signal }) => {
-    const exchange = { headers: { accept: "application/octet-stream" }, limits, signal };
+/** Chunks come in memory from `allocate`, where it is given: their last user may give it back. */
+export function createChunkFetch(
+  fetch: Fetch,
+  limits: DeadlineLimits = CHUNK_LIMITS,
+  allocate?: Allocate,
+): FetchChunk {
+  const relayLimits = { ...limits, idleMs: Math.max(limits.idleMs, RELAY_IDLE_MS) };
+  const fetchChunk: FetchChunk = async (url, wanted, { redirectsMax, isRelayed = false, signal }) => {
+    const headers = { accept: "application/octet-stream" };
+    const exchange = { headers, limits: isRelayed ? relayLimits : limits, signal };
     const found = await withResponse(fetch, url, exchange, async (response) => {
       if (redirectsMax > 0 && isRedirect(response)) return { moved: await locationOf(response, url) };
       await checkStatus(response, url);
-      return { bytes: await readChunk(response, wanted, url) };
+      return { bytes: await readChunk(response, wanted, url, allocate) };
     });
-    return "bytes" in found ? found.bytes : fetchChunk(found.moved, wanted, { redirectsMax: 0, signal });
+    return "bytes" in found
+      ? found.bytes
+      : fetchChunk(found.moved, wanted, { redirectsMax: 0, isRelayed, signal });
   };
   return fetchChunk;
 }
@@ -47,9 +60,10 @@ async function readChunk(
   response: FetchResponse,
   wanted: WantedChunk,
   url: string,
+  allocate: Allocate | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await readBody(response, wanted.sizeBytes ?? CHUNK_BYTES_MAX);
+    return await readBody(response, wanted.sizeBytes ?? CHUNK_BYTES_MAX, allocate);
   } catch (cause) {
     if (!isHoldfastError(cause, "body-too-large")) throw cause;
     throw new HoldfastError("length-mismatch", `${url} sent more bytes than the chunk has`, { cause });

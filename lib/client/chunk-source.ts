@@ -34,8 +34,7 @@ interface Located {
 }
 
 /** Who is asked: a holder, or a server that may refer to one. */
-interface Candidate {
-  baseUrl: string;
+interface Candidate extends Route {
   redirectsMax: 0 | 1;
 }
 
@@ -89,14 +88,14 @@ export class ChunkSource {
 
   /** Holders, then the servers themselves, then once more whoever may only have had a bad moment. */
   async *#candidates(located: Located, hash: Hash, failures: readonly Failure[]): AsyncGenerator<Candidate> {
-    for await (const baseUrl of this.#holderUrls(located, hash)) yield { baseUrl, redirectsMax: 0 };
-    for (const { url } of this.#options.servers) yield { baseUrl: url, redirectsMax: 1 };
+    for await (const route of this.#waysToHolders(located, hash)) yield { ...route, redirectsMax: 0 };
+    for (const { url } of this.#options.servers) yield { url, isRelay: true, redirectsMax: 1 };
     const transient = failures.filter(({ error }) => isHoldfastError(error, "unreachable", "timeout"));
     for (const { candidate } of transient) yield candidate;
   }
 
   /** Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end. */
-  async *#holderUrls(located: Located, hash: Hash): AsyncGenerator<string> {
+  async *#waysToHolders(located: Located, hash: Hash): AsyncGenerator<Route> {
     const tried = new Set<string>();
     let complete = false;
     while (tried.size < HOLDERS_TRIED_MAX) {
@@ -107,7 +106,7 @@ export class ChunkSource {
         complete = true;
       } else {
         tried.add(next.url);
-        yield next.url;
+        yield next;
       }
     }
   }
@@ -119,18 +118,18 @@ export class ChunkSource {
     failures: Failure[],
   ): Promise<Uint8Array<ArrayBuffer> | null> {
     const { fetchChunk, hasher } = this.#options;
-    const { baseUrl, redirectsMax } = candidate;
-    const url = `${baseUrl}/chunk/${wanted.hash}`;
+    const { redirectsMax, isRelay: isRelayed } = candidate;
+    const url = `${candidate.url}/chunk/${wanted.hash}`;
     try {
-      return await this.#standing.during(baseUrl, async () => {
-        const bytes = await fetchChunk(url, wanted, { redirectsMax, signal });
+      return await this.#standing.during(candidate.url, async () => {
+        const bytes = await fetchChunk(url, wanted, { redirectsMax, isRelayed, signal });
         await checkChunk(bytes, wanted, hasher, url);
         return bytes;
       });
     } catch (error) {
       signal?.throwIfAborted();
       if (!isHoldfastError(error)) throw error;
-      this.#standing.failed(baseUrl, error);
+      this.#standing.failed(candidate.url, error);
       const failure = { hash: wanted.hash, url, error, candidate };
       failures.push(failure);
       this.#options.onHolderFailed?.(failure);

@@ -1,6 +1,7 @@
 // An object's bytes, in order, each chunk verified before the sink sees it, the whole digest at the end. Chunks are
 // fetched ahead in a window, from several holders at once; the window bounds memory.
 
+import type { BufferPool } from "../buffer-pool.ts";
 import { HoldfastError } from "../error.ts";
 import type { Hasher } from "../hash.ts";
 import { chunksOf, type Manifest, type PlacedChunk } from "../manifest.ts";
@@ -11,10 +12,10 @@ export const DOWNLOAD_WINDOW = 12;
 
 /** Where verified bytes go. */
 export interface Sink {
-  /** Called in order, without gaps, one call at a time. */
+  /** Called in order, without gaps, one call at a time. The bytes may be overwritten once it has returned. */
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /** Bytes that are there from an earlier attempt; null where there are not that many. They are verified like any others. */
-  read?(offset: number, length: number): Promise<Uint8Array | null>;
+  read?(offset: number, length: number): Promise<Uint8Array<ArrayBuffer> | null>;
 }
 
 export type DownloadEvent = { type: "chunk"; offset: number; sizeBytes: number; origin: "network" | "kept" };
@@ -22,12 +23,14 @@ export type DownloadEvent = { type: "chunk"; offset: number; sizeBytes: number; 
 export interface DownloadOptions {
   source: ChunkSource;
   hasher: Hasher;
+  /** Takes back the memory of chunks that were written. */
+  pool?: BufferPool | undefined;
   onEvent?: (event: DownloadEvent) => void;
 }
 
 interface Ready {
   chunk: PlacedChunk;
-  bytes: Uint8Array;
+  bytes: Uint8Array<ArrayBuffer>;
   origin: "network" | "kept";
 }
 
@@ -38,6 +41,7 @@ export async function download(manifest: Manifest, sink: Sink, options: Download
     digest.update(bytes);
     if (origin === "network") await sink.write(bytes, chunk.offset);
     options.onEvent?.({ type: "chunk", offset: chunk.offset, sizeBytes: chunk.size, origin });
+    options.pool?.give(bytes);
   }
   if (digest.digest() !== manifest.digest) {
     throw new HoldfastError(

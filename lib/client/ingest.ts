@@ -1,6 +1,8 @@
 // From a stream of bytes to a Manifest whose chunks are all stored: cut, hash, upload in windows, list. One window is
-// read and hashed while the one before it is uploaded, so memory stays constant however large the object is.
+// read and hashed while the one before it is uploaded, and its memory is used again for the one after, so that memory
+// stays constant however large the object is.
 
+import { BufferPool } from "../buffer-pool.ts";
 import { chunkStream } from "../chunker.ts";
 import type { Hash, Hasher } from "../hash.ts";
 import type { ManifestHead } from "../manifest.ts";
@@ -8,12 +10,12 @@ import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
 import { ManifestBuilder } from "./manifest-builder.ts";
 import type { UploadChunk } from "./uploader.ts";
 
-/** With the window being read, two windows and two chunks are in memory. */
+/** With the window being read, two windows and a few chunks are in memory. */
 export const WINDOW_BYTES_MAX = 32 * 1024 * 1024;
 /** One upload statement for each node names a whole window. */
 export const WINDOW_CHUNKS_MAX = CHUNKS_PER_UPLOAD_MAX;
 
-/** Stores a window of distinct chunks, or throws. */
+/** Stores a window of distinct chunks, or throws. Their bytes are overwritten after it has returned. */
 export type StoreChunks = (chunks: readonly UploadChunk[]) => Promise<void>;
 
 export interface IngestOptions {
@@ -39,7 +41,7 @@ export async function ingest(
 ): Promise<Ingested> {
   const builder = new ManifestBuilder(options.chunksPerManifest);
   const stream = new HashedStream(blocks, options);
-  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), options.store);
+  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), stream.pool, options.store);
   const manifestBytes = builder.finish({ ...head, size: stream.sizeBytes, digest: stream.digest() });
   const manifest = await asChunk(manifestBytes, options.hasher);
   await options.store([manifest]);
@@ -51,6 +53,7 @@ class HashedStream {
   readonly #blocks: AsyncIterable<Uint8Array>;
   readonly #options: IngestOptions;
   readonly #whole;
+  readonly pool = new BufferPool();
   sizeBytes = 0;
 
   constructor(blocks: AsyncIterable<Uint8Array>, options: IngestOptions) {
@@ -59,13 +62,18 @@ class HashedStream {
     this.#whole = options.hasher.start();
   }
 
+  /** A chunk is cut while the hasher, which may have a thread of its own, is at work on the one before. */
   async *chunks(): AsyncGenerator<UploadChunk> {
-    for await (const bytes of chunkStream(this.#blocks)) {
+    let before: Promise<UploadChunk> | null = null;
+    for await (const bytes of chunkStream(this.#blocks, { allocate: (length) => this.pool.take(length) })) {
+      const chunk = handled(asChunk(bytes, this.#options.hasher));
       this.#whole.update(bytes);
       this.sizeBytes += bytes.length;
       this.#options.onRead?.(this.sizeBytes);
-      yield await asChunk(bytes, this.#options.hasher);
+      if (before !== null) yield await before;
+      before = chunk;
     }
+    if (before !== null) yield await before;
   }
 
   digest(): Hash {
@@ -95,23 +103,42 @@ async function* withParts(
   yield part;
 }
 
-async function storeInWindows(chunks: AsyncIterable<UploadChunk>, store: StoreChunks): Promise<void> {
+async function storeInWindows(
+  chunks: AsyncIterable<UploadChunk>,
+  pool: BufferPool,
+  store: StoreChunks,
+): Promise<void> {
   let storing: Promise<void> = Promise.resolve();
-  for await (const window of windowsOf(chunks)) {
+  for await (const window of windowsOf(chunks, pool)) {
     await storing;
-    storing = store(window);
-    // Awaited before the next window; a failure in between must not end the process as an unhandled one.
-    storing.catch(() => undefined);
+    // Awaited before the next window.
+    storing = handled(storeAndGiveBack(window, pool, store));
   }
   await storing;
 }
 
+/** After a failure nothing is given back: a send that was given up may not have ended yet. */
+async function storeAndGiveBack(
+  window: readonly UploadChunk[],
+  pool: BufferPool,
+  store: StoreChunks,
+): Promise<void> {
+  await store(window);
+  for (const { bytes } of window) pool.give(bytes);
+}
+
 /** Distinct chunks in groups that fit a window. */
-async function* windowsOf(chunks: AsyncIterable<UploadChunk>): AsyncGenerator<UploadChunk[]> {
+async function* windowsOf(
+  chunks: AsyncIterable<UploadChunk>,
+  pool: BufferPool,
+): AsyncGenerator<UploadChunk[]> {
   let window = new Map<Hash, UploadChunk>();
   let bytes = 0;
   for await (const chunk of chunks) {
-    if (window.has(chunk.hash)) continue;
+    if (window.has(chunk.hash)) {
+      pool.give(chunk.bytes);
+      continue;
+    }
     if (bytes + chunk.size > WINDOW_BYTES_MAX || window.size === WINDOW_CHUNKS_MAX) {
       yield [...window.values()];
       window = new Map();
@@ -125,4 +152,10 @@ async function* windowsOf(chunks: AsyncIterable<UploadChunk>): AsyncGenerator<Up
 
 async function asChunk(bytes: Uint8Array<ArrayBuffer>, hasher: Hasher): Promise<UploadChunk> {
   return { hash: await hasher.digest(bytes), size: bytes.length, bytes };
+}
+
+/** Marks a promise that is awaited later, or never where another fails first: its failure must not end the process. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }

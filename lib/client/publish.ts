@@ -2,19 +2,27 @@
 // newest one known. Nothing is acknowledged before the edge has accepted it.
 
 import type { DomainKeyResolver } from "../domain-keys.ts";
-import { isHoldfastError } from "../error.ts";
+import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../names.ts";
 import { authorizeFor } from "../publication.ts";
 import type { StatementSigner } from "../sshsig.ts";
-import { signStatement } from "../statement.ts";
-import { type VerifiedVersion, versionKind } from "../version.ts";
-import { announceToEdge, announceToHolders, type BundleReport } from "./announce.ts";
+import type { VerifiedVersion } from "../version.ts";
+import type { SignedJson } from "../wire.ts";
+import {
+  type Announcement,
+  announceToEdge,
+  announceToHolders,
+  type BundleReport,
+  explainRefusal,
+} from "./announce.ts";
 import type { ClientHost } from "./host.ts";
 import { type Ingested, ingest } from "./ingest.ts";
+import type { ReceiptKeeper } from "./receipt-keeper.ts";
 import type { Server } from "./server.ts";
 import { UploadSession } from "./upload-session.ts";
 import { type UploadEvent, Uploader } from "./uploader.ts";
+import { isUnchanged, parentOf, signVersion } from "./version-draft.ts";
 import { collectVersions, type KnownVersion, type NameKnowledge } from "./versions.ts";
 
 /** What a grant allows when the size is not known beforehand (a pipe). */
@@ -48,6 +56,8 @@ export interface PublishOptions {
   domainKeys: DomainKeyResolver;
   signer: StatementSigner;
   onEvent?: (event: PublishEvent) => void;
+  /** Lets a publish that was broken off go on later without sending again what nodes keep. */
+  keeper?: ReceiptKeeper;
   chunksPerManifest?: number;
 }
 
@@ -76,21 +86,37 @@ export async function publish(request: PublishRequest, options: PublishOptions):
     server: edge,
     session,
     replicas: request.replicas,
+    keeper: options.keeper,
     onEvent: options.onEvent,
   });
+  await uploader.handOverEarlier();
   const ingested = await ingestWith(uploader, request, options);
   const warnings = warningsOf(knowledge, parent);
-  if (parent !== null && isUnchanged(parent, ingested, request, host.now())) {
+  const draft = { request, nameHash, ingested, parent, nowMs: host.now() };
+  if (parent !== null && isUnchanged(draft)) {
     await uploader.flushReceipts();
     return { status: "unchanged", version: parent.version, nameHash, witnesses: 0, bundle: null, warnings };
   }
-  const version = await signVersion({ request, nameHash, ingested, parent, nowMs: host.now() }, signer);
+  const version = await signVersion(draft, signer);
+  const announcement = { version, manifestBytes: ingested.manifestBytes };
   const receipts = await uploader.takeReceipts();
-  const announcement = { version, manifestBytes: ingested.manifestBytes, receipts };
-  const witnesses = await announceToEdge(edge, announcement);
-  const bundle = await announceToHolders(edge, host.fetch, announcement, witnesses);
-  warnings.push(...bundleWarnings(bundle, request.replicas));
+  const witnesses = await announceOne(edge, announcement, receipts);
+  await options.keeper?.release(receipts);
+  const [bundle = null] = await announceToHolders(edge, host.fetch, [{ ...announcement, witnesses }]);
+  if (bundle !== null) warnings.push(...bundleWarnings(bundle, request.replicas));
   return { status: "published", version, nameHash, witnesses: witnesses.length, bundle, warnings };
+}
+
+async function announceOne(
+  edge: Server,
+  announcement: Announcement,
+  receipts: SignedJson[],
+): Promise<SignedJson[]> {
+  const [outcome] = await announceToEdge(edge, [announcement], receipts).catch((error: unknown) => {
+    throw isHoldfastError(error) ? explainRefusal(error) : error;
+  });
+  if (outcome instanceof HoldfastError) throw outcome;
+  return outcome ?? [];
 }
 
 function ingestWith(uploader: Uploader, request: PublishRequest, options: PublishOptions): Promise<Ingested> {
@@ -107,58 +133,12 @@ function ingestWith(uploader: Uploader, request: PublishRequest, options: Publis
   );
 }
 
-interface VersionDraft {
-  request: PublishRequest;
-  nameHash: Hash;
-  ingested: Ingested;
-  parent: KnownVersion | null;
-  nowMs: number;
-}
-
-function signVersion(draft: VersionDraft, signer: StatementSigner): Promise<VerifiedVersion> {
-  const { request, nameHash, ingested, parent, nowMs } = draft;
-  const parentMs = parent === null ? 0 : Date.parse(parent.version.body.time);
-  return signStatement(
-    versionKind,
-    {
-      type: "holdfast-version-1",
-      domain: request.domain,
-      nameHash,
-      name: request.name,
-      sequence: (parent?.version.body.sequence ?? 0) + 1,
-      previous: parent?.version.id ?? null,
-      time: new Date(Math.max(nowMs, parentMs)).toISOString(),
-      manifest: ingested.manifest,
-      size: ingested.sizeBytes,
-      author: request.author,
-      ...(request.expires === undefined ? {} : { expires: request.expires }),
-    },
-    signer,
-  );
-}
-
-/** The Version to follow: the newest valid one; after a change of keys, when none is valid any more, the newest. */
-function parentOf({ versions }: NameKnowledge): KnownVersion | null {
-  return versions.find(({ unverified }) => unverified === null) ?? versions[0] ?? null;
-}
-
 function throwIfSilent(edge: Server, { problems }: NameKnowledge): void {
   const silence = problems.find(
     ({ server, error }) =>
       server === edge.url && isHoldfastError(error, "unreachable", "timeout", "bad-answer"),
   );
   if (silence !== undefined) throw silence.error;
-}
-
-function isUnchanged(
-  { version, unverified }: KnownVersion,
-  ingested: Ingested,
-  request: PublishRequest,
-  nowMs: number,
-): boolean {
-  const { expires, manifest } = version.body;
-  const isCurrent = expires === undefined || Date.parse(expires) > nowMs;
-  return unverified === null && isCurrent && request.expires === undefined && manifest === ingested.manifest;
 }
 
 function grantBytes({ sizeBytes, replicas }: PublishRequest): number {

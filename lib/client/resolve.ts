@@ -3,12 +3,18 @@
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
-import type { Manifest } from "../manifest.ts";
+import { type Manifest, namedHashes } from "../manifest.ts";
 import type { Domain } from "../names.ts";
 import { checkManifest } from "../publication.ts";
 import { checkExpiry, type VerifiedVersion } from "../version.ts";
-import type { ChunkSource } from "./chunk-source.ts";
-import { collectVersions, type NameKnowledge, type ServerProblem, type VersionsOptions } from "./versions.ts";
+import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
+import {
+  collectNewest,
+  collectVersions,
+  type NameKnowledge,
+  type ServerProblem,
+  type VersionsOptions,
+} from "./versions.ts";
 
 export interface ResolveRequest {
   domain: Domain;
@@ -39,7 +45,39 @@ export async function resolveObject(
   options: ResolveOptions,
 ): Promise<ResolvedObject> {
   const depth = request.versionId === undefined ? "newest" : "all";
-  const knowledge = await collectVersions({ ...request, depth }, options);
+  return resolveFrom(request, await collectVersions({ ...request, depth }, options), options);
+}
+
+/**
+ * Resolves the newest Versions of many names of a domain together, and has the source find the holders of their chunks,
+ * up to LOCATE_BATCH of them. For each name in turn, the object or why there is none.
+ */
+export async function resolveBatch(
+  domain: Domain,
+  nameHashes: readonly Hash[],
+  options: ResolveOptions,
+): Promise<(ResolvedObject | HoldfastError)[]> {
+  const knowledge = await collectNewest(domain, nameHashes, options);
+  const resolved = await Promise.all(
+    knowledge.map(async (known, i) => {
+      const nameHash = nameHashes[i];
+      if (nameHash === undefined) throw new TypeError("an answer without a name");
+      return resolveFrom({ domain, nameHash }, known, options).catch((error: unknown) => {
+        if (isHoldfastError(error)) return error;
+        throw error;
+      });
+    }),
+  );
+  const chunks = resolved.flatMap((one) => (one instanceof HoldfastError ? [] : namedHashes(one.manifest)));
+  await options.source.locate([...new Set(chunks)].slice(0, LOCATE_BATCH));
+  return resolved;
+}
+
+async function resolveFrom(
+  request: ResolveRequest,
+  knowledge: NameKnowledge,
+  options: ResolveOptions,
+): Promise<ResolvedObject> {
   const version = chooseVersion(request, knowledge);
   if (request.versionId === undefined) checkExpiry(version.body, options.now());
   const manifestBytes =

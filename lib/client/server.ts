@@ -9,9 +9,12 @@ import type { Domain } from "../names.ts";
 import {
   type ClosestAnswer,
   type EdgeStatus,
+  LOOKUP_ANSWER_MAX,
   type LocateAnswer,
+  type LookupAnswer,
   NAME_ANSWER_MAX,
   type NameAnswer,
+  type NameKey,
   type NamesAnswer,
   type NamesRequest,
   type PlanAnswer,
@@ -19,6 +22,7 @@ import {
   parseClosestAnswer,
   parseEdgeStatus,
   parseLocateAnswer,
+  parseLookupAnswer,
   parseNameAnswer,
   parseNamesAnswer,
   parsePlanAnswer,
@@ -46,6 +50,11 @@ export class Server {
   name(nameHash: Hash, domain: Domain, before: Hash | null = null): Promise<NameAnswer> {
     const page = before === null ? "" : `&before=${before}`;
     return this.#get(`/name/${nameHash}?domain=${domain}${page}`, parseNameAnswer, NAME_ANSWER_MAX);
+  }
+
+  /** The newest Versions of at most NAMES_PER_LOOKUP_MAX names. */
+  lookup(names: NameKey[]): Promise<LookupAnswer> {
+    return this.#post("/name/lookup", { names }, LOOKUP_LIMITS, parseLookupAnswer, LOOKUP_ANSWER_MAX);
   }
 
   postNames(request: NamesRequest): Promise<NamesAnswer> {

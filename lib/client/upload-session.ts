@@ -1,11 +1,11 @@
 // One publish's leave to upload: a fresh session key, and the grant by which the domain's key vouches for it. The
 // session key signs, for each node, which chunks are sent there; the node's receipt is checked before it counts.
 
+import { BATCH_TYPE, encodeChunkBatch } from "../chunk-batch.ts";
 import type { DeadlineLimits } from "../deadline.ts";
 import { importSigner } from "../ed25519.ts";
 import { HoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
-import type { ChunkRef } from "../manifest.ts";
 import type { Domain } from "../names.ts";
 import { formatPublicKeyText } from "../openssh-key.ts";
 import { createStatementSigner, type StatementSigner } from "../sshsig.ts";
@@ -23,6 +23,7 @@ import {
 } from "../wire.ts";
 import type { ClientHost } from "./host.ts";
 import { requestJson } from "./request.ts";
+import type { UploadChunk } from "./uploader.ts";
 
 const SEED_BYTES = 32;
 /** Uploads report no progress of their own: the whole of a chunk's time is its idle time. */
@@ -89,32 +90,41 @@ export class UploadSession {
       this.#signer,
     );
     return {
-      "content-type": "application/octet-stream",
       accept: "application/json",
       [GRANT_HEADER]: formatSignedHeader(this.grant),
       [UPLOAD_HEADER]: formatSignedHeader(upload),
     };
   }
 
-  /** Sends one chunk; returns the node's receipt once it is verified. Throws the node's code, or `receipt-invalid`. */
+  /**
+   * Sends chunks to the node that answers at `base`: one by itself, several in a batch. Returns the node's receipt once
+   * it is verified. Throws the node's code, or `receipt-invalid`.
+   */
   async put(
-    url: string,
+    base: string,
     node: Contact,
-    chunk: ChunkRef & { bytes: Uint8Array<ArrayBuffer> },
+    chunks: readonly UploadChunk[],
     headers: Record<string, string>,
   ): Promise<SignedJson> {
-    const answer = await requestJson(this.#host.fetch, url, {
-      method: "PUT",
-      headers,
-      body: chunk.bytes,
-      limits: PUT_LIMITS,
-      parse: parseSignedJson,
-    });
+    const [first] = chunks;
+    const isOne = first !== undefined && chunks.length === 1;
+    const answer = await requestJson(
+      this.#host.fetch,
+      isOne ? `${base}/chunk/${first.hash}` : `${base}/chunk`,
+      {
+        method: "PUT",
+        headers: { ...headers, "content-type": isOne ? "application/octet-stream" : BATCH_TYPE },
+        body: isOne ? first.bytes : encodeChunkBatch(chunks.map(({ bytes }) => bytes)),
+        limits: PUT_LIMITS,
+        parse: parseSignedJson,
+      },
+    );
     const signed = parseSigned(answer);
     const { body } = await verifyReceipt(signed, this.#host.now());
-    const names = body.chunks.some(({ hash, size }) => hash === chunk.hash && size === chunk.size);
-    if (body.node !== node.id || body.domain !== this.domain || !names) {
-      throw new HoldfastError("receipt-invalid", `the receipt of ${url} is for something else`);
+    const named = new Map(body.chunks.map(({ hash, size }) => [hash, size]));
+    const namesAll = chunks.every(({ hash, size }) => named.get(hash) === size);
+    if (body.node !== node.id || body.domain !== this.domain || !namesAll) {
+      throw new HoldfastError("receipt-invalid", `the receipt of ${base} is for something else`);
     }
     return formatSigned(signed);
   }

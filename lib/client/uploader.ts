@@ -2,6 +2,7 @@
 // around those that fail, until every chunk is held as often as asked. Keeps no chunk beyond the call that sends it.
 
 import pLimit from "p-limit";
+import { BATCH_BYTES_MAX, BATCH_CHUNKS_MAX } from "../chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import type { ChunkRef } from "../manifest.ts";
@@ -14,6 +15,7 @@ import {
   type SignedJson,
 } from "../wire.ts";
 import { Reach, type Route, routesTo } from "./holders.ts";
+import type { ReceiptKeeper } from "./receipt-keeper.ts";
 import type { Server } from "./server.ts";
 import type { UploadSession } from "./upload-session.ts";
 
@@ -22,6 +24,9 @@ export const PLAN_ROUNDS_MAX = 5;
 export const UPLOADS_AT_ONCE = 8;
 /** A kept-alive connection may be closed just as it is used: a lost connection is tried once more. */
 export const PUT_ATTEMPTS_MAX = 2;
+
+/** Chunks up to this size are sent in batches: by themselves, a request would cost more than their bytes. */
+export const SMALL_CHUNK_BYTES_MAX = 128 * 1024;
 
 export interface UploadChunk extends ChunkRef {
   bytes: Uint8Array<ArrayBuffer>;
@@ -36,6 +41,7 @@ export interface UploaderOptions {
   server: Server;
   session: UploadSession;
   replicas: number;
+  keeper?: ReceiptKeeper | undefined;
   onEvent?: ((event: UploadEvent) => void) | undefined;
 }
 
@@ -80,6 +86,18 @@ export class Uploader {
     if (first !== undefined) throw this.#tooFewNodes(first);
   }
 
+  /** Hands over what an earlier run left. What the edge refuses is dropped: those chunks are sent again. */
+  async handOverEarlier(): Promise<void> {
+    const { keeper } = this.#options;
+    this.#receipts = (await keeper?.earlier()) ?? [];
+    try {
+      await this.flushReceipts();
+    } catch (error) {
+      if (!isHoldfastError(error, "receipt-invalid")) throw error;
+      await keeper?.release(this.#receipts.splice(0));
+    }
+  }
+
   /** Hands over receipts until no more are left than one POST /names may carry, and returns those. */
   async takeReceipts(): Promise<SignedJson[]> {
     while (this.#receipts.length > RECEIPTS_PER_POST_MAX) await this.#plan([]);
@@ -102,6 +120,7 @@ export class Uploader {
       receipts,
     });
     this.#receipts = this.#receipts.slice(receipts.length);
+    await this.#options.keeper?.release(receipts);
     return answer;
   }
 
@@ -127,34 +146,47 @@ export class Uploader {
       node,
       its.map(({ chunk }) => chunk.hash),
     );
-    await Promise.all(its.map((progress) => this.#limit(() => this.#send(node, progress, headers))));
+    const parcels = parcelsOf(its);
+    await Promise.all(parcels.map((parcel) => this.#limit(() => this.#send(node, parcel, headers))));
   }
 
-  async #send(node: Contact, progress: Progress, headers: Record<string, string>): Promise<void> {
-    const { chunk } = progress;
-    if (this.#avoid.has(node.id) || progress.copies.has(node.id)) return;
+  async #send(node: Contact, parcel: Progress[], headers: Record<string, string>): Promise<void> {
+    const wanted = parcel.filter(({ copies }) => !copies.has(node.id));
+    const chunks = wanted.map(({ chunk }) => chunk);
+    const [first] = chunks;
+    if (this.#avoid.has(node.id) || first === undefined) return;
     try {
-      this.#receipts.push(await this.#put(node, chunk, headers));
-      progress.copies.add(node.id);
-      progress.lacking.delete(node.id);
-      progress.sent += 1;
-      this.#report(progress);
+      const receipt = await this.#put(node, chunks, headers);
+      await this.#options.keeper?.keep(receipt);
+      this.#receipts.push(receipt);
+      for (const progress of wanted) this.#noteSent(node, progress);
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
       // Several sends to a node that vanished fail together: one of them is news.
       const isNews = !this.#avoid.has(node.id);
       this.#avoid.set(node.id, error);
-      if (isNews) this.#options.onEvent?.({ type: "node-failed", node: node.id, hash: chunk.hash, error });
+      if (isNews) this.#options.onEvent?.({ type: "node-failed", node: node.id, hash: first.hash, error });
     }
   }
 
-  /** Sends the chunk by the node's own URL where that is reachable, else by the relay. */
-  async #put(node: Contact, chunk: UploadChunk, headers: Record<string, string>): Promise<SignedJson> {
+  #noteSent(node: Contact, progress: Progress): void {
+    progress.copies.add(node.id);
+    progress.lacking.delete(node.id);
+    progress.sent += 1;
+    this.#report(progress);
+  }
+
+  /** Sends chunks by the node's own URL where that is reachable, else by the relay. */
+  async #put(
+    node: Contact,
+    chunks: readonly UploadChunk[],
+    headers: Record<string, string>,
+  ): Promise<SignedJson> {
     const { server } = this.#options;
     let failure: unknown = null;
     for (const route of this.#reach.order(routesTo(node, server))) {
       try {
-        return await this.#putBy(route, node, chunk, headers);
+        return await this.#putBy(route, node, chunks, headers);
       } catch (error) {
         if (!isHoldfastError(error, "unreachable", "timeout")) throw error;
         this.#reach.failed(route.url, error);
@@ -167,15 +199,15 @@ export class Uploader {
   async #putBy(
     route: Route,
     node: Contact,
-    chunk: UploadChunk,
+    chunks: readonly UploadChunk[],
     headers: Record<string, string>,
     attempt = 1,
   ): Promise<SignedJson> {
     try {
-      return await this.#options.session.put(`${route.url}/chunk/${chunk.hash}`, node, chunk, headers);
+      return await this.#options.session.put(route.url, node, chunks, headers);
     } catch (error) {
       if (!isHoldfastError(error, "unreachable") || attempt === PUT_ATTEMPTS_MAX) throw error;
-      return this.#putBy(route, node, chunk, headers, attempt + 1);
+      return this.#putBy(route, node, chunks, headers, attempt + 1);
     }
   }
 
@@ -202,4 +234,20 @@ export class Uploader {
       { cause: failed?.[1] },
     );
   }
+}
+
+/** Small chunks together, as many as a batch takes; the others one by one. */
+function parcelsOf(its: readonly Progress[]): Progress[][] {
+  const isSmall = ({ chunk }: Progress) => chunk.size <= SMALL_CHUNK_BYTES_MAX;
+  const parcels = its.filter((progress) => !isSmall(progress)).map((progress) => [progress]);
+  let [batch, bytes]: [Progress[], number] = [[], 0];
+  for (const progress of its.filter(isSmall)) {
+    if (bytes + progress.chunk.size > BATCH_BYTES_MAX || batch.length === BATCH_CHUNKS_MAX) {
+      parcels.push(batch);
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(progress);
+    bytes += progress.chunk.size;
+  }
+  return batch.length === 0 ? parcels : [...parcels, batch];
 }

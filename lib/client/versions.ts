@@ -1,19 +1,30 @@
 // What servers know of a name: their statements, page by page, each verified over the bytes received and against the
 // domain's keys as this client sees them in DNS. A false statement is held against its server and against nobody else.
 
+import pLimit from "p-limit";
 import { authorizeKey, type DomainKeyResolver, type DomainKeys } from "../domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import { type Hash, hashBytes } from "../hash.ts";
 import { MANIFEST_BYTES_MAX } from "../manifest.ts";
 import type { Domain } from "../names.ts";
 import { compareNewestFirst, type VerifiedVersion, verifyVersion } from "../version.ts";
-import { decodeBase64, type NameAnswer, parseSigned, type SignedJson } from "../wire.ts";
+import {
+  decodeBase64,
+  type LookupAnswer,
+  NAMES_PER_LOOKUP_MAX,
+  type NameAnswer,
+  parseSigned,
+  type SignedJson,
+} from "../wire.ts";
 import type { Server } from "./server.ts";
 
 /** Pages read from one server: 10,000 Versions, or so many bad ones until a server is given up. */
 export const PAGES_MAX = { all: 100, newest: 4 };
 /** Complaints kept about one server: it could be wrong ten thousand times. */
 export const PROBLEMS_PER_SERVER_MAX = 10;
+
+/** Requests about many names that one server is asked at a time. */
+export const REQUESTS_AT_ONCE = 4;
 
 export interface NameQuery {
   domain: Domain;
@@ -59,18 +70,85 @@ type CheckAuthority = (version: VerifiedVersion) => Promise<HoldfastError | null
 /** Asks all servers at once and merges what they say. Throws only what is wrong with the domain's keys themselves. */
 export async function collectVersions(query: NameQuery, options: VersionsOptions): Promise<NameKnowledge> {
   const authority = await resolveAuthority(query.domain, options.domainKeys);
-  const parts = await Promise.all(options.servers.map((server) => askServer(server, query, authority)));
+  return mergeParts(await Promise.all(options.servers.map((server) => askServer(server, query, authority))));
+}
+
+/** What servers know of the newest Versions of many names of a domain, in the order of the names. */
+export async function collectNewest(
+  domain: Domain,
+  nameHashes: readonly Hash[],
+  options: VersionsOptions,
+): Promise<NameKnowledge[]> {
+  const authority = await resolveAuthority(domain, options.domainKeys);
+  const queries = nameHashes.map((nameHash): NameQuery => ({ domain, nameHash, depth: "newest" }));
+  const parts = await Promise.all(options.servers.map((server) => askForMany(server, queries, authority)));
+  return queries.map((_, i) => mergeParts(parts.flatMap((part) => part[i] ?? [])));
+}
+
+function mergeParts(parts: NameKnowledge[]): NameKnowledge {
   const versions = new Map<Hash, KnownVersion>();
   for (const known of parts.flatMap((part) => part.versions)) mergeVersion(versions, known);
   const newestFirst = [...versions.values()].sort((a, b) => compareNewestFirst(headOf(a), headOf(b)));
-  const manifests = new Map(parts.flatMap((part) => [...part.manifests]));
-  const problems = parts.flatMap((part) => part.problems);
   return {
     versions: newestFirst,
-    manifests,
-    problems,
+    manifests: new Map(parts.flatMap((part) => [...part.manifests])),
+    problems: parts.flatMap((part) => part.problems),
     answered: parts.filter((part) => part.answered > 0).length,
   };
+}
+
+/** Asks one server about many names: by look-ups where it has them, as edges do, else name by name. */
+async function askForMany(
+  server: Server,
+  queries: NameQuery[],
+  authority: CheckAuthority,
+): Promise<NameKnowledge[]> {
+  const limit = pLimit(REQUESTS_AT_ONCE);
+  const askOne = (query: NameQuery) => limit(() => askServer(server, query, authority));
+  const batches = Array.from({ length: Math.ceil(queries.length / NAMES_PER_LOOKUP_MAX) }, (_, i) =>
+    queries.slice(i * NAMES_PER_LOOKUP_MAX, (i + 1) * NAMES_PER_LOOKUP_MAX),
+  );
+  const answers = await Promise.all(
+    batches.map(async (batch) => {
+      const looked = await limit(() => lookUp(server, batch, authority));
+      return Promise.all(batch.map((query, i) => looked?.[i] ?? askOne(query)));
+    }),
+  );
+  return answers.flat();
+}
+
+/** Null, as a whole or for a name, where the name must be asked for by itself: its newest Version is not all to be known. */
+async function lookUp(
+  server: Server,
+  queries: NameQuery[],
+  authority: CheckAuthority,
+): Promise<(NameKnowledge | null)[] | null> {
+  try {
+    const { names } = await server.lookup(queries.map(({ nameHash, domain }) => ({ nameHash, domain })));
+    return await Promise.all(
+      queries.map((query, i) => knowledgeFrom(server, query, names[i] ?? null, authority)),
+    );
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return null;
+  }
+}
+
+async function knowledgeFrom(
+  server: Server,
+  query: NameQuery,
+  found: LookupAnswer["names"][number] | null,
+  authority: CheckAuthority,
+): Promise<NameKnowledge | null> {
+  if (found === null) return null;
+  const knowledge: NameKnowledge = { versions: [], manifests: new Map(), problems: [], answered: 1 };
+  if (found.version === null) return knowledge;
+  const known = await verifyListed(found.version, query, authority, () => undefined);
+  // A bad newest one may hide a good one behind it, and has to be told of: the whole list says both.
+  if (known === null || known.unverified !== null) return null;
+  keepManifest(found.manifest, knowledge.manifests);
+  knowledge.versions.push({ ...known, witnesses: [], servers: [server.url] });
+  return knowledge;
 }
 
 async function askServer(

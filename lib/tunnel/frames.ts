@@ -71,6 +71,11 @@ export function encodeFrame(frame: Frame): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** Throws `invalid-request` for a head that the other end would take for a breach of the protocol. */
+export function checkRequestHead(head: RequestHead): void {
+  parseWith(requestHeadSchema, head, "invalid-request");
+}
+
 /** `data` frames share the memory of `bytes`. Throws `frame-too-large` or `frame-malformed`. */
 export function parseFrame(bytes: Uint8Array): Frame {
   if (bytes.length > FRAME_BYTES_MAX) {

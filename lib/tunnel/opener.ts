@@ -6,6 +6,7 @@ import { HoldfastError } from "../error.ts";
 import type { BodyReader } from "../fetch.ts";
 import { Credit, InboundBody, sendBody } from "./flow.ts";
 import {
+  checkRequestHead,
   encodeFrame,
   type Frame,
   parseFrame,
@@ -30,7 +31,7 @@ export interface TunnelResponse extends Pick<ResponseHead, "status" | "headers">
 }
 
 export interface OpenerOptions {
-  /** Hands a binary message to the socket. */
+  /** Hands a binary message to the socket; one that is closed already drops it. */
   send: (message: Uint8Array<ArrayBuffer>) => void;
   /** Where stream ids begin: drawn at random, so that ids from before an eviction do not come again. */
   firstStream: number;
@@ -53,7 +54,8 @@ export class TunnelOpener {
   }
 
   /**
-   * Sends a request and returns when the head of its response is there. Throws `rate-limited` (STREAMS_MAX are under
+   * Sends a request and returns when the head of its response is there. Throws `invalid-request` or `frame-too-large`
+   * (what a stranger put into a header must not cost the node its connection), `rate-limited` (STREAMS_MAX are under
    * way), `timeout`, or `unreachable` (the node gave the stream up, or the connection is gone).
    */
   async request(request: TunnelRequest): Promise<TunnelResponse> {
@@ -63,6 +65,7 @@ export class TunnelOpener {
         "the home node has too many requests under way: try again shortly",
       );
     }
+    checkRequestHead({ ...request.head, body: request.body !== null });
     const id = this.#freeId();
     const stream = new OutgoingStream({
       id,
@@ -139,7 +142,7 @@ class OutgoingStream {
     const giveUp = () => this.#giveUp(signal?.reason, "cancelled");
     signal?.addEventListener("abort", giveUp, { once: true });
     if (signal?.aborted === true) giveUp();
-    else this.#sendRequest(head, body);
+    else this.#open(head, body);
     const { status, headers, body: hasBody } = await this.#head.promise;
     return { status, headers, body: hasBody ? this.#body.stream : null };
   }
@@ -147,7 +150,7 @@ class OutgoingStream {
   receive(frame: Frame): void {
     this.#deadline.extend();
     if (frame.type === "response") this.#onResponse(frame.head);
-    else if (frame.type === "data") this.#body.push(frame.bytes);
+    else if (frame.type === "data") this.#onData(frame.bytes);
     else if (frame.type === "end") this.#onEnd();
     else if (frame.type === "credit") this.#credit.give(frame.bytes);
     else if (frame.type === "reset") this.fail(givenUp(frame.code));
@@ -162,9 +165,13 @@ class OutgoingStream {
     this.#body.fail(error);
   }
 
-  #sendRequest(head: TunnelRequest["head"], body: BodyReader | null): void {
+  #open(head: TunnelRequest["head"], body: BodyReader | null): void {
     const { id, send } = this.#options;
-    send({ type: "request", stream: id, head: { ...head, body: body !== null } });
+    try {
+      send({ type: "request", stream: id, head: { ...head, body: body !== null } });
+    } catch (error) {
+      return this.fail(error);
+    }
     if (body !== null) void this.#sendBody(body);
   }
 
@@ -187,6 +194,11 @@ class OutgoingStream {
     this.#isAnswered = true;
     this.#head.resolve(head);
     if (!head.body) this.#finish();
+  }
+
+  #onData(bytes: Uint8Array): void {
+    if (!this.#isAnswered) throw new HoldfastError("frame-malformed", "data without a response");
+    this.#body.push(bytes);
   }
 
   #onEnd(): void {

@@ -2,20 +2,20 @@
 // chunks. The edge asks before it sends, the node before it answers; the path that goes on is built anew.
 
 import { HoldfastError } from "../error.ts";
-import { parseHash } from "../hash.ts";
+import { type Hash, parseHash } from "../hash.ts";
 import { parseDomain } from "../names.ts";
 import { GRANT_HEADER, UPLOAD_HEADER } from "../wire.ts";
 import type { RequestHead } from "./frames.ts";
 
 export type Method = RequestHead["method"];
-export type Resource = "chunk" | "name" | "version" | "signature" | "closest";
+export type Resource = "chunk" | "chunks" | "name" | "version" | "signature" | "closest";
 
 /** A request that may pass. */
 export interface Passage {
   method: Method;
   resource: Resource;
-  /** What is asked for, without `.sig`. */
-  hash: ReturnType<typeof parseHash>;
+  /** What is asked for, without `.sig`; null for a batch of chunks. */
+  hash: Hash | null;
   /** Path and query, in their one spelling. */
   path: string;
 }
@@ -26,11 +26,14 @@ export const REQUEST_HEADERS = ["accept", "content-length", "content-type", GRAN
 );
 
 const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
+/** Several chunks in one upload. */
+const BATCH_PATH = "/chunk";
 const SIGNATURE_SUFFIX = ".sig";
 const QUERY_MAX = 1024;
 
 /** Throws `not-found` or `method-not-allowed` for what may not pass, and what the hash's or domain's parser throws. */
 export function parsePassage(method: string, pathname: string, search: string): Passage {
+  if (pathname === BATCH_PATH) return batchPassage(method);
   const [, resource, last] = PATH.exec(pathname) ?? [];
   if (resource === undefined || last === undefined) {
     throw new HoldfastError(
@@ -46,6 +49,11 @@ export function parsePassage(method: string, pathname: string, search: string): 
     hash,
     path: `/${resource}/${hash}${isSignature ? SIGNATURE_SUFFIX : ""}${resource === "name" ? nameQuery(search) : ""}`,
   };
+}
+
+function batchPassage(method: string): Passage {
+  if (method === "PUT") return { method, resource: "chunks", hash: null, path: BATCH_PATH };
+  throw new HoldfastError("method-not-allowed", "allowed here: PUT");
 }
 
 function parseMethod(method: string, resource: string): Method {

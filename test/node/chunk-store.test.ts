@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { afterEach, describe, expect, it } from "vitest";
 import { ChunkStore } from "../../home-node/store/chunk-store.ts";
 import { freeDiskBytesOf, Room } from "../../home-node/store/room.ts";
+import { WriteLog } from "../../home-node/store/write-log.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { Cleanup, chunkOf } from "./home-node-fixture.ts";
 
@@ -26,14 +27,21 @@ async function openStore(
   const { pledgedBytes = 64 * 1024 * 1024, freeDiskBytes } = options;
   const free = () => (freeDiskBytes === undefined ? freeDiskBytesOf(dir) : Promise.resolve(freeDiskBytes));
   const room = new Room({ pledgedBytes, diskReserveBytes: 1000, freeDiskBytes: free });
-  const store = new ChunkStore({ dir, room, log: pino({ level: "silent" }) });
+  const log = pino({ level: "silent" });
+  const writeLog = new WriteLog({ dir, log });
+  await writeLog.start();
+  cleanup.add(() => writeLog.stop());
+  const store = new ChunkStore({ dir, writeLog, room, log });
   await store.start();
   return { store, room, dir };
 }
 
+/** Every file in its place; what waits in the write log is write-log.test.ts's. */
 async function filesUnder(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return entries
+    .filter((entry) => entry.isFile() && entry.parentPath !== join(dir, "log"))
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 function codeOf(error: unknown): string {

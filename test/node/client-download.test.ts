@@ -15,6 +15,7 @@ import {
   contactAt,
   hashOf,
   makeObject,
+  QUICK,
   serve,
   serveChunks,
   serveLocate,
@@ -132,12 +133,18 @@ describe.each(Object.entries(MISBEHAVIOURS))("a holder that %s", (_name, { act, 
     const good = await serveChunks(object.chunks);
     const failures: HolderFailure[] = [];
     const sink = new MemorySink();
-    const source = sourceOf([await locating([bad, good])], failures);
-    await download(object.manifest, sink, { source, hasher: nodeHasher });
+    const server = await locating([bad, good]);
+    await download(object.manifest, sink, { source: sourceOf([server], failures), hasher: nodeHasher });
     expect(sink.bytes.equals(object.bytes)).toBe(true);
     expect(bad.requests.length).toBeGreaterThan(0);
-    expect(new Set(failures.map(({ url }) => new URL(url).origin))).toEqual(new Set([bad.url]));
-    expect(new Set(failures.map(({ error }) => error.code))).toEqual(new Set([code]));
+    const [direct, others] = [true, false].map((isDirect) =>
+      failures.filter(({ url }) => url.startsWith(`${bad.url}/`) === isDirect),
+    );
+    expect(new Set(direct?.map(({ error }) => error.code))).toEqual(new Set([code]));
+    // Where it cannot be reached, the server's relay to it is tried; where it answers badly, it is not asked again.
+    const relay = `${server.url}/via/${(await contactAt(bad.url, 10)).id}/`;
+    if (code !== "unreachable" && code !== "timeout") expect(others).toEqual([]);
+    expect(others?.filter(({ url }) => !url.startsWith(relay))).toEqual([]);
   });
 
   test("gets no byte out when there is no other", async () => {
@@ -328,6 +335,52 @@ describe("finding holders", () => {
     const sink = new MemorySink();
     await download(object.manifest, sink, { source: sourceOf([server]), hasher: nodeHasher });
     expect(sink.bytes.equals(object.bytes)).toBe(true);
+  });
+
+  test("reaches a holder that is not at its own URL through the relay, and asks there no more", async () => {
+    const object = makeObject(60, 500);
+    const gone = await serve(() => undefined);
+    await gone.close();
+    const contact = await contactAt(gone.url, 30);
+    const failures: HolderFailure[] = [];
+    const server = await serveLocate([contact], (request, response) => {
+      expect(request.url).toMatch(new RegExp(`^/via/${contact.id}/chunk/`));
+      answerChunk(object.chunks, request, response);
+    });
+    const sink = new MemorySink();
+    await download(object.manifest, sink, { source: sourceOf([server], failures), hasher: nodeHasher });
+    expect(sink.bytes.equals(object.bytes)).toBe(true);
+    expect(failures.length).toBeGreaterThan(0);
+    expect(failures.length).toBeLessThanOrEqual(DOWNLOAD_WINDOW);
+    expect(new Set(failures.map(({ url }) => new URL(url).origin))).toEqual(new Set([gone.url]));
+  });
+
+  test("spares the relay where a holder can be reached at its own URL", async () => {
+    const object = makeObject(3);
+    const holder = await serveChunks(object.chunks);
+    const contacts = [await contactAt(null, 30), await contactAt(holder.url, 31)];
+    const server = await serveLocate(contacts, (request, response) =>
+      answerChunk(object.chunks, request, response),
+    );
+    const source = sourceOf([server]);
+    for (const { hash, size } of "chunks" in object.manifest ? object.manifest.chunks : []) {
+      await source.get({ hash, sizeBytes: size });
+    }
+    expect(holder.requests.length).toBe(3);
+    expect(server.requests.filter((request) => request.includes("/via/"))).toEqual([]);
+  });
+
+  test("gives a relay, which sends nothing before it has all, longer than a holder", async () => {
+    const object = makeObject(1);
+    const failures: HolderFailure[] = [];
+    const server = await serveLocate([await contactAt(null, 30)], async (request, response) => {
+      await new Promise((resolve) => setTimeout(resolve, 2 * QUICK.idleMs));
+      answerChunk(object.chunks, request, response);
+    });
+    const sink = new MemorySink();
+    await download(object.manifest, sink, { source: sourceOf([server], failures), hasher: nodeHasher });
+    expect(sink.bytes.equals(object.bytes)).toBe(true);
+    expect(failures).toEqual([]);
   });
 
   test("does not wait for a server that is silent while another answers", async () => {

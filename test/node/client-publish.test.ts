@@ -4,12 +4,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
+import { parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { download } from "../../lib/client/download.ts";
 import { type PublishEvent, type PublishOptions, publish } from "../../lib/client/publish.ts";
 import { resolveObject } from "../../lib/client/resolve.ts";
 import { Server } from "../../lib/client/server.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
-import { type Hash, isHash, type NodeId, parseHash } from "../../lib/hash.ts";
+import { type Hash, isHash, type NodeId } from "../../lib/hash.ts";
 import { parseManifest } from "../../lib/manifest.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
@@ -70,13 +71,16 @@ async function startNode(fill: number, fault: Fault): Promise<TestNode> {
     if (request.url === "/names") return takeNames(body, fault, published, response);
     if (fault === "hangs-up") return void response.destroy();
     if (fault === "disk-full") return answerProblem(response, "disk-full", 507);
-    const hash = await checkPut(request, body, nodeIdOf(signer.key));
-    chunks.set(hash, body);
+    const sent = await checkPut(request, body, nodeIdOf(signer.key));
+    for (const { hash, bytes } of sent) chunks.set(hash, bytes);
     const receipt = {
       type: "holdfast-receipt-1" as const,
       node: nodeIdOf(signer.key),
       domain: DOMAIN,
-      chunks: [{ hash: fault === "wrong-receipt" ? NAME_HASH : hash, size: body.length }],
+      chunks: sent.map(({ hash, bytes }) => ({
+        hash: fault === "wrong-receipt" ? NAME_HASH : hash,
+        size: bytes.length,
+      })),
       time: new Date().toISOString(),
     };
     answerJson(response, formatSigned(await signStatement(receiptKind, receipt, signReceipts)));
@@ -96,12 +100,18 @@ function takeNames(body: Buffer, fault: Fault, published: PublishedJson[], respo
 }
 
 /** What a real node checks; a request that fails here makes the test fail, because the socket is then closed. */
-async function checkPut(request: IncomingMessage, body: Buffer, node: NodeId): Promise<Hash> {
-  const hash = parseHash(request.url?.split("/").at(-1));
+async function checkPut(
+  request: IncomingMessage,
+  body: Buffer,
+  node: NodeId,
+): Promise<{ hash: Hash; bytes: Uint8Array }[]> {
+  const isBatch = request.url === "/chunk";
+  const sent = (isBatch ? parseChunkBatch(body) : [body]).map((bytes) => ({ hash: hashOf(bytes), bytes }));
   const grant = await verifyGrant(headerOf(request, "holdfast-grant"), Date.now());
-  checkUpload(grant, await verifyStatement(uploadKind, headerOf(request, "holdfast-upload")), node, hash);
-  if (hashOf(body) !== hash) throw new Error("not the chunk's bytes");
-  return hash;
+  const upload = await verifyStatement(uploadKind, headerOf(request, "holdfast-upload"));
+  for (const { hash } of sent) checkUpload(grant, upload, node, hash);
+  if (!isBatch && request.url !== `/chunk/${sent[0]?.hash}`) throw new Error("not the chunk's bytes");
+  return sent;
 }
 
 function headerOf(request: IncomingMessage, name: string): SignedStatement {

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
-import { contactUrl } from "../../lib/client/holders.ts";
+import { directUrl, routesTo } from "../../lib/client/holders.ts";
 import { requestJson } from "../../lib/client/request.ts";
 import { parseServerUrl, Server } from "../../lib/client/server.ts";
 import { findDifference } from "../../lib/client/verify.ts";
@@ -135,15 +135,17 @@ describe("where a node is reached", () => {
   const local = { url: "http://127.0.0.1:8787" };
   const remote = { url: "https://edge.example.org" };
 
-  test("is its own URL, else the tunnel of the server that told of it", async () => {
+  test("is its own URL first, then the relay of the server that told of it", async () => {
     const contact = await contactAt("https://node.example.net", 5);
-    expect(contactUrl(contact, remote)).toBe("https://node.example.net");
-    expect(contactUrl({ ...contact, url: null }, remote)).toBe(`https://edge.example.org/via/${contact.id}`);
+    const relay = { url: `https://edge.example.org/via/${contact.id}`, isRelay: true };
+    expect(routesTo(contact, remote)).toEqual([{ url: "https://node.example.net", isRelay: false }, relay]);
+    expect(routesTo({ ...contact, url: null }, remote)).toEqual([relay]);
+    expect(directUrl({ url: null }, remote)).toBe(null);
   });
 
   test("is never a loopback or private address on a remote server's word", async () => {
     const contact = await contactAt("http://127.0.0.1:9000", 5);
-    expect(contactUrl(contact, local)).toBe("http://127.0.0.1:9000");
+    expect(directUrl(contact, local)).toBe("http://127.0.0.1:9000");
     for (const url of [
       "http://127.0.0.1:9000",
       "https://localhost",
@@ -151,7 +153,10 @@ describe("where a node is reached", () => {
       "http://node.example.net",
       "file:///etc",
     ]) {
-      expect(contactUrl({ ...contact, url }, remote)).toBe(`https://edge.example.org/via/${contact.id}`);
+      expect(directUrl({ url }, remote)).toBe(null);
+      expect(routesTo({ ...contact, url }, remote)).toEqual([
+        { url: `https://edge.example.org/via/${contact.id}`, isRelay: true },
+      ]);
     }
   });
 });

@@ -109,7 +109,7 @@ describe("the HTTP surface", () => {
 
   it("answers what is not there with a problem", async () => {
     const { url } = await startTestNode(cleanup, dns);
-    for (const path of ["/", "/chunk", "/node", "/obj/example.org/a"]) {
+    for (const path of ["/", "/node", "/obj/example.org/a"]) {
       expect(await problemIn(await fetch(url + path))).toBe("404 not-found");
     }
   });

@@ -1,31 +1,52 @@
-// GET /name/<nameHash>?domain=: a name's signed statements, newest first, with the newest Manifest.
+// GET /name/<nameHash>?domain=: a name's signed statements, newest first, with the newest Manifest. POST /name/lookup:
+// the newest statements of many names.
 
 import { base64 } from "@scure/base";
 import { Hono } from "hono";
+import type { NewestVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import { formatSigned, type NameAnswer } from "../../lib/wire.ts";
-import { type AppEnv, indexOf } from "../app.ts";
+import {
+  formatSigned,
+  LOOKUP_BODY_MAX,
+  type LookupAnswer,
+  type NameAnswer,
+  parseLookupRequest,
+} from "../../lib/wire.ts";
+import { type AppEnv, indexOf, readJson } from "../app.ts";
 
-export const name = new Hono<AppEnv>().get("/:nameHash", async (c) => {
-  const nameHash = parseHash(c.req.param("nameHash"));
-  const domain = parseDomain(c.req.query("domain") ?? "");
-  const before = c.req.query("before");
-  const shard = indexOf(c).shardOf(nameHash);
-  const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
-  if (page.versions.length === 0 && before === undefined) {
-    throw new HoldfastError("not-found", `no Version of this name of ${domain} is known here`);
-  }
-  c.header("Cache-Control", "no-cache");
-  return c.json<NameAnswer>({
-    nameHash,
-    domain,
-    versions: page.versions.map((version) => ({
-      ...formatSigned(version),
-      witnesses: [formatSigned(version.witness)],
-    })),
-    manifest: page.manifest === null ? null : base64.encode(page.manifest),
-    next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
+export const name = new Hono<AppEnv>()
+  .post("/lookup", async (c) => {
+    const { names } = parseLookupRequest(await readJson(c, LOOKUP_BODY_MAX));
+    const newest = await indexOf(c).newest(names);
+    c.header("Cache-Control", "no-store");
+    return c.json<LookupAnswer>({ names: newest.map(formatNewest) });
+  })
+  .get("/:nameHash", async (c) => {
+    const nameHash = parseHash(c.req.param("nameHash"));
+    const domain = parseDomain(c.req.query("domain") ?? "");
+    const before = c.req.query("before");
+    const shard = indexOf(c).shardOf(nameHash);
+    const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
+    if (page.versions.length === 0 && before === undefined) {
+      throw new HoldfastError("not-found", `no Version of this name of ${domain} is known here`);
+    }
+    c.header("Cache-Control", "no-cache");
+    return c.json<NameAnswer>({
+      nameHash,
+      domain,
+      versions: page.versions.map((version) => ({
+        ...formatSigned(version),
+        witnesses: [formatSigned(version.witness)],
+      })),
+      manifest: page.manifest === null ? null : base64.encode(page.manifest),
+      next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
+    });
   });
-});
+
+function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
+  if (found === null) return { version: null, manifest: null };
+  const { version, manifest } = found;
+  return { version: formatSigned(version), manifest: manifest === null ? null : base64.encode(manifest) };
+}

@@ -2,6 +2,7 @@
 // it checks: a chunk or a statement leaves here only when its hash has matched.
 
 import { Hono } from "hono";
+import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, parseNodeId } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
@@ -18,7 +19,7 @@ import {
   problemResponse,
   untrustedHeaders,
 } from "../app.ts";
-import { readBytes, readJsonBody } from "../body.ts";
+import { declaredLength, readBytes, readJsonBody } from "../body.ts";
 import { digest } from "../digest.ts";
 
 const VIA_PATH = /^\/via\/([^/]+)(\/.*)$/;
@@ -27,6 +28,7 @@ const LENGTH = /^\d{1,15}$/;
 /** How each answer is sent on. What the node says of types and caching is not asked. */
 const ANSWERS: Record<Resource, { type: string; caching: string; maxBytes: number }> = {
   chunk: { type: "application/octet-stream", caching: IMMUTABLE, maxBytes: CHUNK_BYTES_MAX },
+  chunks: { type: "application/json", caching: "no-store", maxBytes: SMALL_ANSWER_MAX },
   version: { type: "application/json", caching: IMMUTABLE, maxBytes: STATEMENT_BYTES_MAX },
   signature: { type: "text/plain; charset=utf-8", caching: "no-cache", maxBytes: SMALL_ANSWER_MAX },
   name: { type: "application/json", caching: "no-cache", maxBytes: NAME_ANSWER_MAX },
@@ -43,8 +45,10 @@ export const via = new Hono<AppEnv>().all("/*", async (c) => {
   const index = indexOf(c);
   // Asked first: a link that no node has registered at is an object that nobody should bring about.
   found((await index.members([node])).get(node) ?? null, `no home node ${node} is registered here`);
-  const answer = await index.link(node).fetch(requestFor(c, passage));
-  return answer.ok ? passOn(answer, passage) : problemOfNode(answer);
+  return blamingNode(async () => {
+    const answer = await index.link(node).fetch(requestFor(c, passage));
+    return isData(answer, passage) ? passOn(answer, passage) : problemOfNode(answer, passage);
+  });
 });
 
 function requestFor(c: AppContext, { method, path }: Passage): Request {
@@ -58,17 +62,39 @@ function requestFor(c: AppContext, { method, path }: Passage): Request {
     method,
     headers,
     body,
+    // A node sends nobody elsewhere.
+    redirect: "manual",
     signal: c.req.raw.signal,
   });
 }
 
-/** Nothing larger than a chunk goes up through a tunnel. */
+/** Nothing larger than a chunk, or a batch of small ones, goes up through a tunnel. */
 function checkLength(request: Request): void {
   const declared = request.headers.get("Content-Length") ?? "0";
   if (!LENGTH.test(declared)) throw new HoldfastError("invalid-request", "Content-Length is not a number");
-  if (Number(declared) > CHUNK_BYTES_MAX) {
+  if (Number(declared) > BATCH_BODY_MAX) {
     throw new HoldfastError("chunk-too-large", `a chunk has at most ${CHUNK_BYTES_MAX} bytes`);
   }
+}
+
+/** Whatever fails while a node answers is its failure, not the reader's: `bad-answer` for what it said, else `unreachable`. */
+async function blamingNode(work: () => Promise<Response>): Promise<Response> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (isHoldfastError(cause, "bad-answer")) throw cause;
+    if (isHoldfastError(cause)) {
+      throw new HoldfastError("bad-answer", `the home node's answer cannot be used: ${cause.message}`, {
+        cause,
+      });
+    }
+    console.warn(`a tunnel broke off: ${cause}`);
+    throw new HoldfastError("unreachable", "the home node's connection was lost midway", { cause });
+  }
+}
+
+function isData({ status }: Response, { method }: Passage): boolean {
+  return status === 200 || (method === "PUT" && status === 201);
 }
 
 async function passOn(answer: Response, passage: Passage): Promise<Response> {
@@ -93,8 +119,8 @@ async function headOf(answer: Response, { resource }: Passage): Promise<Response
   await answer.body?.cancel();
   const { type, caching, maxBytes } = ANSWERS[resource];
   const headers = untrustedHeaders(type, caching);
-  const length = answer.headers.get("Content-Length") ?? "";
-  if (LENGTH.test(length) && Number(length) <= maxBytes) headers.set("Content-Length", length);
+  const length = declaredLength(answer);
+  if (length !== null && length <= maxBytes) headers.set("Content-Length", String(length));
   return new Response(null, { headers });
 }
 
@@ -102,22 +128,21 @@ function isNamedByHash(resource: Resource): boolean {
   return resource === "chunk" || resource === "version";
 }
 
-async function checkHash(bytes: Uint8Array<ArrayBuffer>, hash: Hash): Promise<void> {
+async function checkHash(bytes: Uint8Array<ArrayBuffer>, hash: Hash | null): Promise<void> {
   if ((await digest(bytes)) === hash) return;
   throw new HoldfastError("bad-answer", "the home node sent bytes that do not have the hash asked for");
 }
 
 /** What the node refused, in our own words' form: its code and detail, where it gave them. */
-async function problemOfNode(answer: Response): Promise<Response> {
+async function problemOfNode(answer: Response, { method }: Passage): Promise<Response> {
   const type = answer.headers.get("Content-Type") ?? "";
-  if (!type.startsWith(PROBLEM_TYPE)) {
+  if (answer.status < 400 || !type.startsWith(PROBLEM_TYPE)) {
     await answer.body?.cancel();
     throw new HoldfastError("bad-answer", `the home node answered ${answer.status} without saying why`);
   }
-  try {
-    return problemResponse(errorOf(parseProblem(await readJsonBody(answer, SMALL_ANSWER_MAX))));
-  } catch (cause) {
-    if (!isHoldfastError(cause)) throw cause;
-    throw new HoldfastError("bad-answer", "the home node's answer does not parse", { cause });
+  // Only the status tells what is wrong with a HEAD.
+  if (method === "HEAD") {
+    return new Response(null, { status: answer.status, headers: untrustedHeaders(PROBLEM_TYPE, "no-store") });
   }
+  return problemResponse(errorOf(parseProblem(await readJsonBody(answer, SMALL_ANSWER_MAX))));
 }

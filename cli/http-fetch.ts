@@ -1,0 +1,105 @@
+// lib's Fetch over node:http and node:https: the least of the Fetch Standard that a client of the protocol needs. The
+// global fetch copies every body two or three times more: it takes 1.5 times as long to receive a chunk, 5 times to send.
+
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { BodyReader, Fetch, FetchInit, FetchResponse } from "../lib/fetch.ts";
+
+const USER_AGENT = "holdfast";
+
+/**
+ * Ports that the Fetch Standard blocks ("port blocking"): what listens there speaks another protocol, and could be made
+ * to take a request for a message of its own. Servers' URLs come from strangers.
+ */
+const BLOCKED_PORTS = new Set([
+  1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104,
+  109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515,
+  526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049,
+  3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+]);
+
+const transports = {
+  "http:": { request: httpRequest, agent: new HttpAgent({ keepAlive: true }) },
+  "https:": { request: httpsRequest, agent: new HttpsAgent({ keepAlive: true }) },
+};
+
+/** Follows no redirect: gives it back where `init.redirect` is "manual", else fails. Rejects with the signal's reason, or with what Node says. */
+export const httpFetch: Fetch = async (url, init = {}) => {
+  const target = parseTarget(url);
+  const response = await send(target, init).catch((error) => {
+    init.signal?.throwIfAborted();
+    throw error;
+  });
+  const status = response.statusCode ?? 0;
+  if (status >= 300 && status < 400 && init.redirect !== "manual") {
+    response.destroy();
+    throw new TypeError("the server redirects, which is not followed");
+  }
+  return toFetchResponse(response, status, init.signal);
+};
+
+function parseTarget(text: string): URL & { protocol: keyof typeof transports } {
+  const url = new URL(text);
+  if (!isWebAddress(url)) throw new TypeError("neither http nor https");
+  if (url.username !== "" || url.password !== "") throw new TypeError("a URL with credentials in it");
+  if (BLOCKED_PORTS.has(Number(url.port))) throw new TypeError(`port ${url.port} is not for the web`);
+  return url;
+}
+
+function isWebAddress(url: URL): url is URL & { protocol: keyof typeof transports } {
+  return url.protocol in transports;
+}
+
+function send(
+  url: URL & { protocol: keyof typeof transports },
+  { method = "GET", headers, body, signal }: FetchInit,
+): Promise<IncomingMessage> {
+  const { request, agent } = transports[url.protocol];
+  const options: RequestOptions = {
+    agent,
+    method,
+    headers: { "accept-encoding": "identity", "user-agent": USER_AGENT, ...headers },
+    ...(signal === undefined ? {} : { signal }),
+  };
+  return new Promise((resolve, reject) => {
+    const sending = request(url, options, resolve);
+    // Stays for good: after the response, a connection that fails says so here as well as to the body's reader.
+    sending.on("error", reject);
+    sending.end(body);
+  });
+}
+
+function toFetchResponse(
+  response: IncomingMessage,
+  status: number,
+  signal: AbortSignal | undefined,
+): FetchResponse {
+  const headers = {
+    get: (name: string) => {
+      const value = response.headers[name.toLowerCase()];
+      return Array.isArray(value) ? value.join(", ") : (value ?? null);
+    },
+  };
+  return { status, headers, body: { getReader: () => readerOf(response, signal) } };
+}
+
+function readerOf(response: IncomingMessage, signal: AbortSignal | undefined): BodyReader {
+  const blocks: AsyncIterator<Uint8Array> = response[Symbol.asyncIterator]();
+  const read = async () => {
+    try {
+      const { done = false, value } = await blocks.next();
+      return { done, value };
+    } catch (error) {
+      signal?.throwIfAborted();
+      // Node's word for it is "aborted".
+      if (!response.complete) throw new Error("the connection was closed midway");
+      throw error;
+    }
+  };
+  return { read, cancel: async () => void response.destroy() };
+}

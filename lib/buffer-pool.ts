@@ -1,0 +1,38 @@
+// Memory for chunks that is used again. A megabyte fresh from the runtime costs a page fault for each of its pages, and
+// goes back only when the collector looks; what is given back here is taken by the next chunk of about that size.
+
+/** Buffers come in multiples of it, so that chunks of nearly one size can follow each other in one buffer. */
+export const BUFFER_STEP_BYTES = 256 * 1024;
+/** Given back and not taken again; past it the collector has them. */
+export const FREE_BYTES_MAX = 32 * 1024 * 1024;
+
+export class BufferPool {
+  readonly #free = new Map<number, ArrayBuffer[]>();
+  readonly #taken = new WeakSet<ArrayBuffer>();
+  #freeBytes = 0;
+
+  /** `length` bytes, which may still hold what an earlier user left there. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    const size = Math.ceil(length / BUFFER_STEP_BYTES) * BUFFER_STEP_BYTES;
+    const buffer = this.#reuse(size) ?? new ArrayBuffer(size);
+    this.#taken.add(buffer);
+    return new Uint8Array(buffer, 0, length);
+  }
+
+  /** Gives back what `take` gave: whoever looks at it later sees another's bytes. Of memory from elsewhere nothing is kept. */
+  give({ buffer }: Uint8Array<ArrayBuffer>): void {
+    if (!this.#taken.delete(buffer)) return;
+    const size = buffer.byteLength;
+    if (this.#freeBytes + size > FREE_BYTES_MAX) return;
+    const free = this.#free.get(size) ?? [];
+    free.push(buffer);
+    this.#free.set(size, free);
+    this.#freeBytes += size;
+  }
+
+  #reuse(size: number): ArrayBuffer | undefined {
+    const buffer = this.#free.get(size)?.pop();
+    if (buffer !== undefined) this.#freeBytes -= size;
+    return buffer;
+  }
+}

@@ -1,0 +1,52 @@
+// A new Version before it is signed: which one it follows, whether it would say anything new, and its body.
+
+import type { Hash } from "../hash.ts";
+import type { Domain, ObjectName } from "../names.ts";
+import type { StatementSigner } from "../sshsig.ts";
+import { signStatement } from "../statement.ts";
+import { type VerifiedVersion, versionKind } from "../version.ts";
+import type { Ingested } from "./ingest.ts";
+import type { KnownVersion, NameKnowledge } from "./versions.ts";
+
+export interface VersionDraft {
+  request: { domain: Domain; name: ObjectName; author: string; expires?: string };
+  nameHash: Hash;
+  ingested: Ingested;
+  parent: KnownVersion | null;
+  nowMs: number;
+}
+
+export function signVersion(draft: VersionDraft, signer: StatementSigner): Promise<VerifiedVersion> {
+  const { request, nameHash, ingested, parent, nowMs } = draft;
+  const parentMs = parent === null ? 0 : Date.parse(parent.version.body.time);
+  return signStatement(
+    versionKind,
+    {
+      type: "holdfast-version-1",
+      domain: request.domain,
+      nameHash,
+      name: request.name,
+      sequence: (parent?.version.body.sequence ?? 0) + 1,
+      previous: parent?.version.id ?? null,
+      time: new Date(Math.max(nowMs, parentMs)).toISOString(),
+      manifest: ingested.manifest,
+      size: ingested.sizeBytes,
+      author: request.author,
+      ...(request.expires === undefined ? {} : { expires: request.expires }),
+    },
+    signer,
+  );
+}
+
+/** The Version to follow: the newest valid one; after a change of keys, when none is valid any more, the newest. */
+export function parentOf({ versions }: NameKnowledge): KnownVersion | null {
+  return versions.find(({ unverified }) => unverified === null) ?? versions[0] ?? null;
+}
+
+/** True where the parent already says what the draft would: a new Version would be noise. */
+export function isUnchanged({ parent, ingested, request, nowMs }: VersionDraft): boolean {
+  if (parent === null || parent.unverified !== null || request.expires !== undefined) return false;
+  const { expires, manifest } = parent.version.body;
+  const isCurrent = expires === undefined || Date.parse(expires) > nowMs;
+  return isCurrent && manifest === ingested.manifest;
+}
