@@ -13,6 +13,8 @@ export class BufferPool {
 
   /** `length` bytes, which may still hold what an earlier user left there. */
   take(length: number): Uint8Array<ArrayBuffer> {
+    // A small chunk would leave most of a step empty.
+    if (length < BUFFER_STEP_BYTES / 2) return new Uint8Array(length);
     const size = Math.ceil(length / BUFFER_STEP_BYTES) * BUFFER_STEP_BYTES;
     const buffer = this.#reuse(size) ?? new ArrayBuffer(size);
     this.#taken.add(buffer);

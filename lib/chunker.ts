@@ -105,9 +105,12 @@ export async function* chunkStream(
   while (window.length > 0) yield next();
 }
 
-/** A buffer twice a chunk long: appended at one end, cut at the other, moved down when it runs out. */
+/**
+ * A buffer that grows to twice a chunk, since most objects are small: appended at one end, cut at the other, moved down
+ * when it runs out.
+ */
 class Window {
-  readonly #buffer = new Uint8Array(2 * CHUNK_BYTES_MAX);
+  #buffer = new Uint8Array(0);
   #start = 0;
   #end = 0;
 
@@ -120,13 +123,20 @@ class Window {
   }
 
   append(piece: Uint8Array): void {
-    if (this.#end + piece.length > this.#buffer.length) {
-      this.#buffer.copyWithin(0, this.#start, this.#end);
-      this.#end -= this.#start;
-      this.#start = 0;
-    }
+    if (this.#end + piece.length > this.#buffer.length) this.#makeRoom(this.length + piece.length);
     this.#buffer.set(piece, this.#end);
     this.#end += piece.length;
+  }
+
+  #makeRoom(needed: number): void {
+    const kept = this.view();
+    if (needed > this.#buffer.length) {
+      const doubled = Math.min(2 * this.#buffer.length, 2 * CHUNK_BYTES_MAX);
+      this.#buffer = new Uint8Array(Math.max(needed, doubled));
+    }
+    this.#buffer.set(kept);
+    this.#end = kept.length;
+    this.#start = 0;
   }
 
   /** Moves the first bytes into `chunk`, as many as it has room for. */

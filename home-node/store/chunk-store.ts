@@ -1,4 +1,4 @@
-// Chunks as files, named by nothing but their Content Hash: <dir>/chunks/<2 hex>/<2 hex>/<hash>. The files are the
+// Chunks as files, named by nothing but their Content Hash: <dir>/chunks/<2 hex>/<hash>. The files are the
 // only state; counts are taken from them at the start. Bytes that no longer match their hash are never given out.
 
 import { randomUUID } from "node:crypto";
@@ -181,11 +181,9 @@ export class ChunkStore {
 
   // Synchronous: at the start nothing else runs, and 100,000 asynchronous stats take several times as long.
   #countUnder(path: string, prefix: string): void {
-    for (const second of hexDirectories(path)) {
-      for (const name of readdirSync(join(path, second))) {
-        if (isHash(name) && name.startsWith(prefix + second)) this.#countFound(join(path, second, name));
-        else this.#log.warn({ path: join(path, second, name) }, "ignored a file that is not a chunk");
-      }
+    for (const name of readdirSync(path)) {
+      if (isHash(name) && name.startsWith(prefix)) this.#countFound(join(path, name));
+      else this.#log.warn({ path: join(path, name) }, "ignored a file that is not a chunk");
     }
   }
 
@@ -201,7 +199,7 @@ export class ChunkStore {
   }
 
   #path(hash: Hash): string {
-    return join(this.#chunksDir, hash.slice(0, 2), hash.slice(2, 4), hash);
+    return join(this.#chunksDir, hash.slice(0, 2), hash);
   }
 }
 

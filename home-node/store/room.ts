@@ -4,6 +4,11 @@
 import { statfs } from "node:fs/promises";
 import { HoldfastError } from "../../lib/error.ts";
 
+/** The file system is asked again after this long, */
+const FREE_DISK_MS = 1_000;
+/** and before every write that comes within this many bytes of the reserve. */
+const FREE_DISK_MARGIN_BYTES = 1024 ** 3;
+
 export interface RoomOptions {
   /** Bytes of files that the volunteer is willing to keep. */
   pledgedBytes: number;
@@ -22,6 +27,8 @@ export class Room {
   readonly #options: RoomOptions;
   #usedBytes = 0;
   #reservedBytes = 0;
+  /** What the file system last said, less what was written since. */
+  #disk = { freeBytes: 0, askedAtMs: Number.NEGATIVE_INFINITY };
 
   constructor(options: RoomOptions) {
     this.#options = options;
@@ -50,15 +57,23 @@ export class Room {
 
   /** Runs `write` with `bytes` reserved, and counts them if it succeeds. Throws `quota-exceeded` or `disk-full`. */
   async use<T>(bytes: number, write: () => Promise<T>): Promise<T> {
-    const freeDisk = await this.#options.freeDiskBytes();
-    this.#reserve(bytes, freeDisk);
+    this.#reserve(bytes, await this.#freeDisk());
     try {
       const result = await write();
       this.#usedBytes += bytes;
+      this.#disk.freeBytes -= bytes;
       return result;
     } finally {
       this.#reservedBytes -= bytes;
     }
+  }
+
+  async #freeDisk(): Promise<number> {
+    const spare = this.#disk.freeBytes - this.#options.diskReserveBytes - this.#reservedBytes;
+    const isFresh = performance.now() - this.#disk.askedAtMs < FREE_DISK_MS;
+    if (isFresh && spare > FREE_DISK_MARGIN_BYTES) return this.#disk.freeBytes;
+    this.#disk = { freeBytes: await this.#options.freeDiskBytes(), askedAtMs: performance.now() };
+    return this.#disk.freeBytes;
   }
 
   #reserve(bytes: number, freeDisk: number): void {

@@ -162,7 +162,7 @@ describe("a chunk store of files", () => {
     const { store, dir } = await openStore();
     const { hash, bytes } = chunkOf(100);
     await store.put(hash, bytes);
-    expect(await filesUnder(dir)).toEqual([join(dir, "chunks", hash.slice(0, 2), hash.slice(2, 4), hash)]);
+    expect(await filesUnder(dir)).toEqual([join(dir, "chunks", hash.slice(0, 2), hash)]);
   });
 
   it("clears what a crash left half-written", async () => {
@@ -178,7 +178,7 @@ describe("a chunk store of files", () => {
     const { store, dir } = await openStore();
     const { hash, bytes } = chunkOf(100); // its folder is not ab
     await store.put(hash, bytes);
-    const folder = join(dir, "chunks", hash.slice(0, 2), hash.slice(2, 4));
+    const folder = join(dir, "chunks", hash.slice(0, 2));
     const strays = [join(folder, "notes.txt"), join(dir, "chunks", ".DS_Store"), join(dir, "chunks", "ab")];
     for (const stray of strays) await writeFile(stray, "mine", { flag: "wx" });
     const again = await openStore({ dir });
@@ -196,7 +196,7 @@ describe("a chunk store of files", () => {
     const { store, dir } = await openStore();
     const { hash, bytes } = chunkOf(100);
     await store.put(hash, bytes);
-    await damage(join(dir, "chunks", hash.slice(0, 2), hash.slice(2, 4), hash));
+    await damage(join(dir, "chunks", hash.slice(0, 2), hash));
     expect(await store.get(hash)).toBeNull();
     expect(await filesUnder(dir)).toEqual([]);
     expect(store.totals.chunks).toBe(0);
@@ -206,7 +206,7 @@ describe("a chunk store of files", () => {
     const { store, dir } = await openStore();
     const { hash, bytes } = chunkOf(100);
     await store.put(hash, bytes);
-    await flipFirstBit(join(dir, "chunks", hash.slice(0, 2), hash.slice(2, 4), hash));
+    await flipFirstBit(join(dir, "chunks", hash.slice(0, 2), hash));
     expect(await store.put(hash, bytes)).toBe("stored");
     expect(await store.get(hash)).toEqual(bytes);
     expect(store.totals).toEqual({ chunks: 1, bytes: 100 });

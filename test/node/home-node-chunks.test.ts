@@ -51,7 +51,7 @@ async function filesOf(target: TestNode): Promise<string[]> {
 }
 
 function chunkPath(target: TestNode, hash: string): string {
-  return join(target.dir, "chunks", hash.slice(0, 2), hash.slice(2, 4), hash);
+  return join(target.dir, "chunks", hash.slice(0, 2), hash);
 }
 
 async function put(
