@@ -225,12 +225,33 @@ describe("objects of other shapes", () => {
     const publisher = await Publisher.create(network);
     await publisher.publish(await publisher.writeFile("f", "bundle"), "f");
     const [version] = await logOf(publisher, "f");
-    const answers = await Promise.all(
-      network.nodeUrls.map((url) => fetch(`${url}/version/${version?.version}`)),
-    );
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(3);
+    const { manifest } = await jsonAt<{ manifest: string }>(`${network.edgeUrl}/version/${version?.version}`);
+    const nameHash = sha256(Buffer.from(`${publisher.domain}/f`));
+    const holders = await urlsOfHolders(manifest);
+    expect(holders.length).toBeGreaterThan(0);
+    for (const url of network.nodeUrls) {
+      // The Manifest's holders are given it, as far as they can be handed anything.
+      const isGiven = holders.includes(url);
+      expect((await fetch(`${url}/version/${version?.version}`)).status).toBe(isGiven ? 200 : 404);
+      const name = await fetch(`${url}/name/${nameHash}?domain=${publisher.domain}`);
+      expect(name.status).toBe(isGiven ? 200 : 404);
+    }
   });
 });
+
+async function jsonAt<T>(url: string, init?: RequestInit): Promise<T> {
+  return (await (await fetch(url, init)).json()) as T;
+}
+
+/** Of those that hold the chunk, the URLs of those that have one. */
+async function urlsOfHolders(chunk: string): Promise<string[]> {
+  const body = JSON.stringify({ chunks: [chunk] });
+  const located = await jsonAt<{ nodes: { url: string | null }[] }>(`${network.edgeUrl}/chunk/locate`, {
+    method: "POST",
+    body,
+  });
+  return located.nodes.flatMap(({ url }) => url ?? []);
+}
 
 async function manifestOf(
   publisher: Publisher,

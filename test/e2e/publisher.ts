@@ -4,7 +4,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFile, mkdtemp, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { makeKeyFiles } from "../../cli/local/key-files.ts";
 import { importSigner } from "../../lib/ed25519.ts";
@@ -32,7 +32,12 @@ export async function holdfast(
 ): Promise<CliResult> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, HOLDFAST_CONFIG: network.configFile, ...options.env },
+    env: {
+      ...process.env,
+      HOLDFAST_CONFIG: network.configFile,
+      XDG_STATE_HOME: dirname(network.configFile),
+      ...options.env,
+    },
   });
   const output = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -1,111 +1,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { randomBytes } from "@noble/hashes/utils.js";
 import { describe, expect, test, vi } from "vitest";
 import { PENDING_SOCKETS_MAX } from "../../durable-objects/node-link.ts";
-import { importSigner } from "../../lib/ed25519.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
-import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { membershipPrefixes, shardName } from "../../lib/overlay/shards.ts";
-import {
-  type Challenge,
-  CLOSE_REFUSED,
-  CLOSE_REPLACED,
-  CONTROL_FRAME_BYTES_MAX,
-  type EdgeFrame,
-  formatFrame,
-  PING,
-  PONG,
-  parseEdgeFrame,
-  type Registration,
-  registrationKind,
-} from "../../lib/registration.ts";
-import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts";
-import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
-
-/** A node's side of the link: what arrives is kept, in order. */
-class TestNode {
-  readonly signer: StatementSigner;
-  readonly id: NodeId;
-  readonly frames: EdgeFrame[] = [];
-  readonly texts: string[] = [];
-  closed: { code: number; reason: string } | null = null;
-  #socket: WebSocket | null = null;
-
-  constructor(signer: StatementSigner) {
-    this.signer = signer;
-    this.id = nodeIdOf(signer.key);
-  }
-
-  async connect(address = "192.0.2.1"): Promise<Challenge> {
-    const response = await SELF.fetch(`http://edge.test/node?id=${this.id}`, {
-      headers: { Upgrade: "websocket", "CF-Connecting-IP": address },
-    });
-    const socket = response.webSocket;
-    if (socket === null) throw new Error(`no WebSocket: ${response.status}`);
-    socket.accept();
-    socket.addEventListener("message", ({ data }) => this.#receive(String(data)));
-    socket.addEventListener("close", ({ code, reason }) => {
-      this.closed = { code, reason };
-    });
-    this.#socket = socket;
-    const challenge = await this.next("challenge");
-    return challenge as Challenge;
-  }
-
-  send(text: string | ArrayBuffer): void {
-    this.#socket?.send(text);
-  }
-
-  close(): void {
-    this.#socket?.close(1000, "done");
-  }
-
-  async register(challenge: Challenge, changes: Partial<Registration> = {}): Promise<string> {
-    const body: Registration = {
-      type: "holdfast-registration-1",
-      node: this.id,
-      edge: challenge.edge,
-      origin: "http://edge.test",
-      nonce: challenge.nonce,
-      epoch: challenge.epoch,
-      time: new Date().toISOString(),
-      url: null,
-      pledge: { bytes: 1000, uploadRate: null, downloadRate: null, domains: "all" },
-      freeBytes: 900,
-      software: "test/1",
-      ...changes,
-    };
-    const registration = formatSigned(await signStatement(registrationKind, body, this.signer));
-    const frame = formatFrame({ type: "register", registration });
-    this.send(frame);
-    return frame;
-  }
-
-  /** The next frame, which must be of this type. */
-  async next(type: EdgeFrame["type"]): Promise<EdgeFrame> {
-    const frame = await vi.waitUntil(() => this.frames.shift() ?? null, { timeout: 5000, interval: 10 });
-    expect(frame.type).toBe(type);
-    return frame;
-  }
-
-  async refusal(): Promise<string> {
-    const frame = await this.next("refused");
-    await vi.waitUntil(() => this.closed !== null);
-    expect(this.closed?.code).toBe(CLOSE_REFUSED);
-    return frame.type === "refused" ? frame.code : "";
-  }
-
-  #receive(text: string): void {
-    if (text === PONG) this.texts.push(text);
-    else this.frames.push(parseEdgeFrame(text));
-  }
-}
-
-async function newNode(): Promise<TestNode> {
-  return new TestNode(createStatementSigner(await importSigner(randomBytes(32))));
-}
+import { CLOSE_REPLACED, CONTROL_FRAME_BYTES_MAX, formatFrame, PING } from "../../lib/registration.ts";
+import { TestNode } from "./test-node.ts";
 
 async function memberRows(id: NodeId) {
   const shards = membershipPrefixes(id, 4).map((prefix) => env.PARTITION_SHARD.getByName(shardName(prefix)));
@@ -114,7 +14,7 @@ async function memberRows(id: NodeId) {
 
 describe("a home node's registration", () => {
   test("makes it a member of its leaf shard and the root, and its close takes it offline there", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     await node.register(await node.connect());
     expect(await node.next("registered")).toMatchObject({ direct: false });
     expect(await memberRows(node.id)).toMatchObject([
@@ -128,7 +28,7 @@ describe("a home node's registration", () => {
   });
 
   test("goes on after the object hibernated between challenge and answer, and before a room frame", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     const challenge = await node.connect();
     await evictDurableObject(env.NODE_LINK.getByName(node.id));
     await node.register(challenge);
@@ -139,19 +39,19 @@ describe("a home node's registration", () => {
   });
 
   test("answers a ping without waking the object", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     await node.connect();
     node.send(PING);
     await vi.waitUntil(() => node.texts.length === 1);
   });
 
   test("is refused when it is replayed on the same connection, on a new one, and after an eviction", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     const frame = await node.register(await node.connect());
     await node.next("registered");
     node.send(frame);
     expect(await node.refusal()).toBe("registration-replayed");
-    const twice = await newNode();
+    const twice = await TestNode.create();
     const challenge = await twice.connect();
     twice.send(await twice.register(challenge));
     expect(await twice.refusal()).toBe("registration-replayed");
@@ -171,15 +71,15 @@ describe("a home node's registration", () => {
     ["another epoch", { epoch: 99 }, "registration-replayed"],
     ["another node", { node: hashBytes(Uint8Array.of(3)) as NodeId }, "registration-invalid"],
   ])("is refused when it is made for %s", async (_, changes, code) => {
-    const node = await newNode();
+    const node = await TestNode.create();
     await node.register(await node.connect(), changes);
     expect(await node.refusal()).toBe(code);
     expect(await memberRows(node.id)).toEqual([]);
   });
 
   test("is refused when another key signs it, or the signature is for another purpose", async () => {
-    const node = await newNode();
-    const stranger = await newNode();
+    const node = await TestNode.create();
+    const stranger = await TestNode.create();
     const challenge = await node.connect();
     const own = JSON.parse(await stranger.register(challenge, { node: node.id }));
     node.send(JSON.stringify(own));
@@ -196,14 +96,14 @@ describe("a home node's registration", () => {
     ["an oversized frame", `{"type":"${"x".repeat(CONTROL_FRAME_BYTES_MAX)}"}`, "frame-too-large"],
     ["room before registering", '{"type":"room","freeBytes":1}', "registration-invalid"],
   ])("a frame that is %s closes the socket with a code", async (_, frame, code) => {
-    const node = await newNode();
+    const node = await TestNode.create();
     await node.connect();
     node.send(frame);
     expect(await node.refusal()).toBe(code);
   });
 
   test("replaces the node's older connection, and the older one's end does not take it offline", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     await node.register(await node.connect());
     await node.next("registered");
     const newer = new TestNode(node.signer);
@@ -216,7 +116,7 @@ describe("a home node's registration", () => {
   });
 
   test("a link lost without a close is noticed when somebody could not reach the node", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     const link = env.NODE_LINK.getByName(node.id);
     await node.register(await node.connect());
     await node.next("registered");
@@ -242,7 +142,7 @@ describe("a home node's registration", () => {
   });
 
   test("a challenge that nobody answered closes its socket in time, and no younger one", async () => {
-    const late = await newNode();
+    const late = await TestNode.create();
     await late.connect();
     const link = env.NODE_LINK.getByName(late.id);
     await runInDurableObject(link, (_, state) => {
@@ -259,7 +159,7 @@ describe("a home node's registration", () => {
   });
 
   test("a crowd of connections from elsewhere that claims a node's id does not push the node out", async () => {
-    const node = await newNode();
+    const node = await TestNode.create();
     const challenge = await node.connect("192.0.2.1");
     const crowd: TestNode[] = [];
     for (let i = 0; i < PENDING_SOCKETS_MAX + 3; i++) {

@@ -1,23 +1,13 @@
 // The home node's link to an edge, against a WebSocket server that plays the edge's side with lib's functions.
 
-import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type WebSocket, WebSocketServer } from "ws";
-import { encodeHash, type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
+import { hashBytes, type NodeId } from "../../lib/hash.ts";
 import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
 import {
   type ChallengeState,
   CONTROL_FRAME_BYTES_MAX,
-  type EdgeFrame,
-  formatFrame,
-  type NodeFrame,
   PING,
   PING_INTERVAL_MS,
-  PONG,
-  parseNodeFrame,
-  type Registration,
   verifyRegistration,
 } from "../../lib/registration.ts";
 import type { Contact } from "../../lib/wire.ts";
@@ -26,7 +16,6 @@ import {
   chunkOf,
   createPublisher,
   createSigner,
-  isoTime,
   ManualClock,
   putChunk,
   startTestNode,
@@ -34,6 +23,7 @@ import {
   type TestNode,
   until,
 } from "./home-node-fixture.ts";
+import { type Connection, Edge, randomHash, stateOf, untilClosed, untilState } from "./test-edge.ts";
 
 const cleanup = new Cleanup();
 let dns: TestDns;
@@ -43,127 +33,9 @@ let edge: Edge;
 beforeEach(async () => {
   dns = await TestDns.start(cleanup);
   clock = new ManualClock();
-  edge = await Edge.start(clock);
+  edge = await Edge.start(cleanup, clock);
 });
 afterEach(() => cleanup.run());
-
-/** One accepted connection, and what came over it. */
-class Connection {
-  readonly socket: WebSocket;
-  readonly path: string;
-  readonly texts: string[] = [];
-  readonly challenge: ChallengeState;
-  closed: { code: number; reason: string } | null = null;
-  answersPings = true;
-
-  constructor(socket: WebSocket, path: string, challenge: ChallengeState) {
-    this.socket = socket;
-    this.path = path;
-    this.challenge = challenge;
-    socket.on("message", (data) => this.#onText(data.toString()));
-    socket.on("close", (code, reason) => {
-      this.closed = { code, reason: reason.toString() };
-    });
-  }
-
-  send(frame: EdgeFrame): void {
-    this.socket.send(formatFrame(frame));
-  }
-
-  sendChallenge(change: Partial<Extract<EdgeFrame, { type: "challenge" }>> = {}): void {
-    const { edge: id, nonce, epoch, expiresMs } = this.challenge;
-    this.send({ type: "challenge", edge: id, nonce, epoch, expires: isoTime(expiresMs), ...change });
-  }
-
-  /** Returns when both sides have handled what was under way, and what they answered to it. */
-  async settle(): Promise<void> {
-    for (let i = 0; i < 2 && this.closed === null; i++) {
-      const over = new AbortController();
-      const { signal } = over;
-      this.socket.ping();
-      await Promise.race([once(this.socket, "pong", { signal }), once(this.socket, "close", { signal })]);
-      over.abort();
-    }
-  }
-
-  frames(): NodeFrame[] {
-    return this.texts.filter((text) => text !== PING).map(parseNodeFrame);
-  }
-
-  async registration(): Promise<Extract<NodeFrame, { type: "register" }>> {
-    await until("a register frame comes", () => this.frames().length > 0);
-    const [frame] = this.frames();
-    if (frame?.type !== "register") throw new Error("expected a register frame");
-    return frame;
-  }
-
-  /** Challenges the node, verifies its answer and registers it. */
-  async register(contacts: Contact[] = []): Promise<Registration> {
-    this.sendChallenge();
-    const { body } = await verifyRegistration(
-      await this.registration(),
-      this.challenge,
-      this.challenge.expiresMs,
-    );
-    this.send({ type: "registered", direct: true, reason: "", contacts });
-    return body;
-  }
-
-  #onText(text: string): void {
-    this.texts.push(text);
-    if (text === PING && this.answersPings) this.socket.send(PONG);
-  }
-}
-
-class Edge {
-  readonly id = randomHash();
-  readonly connections: Connection[] = [];
-  readonly #clock: ManualClock;
-  url = "";
-
-  private constructor(clock: ManualClock) {
-    this.#clock = clock;
-  }
-
-  static async start(clock: ManualClock): Promise<Edge> {
-    const edge = new Edge(clock);
-    const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: true });
-    server.on("connection", (socket, request) => edge.#accept(socket, request.url ?? ""));
-    await once(server, "listening");
-    cleanup.add(async () => {
-      for (const client of server.clients) client.terminate();
-      server.close();
-    });
-    edge.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    return edge;
-  }
-
-  /** The next connection that is made, or has been made since the last call. */
-  async connection(index: number): Promise<Connection> {
-    await until(`connection ${index} is made`, () => this.connections.length > index);
-    const connection = this.connections[index];
-    if (connection === undefined) throw new Error("there is no such connection");
-    return connection;
-  }
-
-  #accept(socket: WebSocket, path: string): void {
-    const node = hashBytes(new Uint8Array()) as NodeId;
-    const challenge = {
-      node,
-      edge: this.id,
-      origin: this.url,
-      nonce: randomHash(),
-      epoch: this.connections.length + 1,
-    };
-    this.connections.push(
-      new Connection(socket, path, { ...challenge, expiresMs: this.#clock.now() + 60_000 }),
-    );
-  }
-}
-
-function randomHash(): Hash {
-  return encodeHash(new Uint8Array(randomBytes(32)));
-}
 
 async function startLinked(
   options: Parameters<typeof startTestNode>[2] = {},
@@ -172,25 +44,6 @@ async function startLinked(
   const connection = await edge.connection(0);
   connection.challenge.node = node.id;
   return [node, connection];
-}
-
-async function stateOf(node: TestNode): Promise<string> {
-  return (await node.node.status()).edges[0]?.state ?? "";
-}
-
-async function untilState(node: TestNode, state: string): Promise<void> {
-  let now = "";
-  await until(`the link is ${state}`, () => {
-    void stateOf(node).then((found) => {
-      now = found;
-    });
-    return now === state;
-  });
-}
-
-async function untilClosed(connection: Connection): Promise<{ code: number; reason: string }> {
-  await until("the connection is closed", () => connection.closed !== null);
-  return connection.closed ?? { code: 0, reason: "" };
 }
 
 /** Lets time pass while the edge answers. */
@@ -290,7 +143,7 @@ describe("a link to an edge", () => {
   });
 
   it("serves several edges at once", async () => {
-    const second = await Edge.start(clock);
+    const second = await Edge.start(cleanup, clock);
     const node = await startTestNode(cleanup, dns, { clock, config: { edges: [edge.url, second.url] } });
     for (const one of [edge, second]) {
       const connection = await one.connection(0);

@@ -41,7 +41,7 @@ export const via = new Hono<AppEnv>().all("/*", async (c) => {
   if (nodeText === undefined) throw new HoldfastError("not-found", "expected /via/<nodeId>/…");
   const node = parseNodeId(nodeText);
   const passage = parsePassage(c.req.method, pathname, url.search);
-  checkLength(c.req.raw);
+  checkLength(c.req.raw, passage);
   const index = indexOf(c);
   // Asked first: a link that no node has registered at is an object that nobody should bring about.
   found((await index.members([node])).get(node) ?? null, `no home node ${node} is registered here`);
@@ -69,11 +69,12 @@ function requestFor(c: AppContext, { method, path }: Passage): Request {
 }
 
 /** Nothing larger than a chunk, or a batch of small ones, goes up through a tunnel. */
-function checkLength(request: Request): void {
+function checkLength(request: Request, { resource }: Passage): void {
   const declared = request.headers.get("Content-Length") ?? "0";
   if (!LENGTH.test(declared)) throw new HoldfastError("invalid-request", "Content-Length is not a number");
-  if (Number(declared) > BATCH_BODY_MAX) {
-    throw new HoldfastError("chunk-too-large", `a chunk has at most ${CHUNK_BYTES_MAX} bytes`);
+  const maxBytes = resource === "chunks" ? BATCH_BODY_MAX : CHUNK_BYTES_MAX;
+  if (Number(declared) > maxBytes) {
+    throw new HoldfastError("chunk-too-large", `at most ${maxBytes} bytes are passed on here`);
   }
 }
 
