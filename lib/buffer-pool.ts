@@ -10,6 +10,7 @@ export class BufferPool {
   readonly #free = new Map<number, ArrayBuffer[]>();
   readonly #taken = new WeakSet<ArrayBuffer>();
   #freeBytes = 0;
+  #largest = 0;
 
   /** `length` bytes, which may still hold what an earlier user left there. */
   take(length: number): Uint8Array<ArrayBuffer> {
@@ -28,13 +29,19 @@ export class BufferPool {
     if (this.#freeBytes + size > FREE_BYTES_MAX) return;
     const free = this.#free.get(size) ?? [];
     free.push(buffer);
+    this.#largest = Math.max(this.#largest, size);
     this.#free.set(size, free);
     this.#freeBytes += size;
   }
 
-  #reuse(size: number): ArrayBuffer | undefined {
-    const buffer = this.#free.get(size)?.pop();
-    if (buffer !== undefined) this.#freeBytes -= size;
-    return buffer;
+  /** The smallest that is large enough. */
+  #reuse(leastSize: number): ArrayBuffer | undefined {
+    for (let size = leastSize; size <= this.#largest; size += BUFFER_STEP_BYTES) {
+      const buffer = this.#free.get(size)?.pop();
+      if (buffer === undefined) continue;
+      this.#freeBytes -= size;
+      return buffer;
+    }
+    return undefined;
   }
 }

@@ -170,7 +170,8 @@ class OutgoingStream {
     try {
       send({ type: "request", stream: id, head: { ...head, body: body !== null } });
     } catch (error) {
-      return this.fail(error);
+      this.fail(error);
+      return;
     }
     if (body !== null) void this.#sendBody(body);
   }
