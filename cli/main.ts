@@ -2,6 +2,7 @@
 // The holdfast command: puts the commands together, and turns whatever ends one into words and an exit code.
 
 import { Command, CommanderError } from "commander";
+import { tuneCollector } from "./collector.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { getCommand } from "./commands/get.ts";
 import { logCommand } from "./commands/log.ts";
@@ -49,6 +50,7 @@ function throwOnExit(command: Command): void {
 }
 
 async function main(argv: string[]): Promise<void> {
+  tuneCollector();
   endQuietlyOnClosedOutput();
   try {
     await createProgram().parseAsync(argv);

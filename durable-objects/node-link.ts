@@ -21,6 +21,7 @@ import {
   formatFrame,
   type NodeFrame,
   PING,
+  PING_INTERVAL_MS,
   PONG,
   parseNodeFrame,
   REASON_MAX,
@@ -38,6 +39,8 @@ import { Tunnels } from "./tunnels.ts";
 /** Sockets of one node that have not answered their challenge yet. */
 export const PENDING_SOCKETS_MAX = 16;
 export const REACH_TIMEOUT_MS = 5000;
+/** A node that has not pinged for this long is gone, whatever its connection looks like. */
+export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
 const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
@@ -134,7 +137,13 @@ export class NodeLink extends DurableObject<Env> {
    * missed, because a call to it failed, is said again.
    */
   async checkLink(): Promise<boolean> {
-    if (this.#sockets("verified", "registered").length > 0) return true;
+    const isSilent = (socket: WebSocket) => this.#heardMs(socket) < Date.now() - SILENCE_MAX_MS;
+    const [silent, heard] = partition(this.#sockets("verified", "registered"), isSilent);
+    for (const socket of silent) {
+      refuse(socket, "timeout", "no ping came for too long");
+      this.#tunnels.close(socket);
+    }
+    if (heard.length > 0) return true;
     const member = this.#member();
     if (member === null) return false;
     await this.#tellShards({
@@ -164,7 +173,9 @@ export class NodeLink extends DurableObject<Env> {
       await this.checkLink();
       throw new HoldfastError("unreachable", "the home node is not connected to this edge");
     } catch (error) {
-      const problem = problemOf(failureOf(error, request.signal));
+      const failure = failureOf(error, request.signal);
+      if (failure.code === "timeout") await this.checkLink();
+      const problem = problemOf(failure);
       return Response.json(problem, { status: problem.status, headers: { "Content-Type": PROBLEM_TYPE } });
     }
   }
@@ -253,6 +264,11 @@ export class NodeLink extends DurableObject<Env> {
   #member(): Member | null {
     const [row] = this.#sql.exec<{ member: string | null }>("SELECT member FROM link").toArray();
     return row === undefined || row.member === null ? null : parseMember(row.member);
+  }
+
+  /** When the node last pinged; one that never has is not judged by it. */
+  #heardMs(socket: WebSocket): number {
+    return this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? Number.POSITIVE_INFINITY;
   }
 
   #sockets(...phases: SocketState["phase"][]): WebSocket[] {

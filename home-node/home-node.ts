@@ -18,7 +18,7 @@ import { createPledgedResolver } from "./pledged-resolver.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
-import { SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
+import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Grants } from "./server/grants.ts";
 import { createListener, type Listener } from "./server/listener.ts";
 import { RateLimit } from "./server/rate.ts";
@@ -220,7 +220,7 @@ class RunningNode {
       resolver,
       grants: new Grants({ node: identity.id, resolver, clock }),
       uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
-      received: new BufferPool(),
+      received: new BufferPool(RECEIVED_FREE_BYTES_MAX),
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),

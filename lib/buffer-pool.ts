@@ -3,14 +3,19 @@
 
 /** Buffers come in multiples of it, so that chunks of nearly one size can follow each other in one buffer. */
 export const BUFFER_STEP_BYTES = 256 * 1024;
-/** Given back and not taken again; past it the collector has them. */
-export const FREE_BYTES_MAX = 32 * 1024 * 1024;
+/** Given back and not taken again; past it the collector has them. More than a window of chunks comes back at once. */
+export const FREE_BYTES_MAX = 48 * 1024 * 1024;
 
 export class BufferPool {
   readonly #free = new Map<number, ArrayBuffer[]>();
   readonly #taken = new WeakSet<ArrayBuffer>();
+  readonly #freeBytesMax: number;
   #freeBytes = 0;
   #largest = 0;
+
+  constructor(freeBytesMax: number = FREE_BYTES_MAX) {
+    this.#freeBytesMax = freeBytesMax;
+  }
 
   /** `length` bytes, which may still hold what an earlier user left there. */
   take(length: number): Uint8Array<ArrayBuffer> {
@@ -26,7 +31,7 @@ export class BufferPool {
   give({ buffer }: Uint8Array<ArrayBuffer>): void {
     if (!this.#taken.delete(buffer)) return;
     const size = buffer.byteLength;
-    if (this.#freeBytes + size > FREE_BYTES_MAX) return;
+    if (this.#freeBytes + size > this.#freeBytesMax) return;
     const free = this.#free.get(size) ?? [];
     free.push(buffer);
     this.#largest = Math.max(this.#largest, size);

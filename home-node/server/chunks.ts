@@ -21,6 +21,8 @@ import type { Traffic } from "./traffic.ts";
 
 /** Chunks being received, each in memory: 128 MiB. */
 export const UPLOADS_AT_ONCE_MAX = 64;
+/** Memory kept for the chunks that come next. */
+export const RECEIVED_FREE_BYTES_MAX = 16 * 1024 * 1024;
 /** Chunks being sent from memory; whoever asks while it is used up is sent the chunk from its file. */
 export const SENDING_BYTES_MAX = 64 * 1024 * 1024;
 const SEND_PIECE_BYTES = 256 * 1024;

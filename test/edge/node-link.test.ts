@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
-import { PENDING_SOCKETS_MAX } from "../../durable-objects/node-link.ts";
+import { PENDING_SOCKETS_MAX, SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
 import { membershipPrefixes, shardName } from "../../lib/overlay/shards.ts";
 import { CLOSE_REPLACED, CONTROL_FRAME_BYTES_MAX, formatFrame, PING } from "../../lib/registration.ts";
@@ -130,6 +130,23 @@ describe("a home node's registration", () => {
     await env.PARTITION_SHARD.getByName(shardName("")).putMember({ ...leaf, online: true });
     await link.checkLink();
     expect((await memberRows(node.id)).map(({ online }) => online)).toEqual([false, false]);
+  });
+
+  test("a node that has stopped to ping is gone, though its connection looks alive", async () => {
+    const node = await TestNode.registered();
+    const link = env.NODE_LINK.getByName(node.id);
+    node.send(PING);
+    await vi.waitUntil(() => node.texts.length === 1);
+    for (const [laterMs, isThere] of [
+      [SILENCE_MAX_MS - 1000, true],
+      [SILENCE_MAX_MS + 1000, false],
+    ] as const) {
+      vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + laterMs });
+      expect(await link.checkLink()).toBe(isThere);
+      vi.useRealTimers();
+      expect((await memberRows(node.id)).map(({ online }) => online)).toEqual([isThere, isThere]);
+    }
+    expect(await node.refusal()).toBe("timeout");
   });
 
   test.each([

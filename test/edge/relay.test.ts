@@ -1,9 +1,10 @@
 import { evictDurableObject, listDurableObjectIds, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
-import { CLOSE_REPLACED } from "../../lib/registration.ts";
+import { CLOSE_REPLACED, PING } from "../../lib/registration.ts";
 import { DATA_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES } from "../../lib/tunnel/frames.ts";
 import { bodyOf, bytesOf, dataBytes, EDGE, TestNode } from "./test-node.ts";
 
@@ -33,7 +34,10 @@ const HARMFUL: [string, string][] = [
   ["etag", '"x"'],
 ];
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
 
 function via(node: TestNode, path = `/chunk/${hash}`, init?: RequestInit): Promise<Response> {
   return SELF.fetch(`${EDGE}/via/${node.id}${path}`, init);
@@ -316,6 +320,20 @@ describe("a node's connection", () => {
     expect(await problemIn(await via(node))).toBe("502 unreachable");
     expect(await problemIn(await via(node))).toBe("502 unreachable");
     expect(node.came("request").length).toBe(1);
+  });
+
+  test("over which nothing comes is given up, and closed where not even pings came", async () => {
+    const node = await TestNode.registered();
+    node.send(PING);
+    await vi.waitUntil(() => node.texts.length === 1);
+    const waiting = via(node);
+    await node.until("request");
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + SILENCE_MAX_MS + 1000 });
+    expect(await problemIn(await waiting)).toBe("504 timeout");
+    vi.useRealTimers();
+    expect(node.came("reset")).toMatchObject([{ code: "timeout" }]);
+    expect(await node.refusal()).toBe("timeout");
+    expect(await problemIn(await via(node))).toBe("502 unreachable");
   });
 
   test("serves on after its object hibernated", async () => {

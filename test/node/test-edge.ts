@@ -22,6 +22,9 @@ import { TunnelOpener } from "../../lib/tunnel/opener.ts";
 import type { Contact } from "../../lib/wire.ts";
 import { type Cleanup, isoTime, type ManualClock, type TestNode, until } from "./home-node-fixture.ts";
 
+/** Streams from here on are the opener's, those below the test's own. */
+const OPENER_STREAM_MIN = 1000;
+
 /** One accepted connection, and what came over it. */
 export class Connection {
   readonly socket: WebSocket;
@@ -30,7 +33,7 @@ export class Connection {
   readonly challenge: ChallengeState;
   /** Every frame of the tunnel that came. */
   readonly tunnelled: Frame[] = [];
-  /** Sends requests through the tunnel; frames of streams that it does not know are left to the test. */
+  /** Sends requests through the tunnel. */
   readonly opener: TunnelOpener;
   closed: { code: number; reason: string } | null = null;
   answersPings = true;
@@ -41,7 +44,7 @@ export class Connection {
     this.challenge = challenge;
     this.opener = new TunnelOpener({
       send: (message) => socket.readyState === WebSocket.OPEN && socket.send(message),
-      firstStream: 1000,
+      firstStream: OPENER_STREAM_MIN,
     });
     socket.on("message", (data: Buffer, isBinary) =>
       isBinary ? this.#onTunnelled(data) : this.#onText(data.toString()),
@@ -102,8 +105,7 @@ export class Connection {
   #onTunnelled(message: Buffer): void {
     const frame = parseFrame(message);
     this.tunnelled.push(frame);
-    // Small streams are the test's own; the opener's begin at a thousand.
-    if (frame.stream >= 1000) this.opener.receive(message);
+    if (frame.stream >= OPENER_STREAM_MIN) this.opener.receive(message);
   }
 
   #onText(text: string): void {
