@@ -1,10 +1,16 @@
 // Files that are there after a crash, whole or not at all: written beside their place, synced, renamed, and the
 // directory synced. Errors of the disk being full become `disk-full`; nothing half-written is left.
 
-import { readdirSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { closeSync, fsync, open, openSync, readdirSync, writeFile } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { HoldfastError } from "../../lib/error.ts";
+
+// Descriptors, not file handles: to close one that is synced takes no time, a trip to another thread and back does.
+const openDescriptor = promisify(open);
+const writeDescriptor = promisify(writeFile);
+const syncDescriptor = promisify(fsync);
 
 const FULL = ["ENOSPC", "EDQUOT"];
 
@@ -40,12 +46,12 @@ export function diskFull(cause: unknown): HoldfastError {
 }
 
 async function writeSynced(path: string, pieces: Uint8Array[], mode: number): Promise<void> {
-  const file = await open(path, "w", mode);
+  const file = await openDescriptor(path, "w", mode);
   try {
-    for (const piece of pieces) await file.writeFile(piece);
-    await file.sync();
+    for (const piece of pieces) await writeDescriptor(file, piece);
+    await syncDescriptor(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -75,13 +81,13 @@ export function syncDirectory(path: string): Promise<void> {
   });
 }
 
-/** Brings a file's bytes, or a directory's entries, to disk. */
+/** Brings a file's bytes, or a directory's entries, to disk. It was just written, so it is opened without a wait. */
 export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, "r");
+  const file = openSync(path, "r");
   try {
-    await file.sync();
+    await syncDescriptor(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

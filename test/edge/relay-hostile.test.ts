@@ -95,6 +95,22 @@ describe("a chunk that is", () => {
     },
   );
 
+  test("described in many headers reaches the edge with its length and type, and no other", async () => {
+    const harmful: [string, string][] = [
+      ["content-encoding", "gzip"],
+      ["location", "/closest/x"],
+      ["set-cookie", "a=b"],
+    ];
+    const known: [string, string][] = [
+      ["content-length", "10000"],
+      ["content-type", "text/html"],
+    ];
+    const node = await nodeAnswering({ headers: [...harmful, ...known] });
+    const answer = await env.NODE_LINK.getByName(node.id).fetch(`${EDGE}/chunk/${hash}`);
+    expect(Object.fromEntries(answer.headers)).toEqual(Object.fromEntries(known));
+    expect(new Uint8Array(await answer.arrayBuffer())).toEqual(bytes);
+  });
+
   test("larger than any chunk is given up as soon as it is", async () => {
     const node = await TestNode.registered();
     const endless = {

@@ -1,7 +1,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CHUNK_BYTES_MIN, chunkStream, cutPoint } from "../../lib/chunker.ts";
+import { CHUNK_BYTES_MIN, CHUNK_BYTES_NORMAL, chunkStream, cutPoint } from "../../lib/chunker.ts";
 import { makeGearTable } from "../../lib/gear-table.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
@@ -53,6 +53,63 @@ describe("the chunker", () => {
 
   test("cuts data without any boundary at the largest size", () => {
     expect(lengthsOf(new Uint8Array(5 * 1024 * 1024))).toEqual(vectors.zeros5MiB);
+  });
+
+  // Byte 0 holds the hash where it is; byte 1 makes it zero there, and only there. So a boundary shows that the hash
+  // has been carried to this byte.
+  const step = 0x9e37_79b1;
+  const table = new Uint32Array(256);
+  table[0] = step;
+  table[1] = (2 * step) % 2 ** 32;
+  const bytesToSettle = 70;
+  const marks = [CHUNK_BYTES_MIN + bytesToSettle, CHUNK_BYTES_NORMAL, CHUNK_BYTES_MAX - bytesToSettle];
+
+  test.each(marks.flatMap((mark) => [-34, -33, -2, -1, 0, 1, 2, 31, 32, 33].map((shift) => mark + shift)))(
+    "cuts after byte %i where its private table says so, in data of any length",
+    (at) => {
+      for (const size of [at + 1, at + 2, CHUNK_BYTES_MAX - 1, CHUNK_BYTES_MAX]) {
+        const data = new Uint8Array(size);
+        data[at] = 1;
+        expect(cutPoint(data, table)).toBe(at + 1);
+        expect(cutPoint(new Uint8Array(size), table)).toBe(size);
+      }
+    },
+  );
+
+  test("forgets the bytes before the least size", () => {
+    const data = new Uint8Array(CHUNK_BYTES_NORMAL);
+    data.fill(1, 0, CHUNK_BYTES_MIN);
+    expect(cutPoint(data, table)).toBe(CHUNK_BYTES_NORMAL);
+  });
+
+  test("may be given the same block again with other bytes, and hands out chunks that stay as they are", async () => {
+    const data = testData("reused", 5 * 1024 * 1024);
+    async function* oneBlock(): AsyncGenerator<Uint8Array> {
+      const block = new Uint8Array(300_000);
+      for (let i = 0; i < data.length; i += block.length) {
+        const piece = data.subarray(i, i + block.length);
+        block.set(piece);
+        yield block.subarray(0, piece.length);
+        block.fill(0);
+      }
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of chunkStream(oneBlock())) chunks.push(chunk);
+    expect(concat(chunks)).toEqual(data);
+  });
+
+  test("fills the memory that it is given for each chunk", async () => {
+    const data = testData("allocated", 3 * 1024 * 1024);
+    const given: Uint8Array[] = [];
+    const allocate = (length: number) => {
+      const memory = new Uint8Array(new ArrayBuffer(CHUNK_BYTES_MAX), 0, length).fill(7);
+      given.push(memory);
+      return memory;
+    };
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of chunkStream(blocksOf(data, 1_000_000), { allocate })) chunks.push(chunk);
+    expect(chunks.every((chunk, i) => chunk === given[i])).toBe(true);
+    expect(concat(chunks)).toEqual(data);
   });
 
   test("cuts a stream as it cuts the whole, however the stream comes in blocks", async () => {
