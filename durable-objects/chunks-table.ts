@@ -1,6 +1,6 @@
 // A shard's rows about chunks: holders, references and pins. Synchronous functions over the object's SQLite.
 
-import { type Hash, type NodeId, partitionOf } from "../lib/hash.ts";
+import { type Hash, type NodeId, partitionOfDigits } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 
 /** Holders listed for one chunk: more are never needed to read it. */
@@ -93,28 +93,42 @@ export interface PartitionCount {
   chunkBytes: number;
 }
 
-/** One pass over the holders: a report costs what the shard holds, so large shards report less often. */
+/**
+ * One pass over the holders, grouped where the rows are: a report costs what the shard holds. Hashes that begin with
+ * the same three digits are in one partition, of four such groups each.
+ */
 export function countPartitions(sql: SqlStorage): PartitionCount[] {
   const partitions = new Map<number, Tally>();
-  let last = "";
-  for (const row of sql.exec<{ chunk: Hash; node: string; size: number }>(
-    "SELECT chunk, node, size FROM holders ORDER BY chunk",
-  )) {
-    const partition = partitionOf(row.chunk);
-    const tally = partitions.get(partition) ?? { chunks: 0, replicas: 0, chunkBytes: 0, nodes: new Set() };
-    partitions.set(partition, tally);
-    tally.replicas++;
-    tally.nodes.add(row.node);
-    if (row.chunk !== last) {
-      tally.chunks++;
-      tally.chunkBytes += row.size;
-    }
-    last = row.chunk;
+  const rows = sql.exec<{ digits: string; node: NodeId; replicas: number }>(
+    `SELECT substr(chunk, 1, 3) AS digits, node, COUNT(*) AS replicas FROM holders GROUP BY digits, node`,
+  );
+  for (const { digits, node, replicas } of rows) {
+    const tally = tallyOf(partitions, digits);
+    tally.replicas += replicas;
+    tally.nodes.add(node);
+  }
+  const distinct = sql.exec<{ digits: string; chunks: number; bytes: number }>(
+    `SELECT substr(chunk, 1, 3) AS digits, COUNT(*) AS chunks, SUM(size) AS bytes
+       FROM (SELECT chunk, MIN(size) AS size FROM holders GROUP BY chunk) GROUP BY digits`,
+  );
+  for (const { digits, chunks, bytes } of distinct) {
+    const tally = tallyOf(partitions, digits);
+    tally.chunks += chunks;
+    tally.chunkBytes += bytes;
   }
   return [...partitions].map(([partition, tally]) => ({ ...tally, partition, nodes: tally.nodes.size }));
 }
 
-type Tally = Omit<PartitionCount, "partition" | "nodes"> & { nodes: Set<string> };
+type Tally = Omit<PartitionCount, "partition" | "nodes"> & { nodes: Set<NodeId> };
+
+function tallyOf(partitions: Map<number, Tally>, digits: string): Tally {
+  const partition = partitionOfDigits(digits);
+  const known = partitions.get(partition);
+  if (known !== undefined) return known;
+  const tally: Tally = { chunks: 0, replicas: 0, chunkBytes: 0, nodes: new Set() };
+  partitions.set(partition, tally);
+  return tally;
+}
 
 export function countHolders(sql: SqlStorage): number {
   return sql.exec<{ rows: number }>("SELECT COUNT(*) AS rows FROM holders").one().rows;

@@ -64,5 +64,10 @@ export function hashBytes(bytes: Uint8Array): Hash {
 
 /** The partition of a hash: its top 10 bits, 0 to 1,023. */
 export function partitionOf(hash: Hash): number {
-  return Number.parseInt(hash.slice(0, 3), 16) >> 2;
+  return partitionOfDigits(hash.slice(0, 3));
+}
+
+/** The partition of every hash that begins with these three hex digits. */
+export function partitionOfDigits(digits: string): number {
+  return Number.parseInt(digits, 16) >> 2;
 }

@@ -4,12 +4,11 @@
 import type { Context } from "hono";
 import { edgeKey } from "../durable-objects/edge-key.ts";
 import type { Env } from "../durable-objects/env.ts";
-import { parseJson } from "../lib/canonical-json.ts";
 import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
-import { readBody } from "../lib/fetch.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
+import { readJsonBody } from "./body.ts";
 import { IndexClient } from "./index-client.ts";
 
 export interface AppEnv {
@@ -44,8 +43,8 @@ export function resolverOf(c: AppContext): DomainKeyResolver {
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */
-export async function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
-  return parseJson(await readBody(c.req.raw, maxBytes), maxBytes);
+export function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
+  return readJsonBody(c.req.raw, maxBytes);
 }
 
 export function problemResponse(error: HoldfastError, extension: Record<string, unknown> = {}): Response {

@@ -1,6 +1,7 @@
 // The commit of a publish. In this order, so that a crash between any two steps loses nothing acknowledged and
 // leaves nothing half-stored: verify, write holders and references, check redundancy, sign witnesses, append.
 
+import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult } from "../durable-objects/partition-shard.ts";
@@ -51,12 +52,13 @@ export async function commitPublications(
   const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
   const domains = new Set(accepted.map(({ version }) => version.body.domain));
   const held = accepted.length === 0 ? [] : await verifyReceipts(index, request.receipts, domains);
-  // Holders first: the parts of a large Manifest are read from them.
-  await index.write({ held, references: [], statements: [] });
+  // The parts of a large Manifest are read from holders that have just become known; else one write does for all.
+  const readsParts = accepted.some(({ manifest }) => "parts" in manifest);
+  if (readsParts) await index.write({ held, references: [], statements: [] });
   const prepared = await Promise.all(
     verified.map((step) => then(step, (publication) => prepare(index, publication))),
   );
-  const holdings = await writeRows(index, prepared);
+  const holdings = await writeRows(index, prepared, readsParts ? [] : held);
   const members = await index.members([...holdings.values()].flat());
   const checked = await Promise.all(
     prepared.map((step) =>
@@ -83,7 +85,11 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
   return { publication, chunks };
 }
 
-async function writeRows(index: IndexClient, prepared: Step<Prepared>[]): Promise<Map<Hash, NodeId[]>> {
+async function writeRows(
+  index: IndexClient,
+  prepared: Step<Prepared>[],
+  held: HeldChunk[],
+): Promise<Map<Hash, NodeId[]>> {
   const values = prepared.flatMap((step) => (step.ok ? [step.value] : []));
   const references = values.flatMap(({ publication, chunks }) => {
     const { manifest, domain } = publication.version.body;
@@ -94,7 +100,7 @@ async function writeRows(index: IndexClient, prepared: Step<Prepared>[]): Promis
     nameHash: version.body.nameHash,
     domain: version.body.domain,
   }));
-  return index.write({ held: [], references, statements });
+  return index.write({ held, references, statements });
 }
 
 /** Every chunk on as many distinct failure domains as the Manifest asks. Throws `not-held`. */

@@ -5,6 +5,7 @@ import { randomInt } from "node:crypto";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { freePort } from "../../cli/local/free-port.ts";
+import { WRANGLER_ENVIRONMENT } from "../../cli/local/network.ts";
 import { BYTES_PER_MIB, Contestant } from "../measure.ts";
 import { answers, benchProgram, run, startProcess, timeBenchProgram } from "../processes.ts";
 import type { Rig } from "../rig.ts";
@@ -22,14 +23,8 @@ export async function startBareWorker(rig: Rig): Promise<string> {
     ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "warn"],
     ...["--persist-to", join(rig.dir, "bare-worker")],
   ];
-  const env = {
-    WRANGLER_SEND_METRICS: "false",
-    CLOUDFLARE_CF_FETCH_ENABLED: "false",
-    WRANGLER_HIDE_BANNER: "true",
-  };
-  await startProcess(rig, { name: "bare-worker", command: process.execPath, args, env }, () =>
-    answers(`${url}/hello`),
-  );
+  const worker = { name: "bare-worker", command: process.execPath, args, env: WRANGLER_ENVIRONMENT };
+  await startProcess(rig, worker, () => answers(`${url}/hello`));
   return url;
 }
 

@@ -11,8 +11,8 @@ import {
 } from "../../cli/settings.ts";
 import { loadSigner } from "../../cli/signing-key.ts";
 import { download } from "../../lib/client/download.ts";
-import { type BatchRequest, GROUP_OBJECTS, publishBatch } from "../../lib/client/publish-batch.ts";
-import { type ResolvedObject, resolveBatch } from "../../lib/client/resolve.ts";
+import { type BatchRequest, publishBatch } from "../../lib/client/publish-batch.ts";
+import { type ResolvedObject, resolveMany } from "../../lib/client/resolve.ts";
 import type { HoldfastError } from "../../lib/error.ts";
 import { DEFAULT_CONTENT_TYPE } from "../../lib/manifest.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
@@ -49,7 +49,7 @@ async function publishAll(from: Settings): Promise<void> {
     signer: await loadSigner(from),
   };
   const head = { replicas: 1, contentType: DEFAULT_CONTENT_TYPE, sizeBytes: input.sizeBytes };
-  const requests = names.map((name): BatchRequest => ({ ...head, name, blocks: blocksOf(name) }));
+  const requests = names.map((name): BatchRequest => ({ ...head, name, open: () => blocksOf(name) }));
   for await (const { request, status } of publishBatch(requests, options)) {
     if (status !== "published") throw new Error(`${request.name}: ${status}`);
   }
@@ -61,9 +61,8 @@ async function fetchAll(from: Settings): Promise<void> {
     throw error;
   });
   const options = { servers, source, domainKeys: domainKeysOf(from), now: nodeHost.now };
-  for (let at = 0; at < names.length; at += GROUP_OBJECTS) {
-    const nameHashes = names.slice(at, at + GROUP_OBJECTS).map((name) => nameHashOf(domain, name));
-    const resolved = await resolveBatch(domain, nameHashes, options);
+  const nameHashes = names.map((name) => nameHashOf(domain, name));
+  for await (const resolved of resolveMany(domain, nameHashes, options)) {
     await Promise.all(resolved.map((one) => fetchOne(one, source)));
   }
 }

@@ -36,11 +36,12 @@ export interface NamesDeps {
   linkedEdges: () => ReadonlySet<Hash>;
 }
 
-/** Keeps each Version that stands every check; a refused one does not touch the others. */
-export async function acceptNames(request: NamesRequest, deps: NamesDeps): Promise<NamesResult[]> {
-  const results: NamesResult[] = [];
-  for (const published of request.statements) results.push(await acceptOne(published, deps));
-  return results;
+/**
+ * Keeps each Version that stands every check; a refused one does not touch the others. All at once: what is written in
+ * one turn shares one sync, where one after the other a hundred would wait for a hundred.
+ */
+export function acceptNames(request: NamesRequest, deps: NamesDeps): Promise<NamesResult[]> {
+  return Promise.all(request.statements.map((published) => acceptOne(published, deps)));
 }
 
 async function acceptOne(published: PublishedJson, deps: NamesDeps): Promise<NamesResult> {

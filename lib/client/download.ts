@@ -5,10 +5,13 @@ import type { BufferPool } from "../buffer-pool.ts";
 import { HoldfastError } from "../error.ts";
 import type { Hasher } from "../hash.ts";
 import { chunksOf, type Manifest, type PlacedChunk } from "../manifest.ts";
+import { handled } from "../promise.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
 
 /** Chunks in flight or waiting their turn: at most 24 MiB, about half of that on the average. */
 export const DOWNLOAD_WINDOW = 12;
+
+const OVER = new HoldfastError("internal", "the download is over");
 
 /** Where verified bytes go. */
 export interface Sink {
@@ -62,14 +65,9 @@ async function* inOrder(manifest: Manifest, sink: Sink, options: DownloadOptions
     }
     for (let head = window.shift(); head !== undefined; head = window.shift()) yield await head;
   } finally {
-    stop.abort();
+    // A reason of its own: without one, each download makes an exception with a stack, for nobody to read.
+    stop.abort(OVER);
   }
-}
-
-/** Marks a promise that is awaited later, or never where an earlier one fails: its failure must not end the process. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }
 
 async function prepare(

@@ -6,6 +6,7 @@ import { BufferPool } from "../buffer-pool.ts";
 import { chunkStream } from "../chunker.ts";
 import type { Hash, Hasher } from "../hash.ts";
 import type { ManifestHead } from "../manifest.ts";
+import { handled } from "../promise.ts";
 import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
 import { ManifestBuilder } from "./manifest-builder.ts";
 import type { UploadChunk } from "./uploader.ts";
@@ -152,10 +153,4 @@ async function* windowsOf(
 
 async function asChunk(bytes: Uint8Array<ArrayBuffer>, hasher: Hasher): Promise<UploadChunk> {
   return { hash: await hasher.digest(bytes), size: bytes.length, bytes };
-}
-
-/** Marks a promise that is awaited later, or never where another fails first: its failure must not end the process. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }

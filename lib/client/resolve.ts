@@ -5,6 +5,7 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { type Manifest, namedHashes } from "../manifest.ts";
 import type { Domain } from "../names.ts";
+import { handled } from "../promise.ts";
 import { checkManifest } from "../publication.ts";
 import { checkExpiry, type VerifiedVersion } from "../version.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
@@ -48,15 +49,35 @@ export async function resolveObject(
   return resolveFrom(request, await collectVersions({ ...request, depth }, options), options);
 }
 
+/** Names that are resolved together: the chunks of that many small objects are located in one request. */
+export const RESOLVE_BATCH = 100;
+
+/** What became of one name: its object, or why there is none. */
+export type Resolution = ResolvedObject | HoldfastError;
+
 /**
- * Resolves the newest Versions of many names of a domain together, and has the source find the holders of their chunks,
- * up to LOCATE_BATCH of them. For each name in turn, the object or why there is none.
+ * Resolves the newest Versions of many names of a domain, in their order. A batch is asked for while the one before it is
+ * used; the holders of its chunks, up to LOCATE_BATCH, are located with it.
  */
-export async function resolveBatch(
+export async function* resolveMany(
   domain: Domain,
   nameHashes: readonly Hash[],
   options: ResolveOptions,
-): Promise<(ResolvedObject | HoldfastError)[]> {
+): AsyncGenerator<Resolution[]> {
+  let ahead: Promise<Resolution[]> | null = null;
+  for (let at = 0; at < nameHashes.length; at += RESOLVE_BATCH) {
+    const next = handled(resolveBatch(domain, nameHashes.slice(at, at + RESOLVE_BATCH), options));
+    if (ahead !== null) yield await ahead;
+    ahead = next;
+  }
+  if (ahead !== null) yield await ahead;
+}
+
+async function resolveBatch(
+  domain: Domain,
+  nameHashes: readonly Hash[],
+  options: ResolveOptions,
+): Promise<Resolution[]> {
   const knowledge = await collectNewest(domain, nameHashes, options);
   const resolved = await Promise.all(
     knowledge.map(async (known, i) => {

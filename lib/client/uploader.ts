@@ -6,6 +6,7 @@ import { BATCH_BYTES_MAX, BATCH_CHUNKS_MAX } from "../chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import type { ChunkRef } from "../manifest.ts";
+import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
 import {
   AVOIDED_NODES_MAX,
   type Contact,
@@ -65,7 +66,10 @@ export class Uploader {
     this.#options = options;
   }
 
-  /** Uploads a window of distinct chunks. Throws `too-few-nodes` where they cannot all be held as often as asked. */
+  /**
+   * Uploads a window of distinct chunks, at most CHUNKS_PER_PLAN_MAX; windows may overlap in time. Throws `too-few-nodes`
+   * where they cannot all be held as often as asked.
+   */
   async store(chunks: readonly UploadChunk[]): Promise<void> {
     let missing: Progress[] = chunks.map((chunk) => ({
       chunk,
@@ -119,7 +123,9 @@ export class Uploader {
       avoid: [...this.#avoid.keys()].slice(-AVOIDED_NODES_MAX),
       receipts,
     });
-    this.#receipts = this.#receipts.slice(receipts.length);
+    // Until now they were kept for every request, so that none relies on another that may not have come yet.
+    const handedOver = new Set(receipts);
+    this.#receipts = this.#receipts.filter((receipt) => !handedOver.has(receipt));
     await this.#options.keeper?.release(receipts);
     return answer;
   }
@@ -141,7 +147,12 @@ export class Uploader {
     await Promise.all([...byNode].map(([node, its]) => this.#sendTo(node, its)));
   }
 
+  /** One upload statement for every CHUNKS_PER_UPLOAD_MAX chunks. */
   async #sendTo(node: Contact, its: Progress[]): Promise<void> {
+    await Promise.all(inSlices(its, CHUNKS_PER_UPLOAD_MAX).map((slice) => this.#sendSlice(node, slice)));
+  }
+
+  async #sendSlice(node: Contact, its: Progress[]): Promise<void> {
     const headers = await this.#options.session.headersFor(
       node,
       its.map(({ chunk }) => chunk.hash),
@@ -234,6 +245,12 @@ export class Uploader {
       { cause: failed?.[1] },
     );
   }
+}
+
+function inSlices<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  );
 }
 
 /** Small chunks together, as many as a batch takes; the others one by one. */

@@ -10,13 +10,14 @@ import {
   serversOf,
 } from "../../cli/settings.ts";
 import { download } from "../../lib/client/download.ts";
+import type { PublishEvent } from "../../lib/client/publish.ts";
 import {
   type BatchOutcome,
   type BatchRequest,
   GROUP_OBJECTS,
   publishBatch,
 } from "../../lib/client/publish-batch.ts";
-import { resolveBatch } from "../../lib/client/resolve.ts";
+import { type Resolution, resolveMany } from "../../lib/client/resolve.ts";
 import { Server } from "../../lib/client/server.ts";
 import { nameHashOf, parseName } from "../../lib/names.ts";
 import { Publisher } from "./publisher.ts";
@@ -40,13 +41,16 @@ beforeAll(async () => {
   settings = { ...(await loadSettings({})), edgeUrls: [network.edgeUrl], dohUrls: [network.dohUrl] };
 });
 
+let stored = 0;
+
 async function publishAll(changes: Map<number, Uint8Array> = new Map()): Promise<BatchOutcome[]> {
+  stored = 0;
   async function* blocks(bytes: Uint8Array) {
     yield bytes;
   }
   const requests = names.map((name, i): BatchRequest => {
     const bytes = changes.get(i) ?? contents[i] ?? new Uint8Array(0);
-    return { name, blocks: blocks(bytes), sizeBytes: bytes.length, replicas: 3, contentType: "a/b" };
+    return { name, open: () => blocks(bytes), sizeBytes: bytes.length, replicas: 3, contentType: "a/b" };
   });
   const outcomes: BatchOutcome[] = [];
   const options = {
@@ -57,6 +61,9 @@ async function publishAll(changes: Map<number, Uint8Array> = new Map()): Promise
     servers: serversOf(settings),
     domainKeys: domainKeysOf(settings),
     signer: await publisher.signer(),
+    onEvent: ({ type }: PublishEvent) => {
+      if (type === "stored") stored += 1;
+    },
   };
   for await (const outcome of publishBatch(requests, options)) outcomes.push(outcome);
   return outcomes;
@@ -77,13 +84,15 @@ test("a batch is published, each object under its own name, and reads back whole
   }
 });
 
-test("published again, only what changed becomes a new Version", async () => {
+test("published again, only what changed is sent, and becomes a new Version", async () => {
   const outcomes = await publishAll(new Map([[3, new Uint8Array(randomBytes(100))]]));
   expect(statuses(outcomes).sort()).toEqual([
     ["published", 1],
     ["unchanged", contents.length - 1],
   ]);
   expect(outcomes[3]).toMatchObject({ status: "published", version: { body: { sequence: 2 } } });
+  // Its chunk and its Manifest.
+  expect(stored).toBe(2);
 });
 
 test("a batch is resolved, verified and fetched; a name that is not there is told of and harms no other", async () => {
@@ -91,7 +100,7 @@ test("a batch is resolved, verified and fetched; a name that is not there is tol
   const source = chunkSourceOf(servers, () => undefined);
   const options = { servers, source, domainKeys: domainKeysOf(settings), now: Date.now };
   const asked = [...names, parseName("dir/none")].map((name) => nameHashOf(publisher.domain, name));
-  const resolved = await resolveBatch(publisher.domain, asked, options);
+  const resolved = (await Array.fromAsync(resolveMany(publisher.domain, asked, options))).flat();
   expect(resolved.at(-1)).toMatchObject({ code: "not-found" });
   for (const [i, one] of resolved.slice(0, -1).entries()) {
     if (one instanceof Error) throw one;
@@ -113,7 +122,9 @@ test("a server without look-ups, as a home node is, is asked name by name", asyn
     now: Date.now,
   };
   const asked = names.slice(0, 10).map((name) => nameHashOf(publisher.domain, name));
-  const resolved = await resolveBatch(publisher.domain, asked, options);
+  const resolved: Resolution[] = (
+    await Array.fromAsync(resolveMany(publisher.domain, asked, options))
+  ).flat();
   expect(resolved.map((one) => !(one instanceof Error) && one.problems)).toEqual(asked.map(() => []));
 });
 
