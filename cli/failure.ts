@@ -19,6 +19,7 @@ const EXIT_OF: Partial<Record<ErrorCode, ExitCode>> = {
   "not-canonical": EXIT.unverified,
   "invalid-statement": EXIT.unverified,
   "invalid-manifest": EXIT.unverified,
+  "invalid-index": EXIT.unverified,
   "invalid-signature": EXIT.unverified,
   "wrong-namespace": EXIT.unverified,
   "wrong-type": EXIT.unverified,

@@ -12,6 +12,7 @@ export const ERROR_CODES = [
   "not-canonical",
   "invalid-statement",
   "invalid-manifest",
+  "invalid-index",
   "invalid-record",
   "body-too-large",
   "chunk-too-large",

@@ -14,6 +14,7 @@ const STATUS: Record<ErrorCode, number> = {
   "not-canonical": 400,
   "invalid-statement": 400,
   "invalid-manifest": 400,
+  "invalid-index": 422,
   "invalid-record": 422,
   "body-too-large": 413,
   "chunk-too-large": 413,
