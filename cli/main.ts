@@ -6,6 +6,7 @@ import { tuneCollector } from "./collector.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { getCommand } from "./commands/get.ts";
 import { logCommand } from "./commands/log.ts";
+import { lsCommand } from "./commands/ls.ts";
 import { nodeCommand } from "./commands/node.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     .addHelpText("after", FOOTER)
     .addCommand(publishCommand())
     .addCommand(getCommand())
+    .addCommand(lsCommand())
     .addCommand(verifyCommand())
     .addCommand(logCommand())
     .addCommand(statusCommand())

@@ -28,8 +28,9 @@ async function digestInThread(bytes: Uint8Array): Promise<Hash> {
   return encodeHash(new Uint8Array(await webcrypto.subtle.digest("SHA-256", bytes)));
 }
 
-/** Memory for the chunks of a download. */
-export const chunkMemory = new BufferPool();
+/** Memory for the chunks of a download, and how much of it is kept for the chunks that come next. */
+const CHUNK_MEMORY_FREE_MAX = 24 * 1024 * 1024;
+export const chunkMemory = new BufferPool(CHUNK_MEMORY_FREE_MAX);
 
 export const nodeHost: ClientHost = {
   fetch: httpFetch,

@@ -3,6 +3,7 @@
 
 import { type Command, InvalidArgumentError } from "commander";
 import { parseServerUrl } from "../lib/client/server.ts";
+import type { IfMatch } from "../lib/client/version-draft.ts";
 import { type Hash, parseHash } from "../lib/hash.ts";
 import { REPLICAS_MAX } from "../lib/manifest.ts";
 import { type Domain, type ObjectName, parseDomain, parseFullName } from "../lib/names.ts";
@@ -52,6 +53,10 @@ export function repeated<T>(parse: (text: string) => T): (text: string, before: 
 export const fullNameArgument: (text: string) => FullName = parseFullName;
 export const domainArgument: (text: string) => Domain = parseDomain;
 export const hashArgument: (text: string) => Hash = parseHash;
+
+export function ifMatchArgument(text: string): IfMatch {
+  return text === "none" ? text : parseHash(text);
+}
 
 export function replicasArgument(text: string): number {
   return integerArgument(text, 1, REPLICAS_MAX);

@@ -42,10 +42,13 @@ export class PartFile implements Sink {
     }
   }
 
-  /** Cuts what is left of a longer attempt, brings all to disk and gives the file its name. */
-  async commit(sizeBytes: number): Promise<void> {
+  /**
+   * Cuts what is left of a longer attempt and gives the file its name; durably, it is on disk before. Of a tree of many small
+   * files a power cut may take the last ones: they are compared, and fetched again, when the tree is.
+   */
+  async commit(sizeBytes: number, { durably = true }: { durably?: boolean } = {}): Promise<void> {
     await this.#handle.truncate(sizeBytes);
-    await this.#handle.sync();
+    if (durably) await this.#handle.sync();
     await this.#handle.close();
     await rename(`${this.#path}.part`, this.#path);
   }

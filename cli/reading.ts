@@ -9,7 +9,7 @@ import type { Hash } from "../lib/hash.ts";
 import { nameHashOf } from "../lib/names.ts";
 import { nodeHost } from "./node-host.ts";
 import type { FullName } from "./options.ts";
-import { warn } from "./output.ts";
+import { say, warn } from "./output.ts";
 import { type CommonOptions, chunkSourceOf, domainKeysOf, loadSettings, serversOf } from "./settings.ts";
 
 /** Problems told one by one; the rest is counted. */
@@ -40,6 +40,21 @@ export async function openObject(
   warnOfServers(resolved.problems);
   return { ...resolved, source };
 }
+
+/** What reading a tree takes. */
+export async function treeReading(options: CommonOptions) {
+  const settings = await loadSettings(options);
+  const servers = serversOf(settings);
+  return {
+    servers,
+    source: chunkSourceOf(servers, holderNotes(say)),
+    domainKeys: domainKeysOf(settings),
+    hasher: nodeHost.hasher,
+    now: nodeHost.now,
+  };
+}
+
+export type TreeReading = Awaited<ReturnType<typeof treeReading>>;
 
 export function warnOfServers(problems: readonly ServerProblem[]): void {
   for (const { server, error } of problems.slice(0, PROBLEMS_TOLD_MAX)) {

@@ -5,7 +5,7 @@ import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import type { Domain, ObjectName } from "../lib/names.ts";
 import { checkSuccession, type VersionHead } from "../lib/version.ts";
-import { RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
+import { type NameKey, RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
 
 /** A page ends once its statements have this many bytes: its answer then fits NAME_ANSWER_MAX. */
 export const NAME_PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -29,6 +29,8 @@ export interface NewVersion {
   signature: string;
   witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
   manifestBytes: Uint8Array<ArrayBuffer>;
+  /** True: only where `previous` is the name's newest Version. */
+  ifMatch?: boolean;
 }
 
 /** A statement as the shard gives it back. */
@@ -65,6 +67,7 @@ interface VersionRow extends Record<string, SqlStorageValue> {
 /** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
 export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
   if (sql.exec("SELECT 1 FROM versions WHERE id = ?", version.id).toArray().length > 0) return false;
+  if (version.ifMatch === true) checkNewest(sql, version);
   const previous = version.previous === null ? null : headOf(sql, version, version.previous);
   checkSuccession(previous, version);
   checkSiblings(sql, version);
@@ -109,17 +112,18 @@ export function listVersions(
   return { versions, hasMore: false };
 }
 
-/** A name's newest Version, and its Manifest where that has `manifestBytesMax` bytes at most. */
-export interface NewestVersion {
-  version: StoredVersion;
-  manifest: Uint8Array<ArrayBuffer> | null;
-}
+/**
+ * A name's newest Version, and its Manifest where that has `manifestBytesMax` bytes at most; "known" where it is the one
+ * that the asker has.
+ */
+export type NewestVersion = "known" | { version: StoredVersion; manifest: Uint8Array<ArrayBuffer> | null };
 
 export function newestVersion(
   sql: SqlStorage,
-  { domain, nameHash }: { domain: Domain; nameHash: Hash },
+  { domain, nameHash, known }: NameKey,
   manifestBytesMax: number,
 ): NewestVersion | null {
+  if (known !== undefined && newestId(sql, domain, nameHash) === known) return "known";
   const [row] = sql
     .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
       `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
@@ -236,6 +240,30 @@ function headOf(sql: SqlStorage, name: { domain: Domain; nameHash: Hash }, id: H
   return row === undefined
     ? null
     : { id: row.id, sequence: row.sequence, time: row.time, previous: row.previous };
+}
+
+function newestId(sql: SqlStorage, domain: Domain, nameHash: Hash): Hash | null {
+  const [row] = sql
+    .exec<{ id: Hash }>(
+      `SELECT id FROM versions WHERE name_hash = ? AND domain = ?
+       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  return row?.id ?? null;
+}
+
+// In the same call as the insert: of two publishers who have both seen the same newest Version, one is refused.
+function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion): void {
+  const newest = newestId(sql, domain, nameHash);
+  if (newest === previous) return;
+  throw new HoldfastError(
+    "precondition-failed",
+    newest === null
+      ? "the name has no Version, and one was to be followed"
+      : `the newest Version is ${newest}: look at it, then publish again`,
+  );
 }
 
 // Two Versions at one sequence by different keys are siblings, and both are kept; by one key they are a fork.

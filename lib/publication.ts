@@ -15,6 +15,8 @@ export interface Publication {
   manifest: Manifest;
   manifestBytes: Uint8Array<ArrayBuffer>;
   domainKeys: DomainKeys;
+  /** Whether it is to be refused where the Version that it follows is not the newest. */
+  ifMatch: boolean;
 }
 
 /** Verifies signature, form, dates, Manifest and the domain's leave. Throws the code of the first thing wrong. */
@@ -28,7 +30,7 @@ export async function verifyPublication(
   const manifestBytes = decodeBase64(published.manifest);
   const manifest = checkManifest(version, manifestBytes);
   const domainKeys = await authorizeFor(resolver, version.body.domain, version.key, version.body.author);
-  return { version, manifest, manifestBytes, domainKeys };
+  return { version, manifest, manifestBytes, domainKeys, ifMatch: published.ifMatch ?? false };
 }
 
 /** The domain's keys, after `key` was found among them. Asks DNS again before it refuses: a record may be new. */

@@ -93,6 +93,8 @@ const publishedSchema = v.strictObject({
   manifest: base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4),
   /** Witnesses gathered so far, for servers other than the first. */
   witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)),
+  /** True: only where the Version that it follows is the name's newest here. */
+  ifMatch: v.optional(v.boolean()),
 });
 const namesRequestSchema = v.strictObject({
   statements: v.pipe(v.array(publishedSchema), v.minLength(1), v.maxLength(STATEMENTS_PER_POST_MAX)),
@@ -143,7 +145,12 @@ export const LOOKUP_BODY_MAX = 64 * 1024;
 export const LOOKUP_ANSWER_MAX = 8 * 1024 * 1024;
 /** Larger Manifests are left out of a look-up: they are read as the chunks that they are. */
 export const LOOKUP_MANIFEST_MAX = 16 * 1024;
-const nameKeySchema = v.strictObject({ nameHash: hashSchema, domain: domainSchema });
+const nameKeySchema = v.strictObject({
+  nameHash: hashSchema,
+  domain: domainSchema,
+  /** The Version that the asker has: where it is the newest, the answer says no more than that. */
+  known: v.optional(hashSchema),
+});
 const lookupRequestSchema = v.strictObject({
   names: v.pipe(v.array(nameKeySchema), v.minLength(1), v.maxLength(NAMES_PER_LOOKUP_MAX)),
 });
@@ -156,6 +163,8 @@ const lookupAnswerSchema = v.object({
         version: v.nullable(signedSchema),
         /** Its Manifest, base64; null where it is large. */
         manifest: v.nullable(base64Text(Math.ceil(LOOKUP_MANIFEST_MAX / 3) * 4)),
+        /** True: the Version that the asker has is the newest; the two above are null. */
+        isKnown: v.optional(v.boolean()),
       }),
     ),
     v.maxLength(NAMES_PER_LOOKUP_MAX),

@@ -131,7 +131,7 @@ function isKeeping(member: Member): boolean {
 }
 
 async function toNewVersion(
-  { version, manifestBytes, domainKeys }: Publication,
+  { version, manifestBytes, domainKeys, ifMatch }: Publication,
   edge: EdgeKey,
 ): Promise<NewVersion> {
   const { type: _, name, expires, ...body } = version.body;
@@ -145,6 +145,7 @@ async function toNewVersion(
     signature: version.signature,
     witness: await signWitness(version, domainKeys, edge.id, Date.now(), edge.signer),
     manifestBytes,
+    ifMatch,
   };
 }
 

@@ -1,37 +1,43 @@
-// holdfast get: an object's bytes, verified, into a file or onto standard output.
+// holdfast get: an object's bytes, verified, into a file or onto standard output; with -r a tree, into a folder.
 
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { type DownloadEvent, download, type Sink } from "../../lib/client/download.ts";
 import type { Hash } from "../../lib/hash.ts";
+import { parseFullName } from "../../lib/names.ts";
 import { usageError } from "../failure.ts";
 import { formatSize } from "../format.ts";
 import { chunkMemory, nodeHasher } from "../node-host.ts";
-import { type FullName, fullNameArgument, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
+import { type FullName, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
 import { printJson, say, writeTo } from "../output.ts";
 import { PartFile } from "../part-file.ts";
 import { startProgress } from "../progress.ts";
 import { holderNotes, type OpenedObject, openObject } from "../reading.ts";
 import type { CommonOptions } from "../settings.ts";
+import { getTree } from "./get-tree.ts";
 
-interface GetOptions extends CommonOptions {
+export interface GetOptions extends CommonOptions {
   output?: string;
   version?: Hash;
   force?: boolean;
+  recursive?: boolean;
+  delete?: boolean;
 }
 
 export function getCommand(): Command {
   const command = new Command("get")
-    .summary("fetch an object, verified")
+    .summary("fetch an object or a tree, verified")
     .description("Fetch DOMAIN/NAME from any holders and verify every byte before it is released.")
-    .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument)
-    .option("-o, --output <FILE>", "where to, - is standard output (default: the name's last segment)")
-    .option("--version <ID>", "this Version instead of the newest", hashArgument)
-    .option("--force", "overwrite the file");
+    .argument(OBJECT_ARGUMENT, "such as example.org/app.iso; with -r a tree, or a folder of one")
+    .option("-o, --output <FILE|DIR>", "where to, - is standard output (default: the name's last segment)")
+    .option("-r, --recursive", "a whole published tree, as its index has it")
+    .option("--version <ID>", "this Version (of a tree: of its index) instead of the newest", hashArgument)
+    .option("--force", "overwrite what is there")
+    .option("--delete", "with -r: remove files that the tree does not have");
   return withServers(command)
     .addHelpText("after", EXAMPLES)
-    .action((target: FullName, options: GetOptions) => run(target, options));
+    .action((target: string, options: GetOptions) => run(target, options));
 }
 
 const EXAMPLES = `
@@ -41,9 +47,16 @@ Examples:
   holdfast get example.org/releases/app.iso
   holdfast get example.org/site.tar -o - | tar x
   holdfast get example.org/app.iso --from https://node.example.net --version 3a7b…
+  holdfast get -r example.org/debian -o mirror --delete
 `;
 
-async function run(target: FullName, options: GetOptions): Promise<void> {
+async function run(target: string, options: GetOptions): Promise<void> {
+  if (options.recursive === true) return getTree(target, options);
+  if (options.delete === true) throw usageError("--delete goes with -r");
+  return getObject(parseFullName(target), options);
+}
+
+async function getObject(target: FullName, options: GetOptions): Promise<void> {
   if (options.output === "-") return toStdout(target, options);
   const path = await outputPath(target, options);
   const object = await open(target, options);

@@ -1,18 +1,20 @@
-// holdfast publish: a file or a pipe becomes a new Version.
+// holdfast publish: a file or a pipe becomes a new Version of a name; a folder, a tree.
 
 import { stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { Command } from "commander";
-import { lookup } from "mrmime";
 import { type PublishEvent, type PublishResult, publish } from "../../lib/client/publish.ts";
-import { DEFAULT_CONTENT_TYPE, DEFAULT_REPLICAS } from "../../lib/manifest.ts";
+import type { IfMatch } from "../../lib/client/version-draft.ts";
+import { DEFAULT_REPLICAS } from "../../lib/manifest.ts";
+import { parseFullName } from "../../lib/names.ts";
 import { usageError } from "../failure.ts";
 import { fileBlocks } from "../file-blocks.ts";
 import { formatSize, plural } from "../format.ts";
 import { nodeHost } from "../node-host.ts";
 import {
   type FullName,
-  fullNameArgument,
-  OBJECT_ARGUMENT,
+  ifMatchArgument,
+  repeated,
   replicasArgument,
   timeArgument,
   withKey,
@@ -30,11 +32,17 @@ import {
   serversOf,
 } from "../settings.ts";
 import { loadAuthor, loadSigner } from "../signing-key.ts";
+import { contentTypeOf } from "../tree-files.ts";
+import { publishFolder } from "./publish-tree.ts";
 
-interface PublishOptions extends CommonOptions {
+export interface PublishOptions extends CommonOptions {
   replicas: number;
   contentType?: string;
   expires?: string;
+  ifMatch?: IfMatch;
+  last?: string[];
+  delete?: boolean;
+  dryRun?: boolean;
 }
 
 interface Input {
@@ -44,16 +52,31 @@ interface Input {
 
 export function publishCommand(): Command {
   const command = new Command("publish")
-    .summary("publish a file as a new Version of a name")
-    .description("Publish FILE (- reads standard input) as a new signed Version of DOMAIN/NAME.")
-    .argument("<FILE>", "the file, or -")
-    .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument)
+    .summary("publish a file or a folder")
+    .description(
+      "Publish FILE (- reads standard input) as a new signed Version of DOMAIN/NAME, or every file of the folder DIR " +
+        "under DOMAIN/PREFIX, and an index that makes them one snapshot. What is published already is not sent again.",
+    )
+    .argument("<FILE|DIR>", "the file, the folder, or -")
+    .argument("<DOMAIN/NAME>", "such as example.org/app.iso; with / at its end, the file's own name is added")
     .option("--replicas <N>", "home nodes that must keep each chunk", replicasArgument, DEFAULT_REPLICAS)
     .option("--content-type <TYPE>", "media type (default: from the name)")
-    .option("--expires <DATE>", "readers refuse the Version after this date", timeArgument);
+    .option("--expires <DATE>", "readers refuse the Version after this date", timeArgument)
+    .option(
+      "--if-match <ID|none>",
+      "only where this Version (of a folder: of its index) is the newest",
+      ifMatchArgument,
+    )
+    .option(
+      "--last <GLOB>",
+      "files of the folder that appear after all others; repeatable, in this order",
+      repeated((glob) => glob),
+    )
+    .option("--delete", "drop names from the tree that are not in the folder")
+    .option("--dry-run", "say what of the folder would be published, and send nothing");
   return withServers(withKey(command))
     .addHelpText("after", EXAMPLES)
-    .action((file: string, target: FullName, options: PublishOptions) => run(file, target, options));
+    .action((file: string, target: string, options: PublishOptions) => run(file, target, options));
 }
 
 const EXAMPLES = `
@@ -62,9 +85,24 @@ A publish that was broken off is run again: what home nodes were sent within the
 Examples:
   holdfast publish app.iso example.org/releases/app.iso --key ~/.ssh/id_ed25519
   tar c site | holdfast publish - example.org/site.tar --replicas 5
+  holdfast publish ./repo example.org/debian --last 'dists/*/Release*' --last 'dists/*/InRelease'
+  holdfast publish ./site example.org/www --delete --dry-run
 `;
 
-async function run(file: string, target: FullName, options: PublishOptions): Promise<void> {
+async function run(file: string, target: string, options: PublishOptions): Promise<void> {
+  if (file !== "-" && (await stat(file)).isDirectory()) return publishFolder(file, target, options);
+  if (options.last !== undefined || options.delete === true || options.dryRun === true)
+    throw usageError("--last, --delete and --dry-run are for folders");
+  return publishFile(file, nameOf(file, target), options);
+}
+
+function nameOf(file: string, target: string): FullName {
+  if (!target.endsWith("/")) return parseFullName(target);
+  if (file === "-") throw usageError("standard input has no name to add: give the whole name");
+  return parseFullName(`${target}${basename(file)}`);
+}
+
+async function publishFile(file: string, target: FullName, options: PublishOptions): Promise<void> {
   const settings = await loadSettings(options);
   const edge = edgeOf(settings);
   const author = await loadAuthor(settings);
@@ -97,15 +135,15 @@ async function run(file: string, target: FullName, options: PublishOptions): Pro
 function headOf(target: FullName, options: PublishOptions) {
   return {
     replicas: options.replicas,
-    contentType: options.contentType ?? lookup(target.name) ?? DEFAULT_CONTENT_TYPE,
+    contentType: options.contentType ?? contentTypeOf(target.name),
     ...(options.expires === undefined ? {} : { expires: options.expires }),
+    ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch }),
   };
 }
 
 async function openInput(file: string): Promise<Input> {
   if (file === "-") return { blocks: process.stdin, sizeBytes: null };
   const info = await stat(file);
-  if (info.isDirectory()) throw usageError(`${file} is a directory; publish one file at a time`);
   return { blocks: fileBlocks(file), sizeBytes: info.isFile() ? info.size : null };
 }
 

@@ -30,6 +30,8 @@ const RACE_CODES: ErrorCode[] = ["unknown-previous", "sequence-gap", "fork"];
 export interface Announcement {
   version: VerifiedVersion;
   manifestBytes: Uint8Array<ArrayBuffer>;
+  /** The edge is to refuse it where the Version that it follows is not the newest. */
+  ifMatch?: boolean;
 }
 
 export interface Announced extends Announcement {
@@ -52,7 +54,7 @@ export async function announceToEdge(
 ): Promise<(SignedJson[] | HoldfastError)[]> {
   const outcomes: (SignedJson[] | HoldfastError)[] = [];
   // One after the other: the first carries the receipts that the others rely on.
-  for (const statements of postsOf(announcements.map((announcement) => publishedJson(announcement, [])))) {
+  for (const statements of postsOf(announcements.map(requestOf))) {
     const results = await post(edge, { statements, receipts: outcomes.length === 0 ? receipts : [] });
     outcomes.push(...results.map(outcomeOf));
   }
@@ -162,6 +164,11 @@ async function post(server: Server, request: NamesRequest, attempt = 1): Promise
     if (!isHoldfastError(error, "unreachable", "timeout") || attempt === ANNOUNCE_ATTEMPTS_MAX) throw error;
     return post(server, request, attempt + 1);
   }
+}
+
+function requestOf(announcement: Announcement): PublishedJson {
+  const published = publishedJson(announcement, []);
+  return announcement.ifMatch === true ? { ...published, ifMatch: true } : published;
 }
 
 function publishedJson({ version, manifestBytes }: Announcement, witnesses: SignedJson[]): PublishedJson {

@@ -12,7 +12,7 @@ import { ManifestBuilder } from "./manifest-builder.ts";
 import type { UploadChunk } from "./uploader.ts";
 
 /** With the window being read, two windows and a few chunks are in memory. */
-export const WINDOW_BYTES_MAX = 32 * 1024 * 1024;
+export const WINDOW_BYTES_MAX = 20 * 1024 * 1024;
 /** One upload statement for each node names a whole window. */
 export const WINDOW_CHUNKS_MAX = CHUNKS_PER_UPLOAD_MAX;
 

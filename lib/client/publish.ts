@@ -22,7 +22,7 @@ import type { ReceiptKeeper } from "./receipt-keeper.ts";
 import type { Server } from "./server.ts";
 import { UploadSession } from "./upload-session.ts";
 import { type UploadEvent, Uploader } from "./uploader.ts";
-import { isUnchanged, parentOf, signVersion } from "./version-draft.ts";
+import { checkIfMatch, type IfMatch, isUnchanged, parentOf, signVersion } from "./version-draft.ts";
 import { collectVersions, type KnownVersion, type NameKnowledge } from "./versions.ts";
 
 /** What a grant allows when the size is not known beforehand (a pipe). */
@@ -43,6 +43,8 @@ export interface PublishRequest {
   metadata?: Record<string, string>;
   /** ISO 8601 with milliseconds, UTC. */
   expires?: string;
+  /** Refused with `precondition-failed` where another Version than this is the newest, now or when the edge accepts. */
+  ifMatch?: IfMatch;
 }
 
 export type PublishEvent = UploadEvent | { type: "read"; bytes: number };
@@ -81,6 +83,8 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const knowledge = await collectVersions({ domain, nameHash, depth: "newest" }, options);
   throwIfSilent(edge, knowledge);
   const parent = parentOf(knowledge);
+  const conflict = checkIfMatch(parent, request.ifMatch);
+  if (conflict !== null) throw conflict;
   const session = await UploadSession.open({ domain, author, bytes: grantBytes(request) }, signer, host);
   const uploader = new Uploader({
     server: edge,
@@ -98,7 +102,8 @@ export async function publish(request: PublishRequest, options: PublishOptions):
     return { status: "unchanged", version: parent.version, nameHash, witnesses: 0, bundle: null, warnings };
   }
   const version = await signVersion(draft, signer);
-  const announcement = { version, manifestBytes: ingested.manifestBytes };
+  const ifMatch = request.ifMatch !== undefined;
+  const announcement = { version, manifestBytes: ingested.manifestBytes, ifMatch };
   const receipts = await uploader.takeReceipts();
   const witnesses = await announceOne(edge, announcement, receipts);
   await options.keeper?.release(receipts);

@@ -78,7 +78,11 @@ async function resolveBatch(
   nameHashes: readonly Hash[],
   options: ResolveOptions,
 ): Promise<Resolution[]> {
-  const knowledge = await collectNewest(domain, nameHashes, options);
+  const knowledge = await collectNewest(
+    domain,
+    nameHashes.map((nameHash) => ({ nameHash })),
+    options,
+  );
   const resolved = await Promise.all(
     knowledge.map(async (known, i) => {
       const nameHash = nameHashes[i];

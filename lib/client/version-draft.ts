@@ -1,5 +1,6 @@
 // A new Version before it is signed: which one it follows, whether it would say anything new, and its body.
 
+import { HoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import type { Domain, ObjectName } from "../names.ts";
 import type { StatementSigner } from "../sshsig.ts";
@@ -41,6 +42,24 @@ export function signVersion(draft: VersionDraft, signer: StatementSigner): Promi
 /** The Version to follow: the newest valid one; after a change of keys, when none is valid any more, the newest. */
 export function parentOf({ versions }: NameKnowledge): KnownVersion | null {
   return versions.find(({ unverified }) => unverified === null) ?? versions[0] ?? null;
+}
+
+/** A Version that must be the newest, or "none": the name must not have any. */
+export type IfMatch = Hash | "none";
+
+/** Why a Version after `parent` would not be what the publisher means; null where it is, or where nothing was said. */
+export function checkIfMatch(
+  parent: KnownVersion | null,
+  ifMatch: IfMatch | undefined,
+): HoldfastError | null {
+  const newest = parent?.version.id ?? "none";
+  if (ifMatch === undefined || ifMatch === newest) return null;
+  return new HoldfastError(
+    "precondition-failed",
+    newest === "none"
+      ? `the name has no Version, and ${ifMatch} was to be the newest`
+      : `the newest Version is ${newest}: look at it, then publish with --if-match ${newest}`,
+  );
 }
 
 /** True where the parent already says what the draft would: a new Version would be noise. */

@@ -31,7 +31,12 @@ export interface NameQuery {
   nameHash: Hash;
   /** "newest" stops at a server's first page that holds a valid Version; "all" reads every page. */
   depth: "newest" | "all";
+  /** A Version that the asker has: a look-up may say no more than that it is the newest. */
+  known?: Hash | undefined;
 }
+
+/** A name to look up, with the Version of it that the asker has. */
+export type Asked = Pick<NameQuery, "nameHash" | "known">;
 
 /** A Version with a valid signature, and whether its key may sign for the domain. */
 export interface KnownVersion {
@@ -57,6 +62,8 @@ export interface NameKnowledge {
   problems: ServerProblem[];
   /** Servers that gave an answer, if only that they know nothing. */
   answered: number;
+  /** All of them said that the Version that was asked with is the newest, and nothing else. */
+  isKnown: boolean;
 }
 
 export interface VersionsOptions {
@@ -76,13 +83,25 @@ export async function collectVersions(query: NameQuery, options: VersionsOptions
 /** What servers know of the newest Versions of many names of a domain, in the order of the names. */
 export async function collectNewest(
   domain: Domain,
-  nameHashes: readonly Hash[],
+  asked: readonly Asked[],
   options: VersionsOptions,
 ): Promise<NameKnowledge[]> {
   const authority = await resolveAuthority(domain, options.domainKeys);
-  const queries = nameHashes.map((nameHash): NameQuery => ({ domain, nameHash, depth: "newest" }));
-  const parts = await Promise.all(options.servers.map((server) => askForMany(server, queries, authority)));
-  return queries.map((_, i) => mergeParts(parts.flatMap((part) => part[i] ?? [])));
+  const askAll = async (names: readonly Asked[]): Promise<NameKnowledge[][]> => {
+    const queries = names.map((name): NameQuery => ({ domain, depth: "newest", ...name }));
+    const parts = await Promise.all(options.servers.map((server) => askForMany(server, queries, authority)));
+    return queries.map((_, i) => parts.flatMap((part) => part[i] ?? []));
+  };
+  const answers = await askAll(asked);
+  // Where servers differ, the ones that only said "known" have to show what they mean.
+  const unclear = asked.flatMap(({ nameHash }, i) => (differ(answers[i] ?? []) ? [{ i, nameHash }] : []));
+  const clear = unclear.length === 0 ? [] : await askAll(unclear.map(({ nameHash }) => ({ nameHash })));
+  for (const [k, { i }] of unclear.entries()) answers[i] = clear[k] ?? [];
+  return answers.map(mergeParts);
+}
+
+function differ(parts: readonly NameKnowledge[]): boolean {
+  return parts.some(({ isKnown }) => isKnown) && parts.some(({ versions }) => versions.length > 0);
 }
 
 function mergeParts(parts: NameKnowledge[]): NameKnowledge {
@@ -94,6 +113,7 @@ function mergeParts(parts: NameKnowledge[]): NameKnowledge {
     manifests: new Map(parts.flatMap((part) => [...part.manifests])),
     problems: parts.flatMap((part) => part.problems),
     answered: parts.filter((part) => part.answered > 0).length,
+    isKnown: versions.size === 0 && parts.some(({ isKnown }) => isKnown),
   };
 }
 
@@ -124,7 +144,13 @@ async function lookUp(
   authority: CheckAuthority,
 ): Promise<(NameKnowledge | null)[] | null> {
   try {
-    const { names } = await server.lookup(queries.map(({ nameHash, domain }) => ({ nameHash, domain })));
+    const { names } = await server.lookup(
+      queries.map(({ nameHash, domain, known }) => ({
+        nameHash,
+        domain,
+        ...(known === undefined ? {} : { known }),
+      })),
+    );
     return await Promise.all(
       queries.map((query, i) => knowledgeFrom(server, query, names[i] ?? null, authority)),
     );
@@ -141,7 +167,8 @@ async function knowledgeFrom(
   authority: CheckAuthority,
 ): Promise<NameKnowledge | null> {
   if (found === null) return null;
-  const knowledge: NameKnowledge = { versions: [], manifests: new Map(), problems: [], answered: 1 };
+  const knowledge: NameKnowledge = { ...noKnowledge(), answered: 1 };
+  if (found.isKnown === true) return { ...knowledge, isKnown: query.known !== undefined };
   if (found.version === null) return knowledge;
   const known = await verifyListed(found.version, query, authority, () => undefined);
   // A bad newest one may hide a good one behind it, and has to be told of: the whole list says both.
@@ -156,7 +183,7 @@ async function askServer(
   query: NameQuery,
   authority: CheckAuthority,
 ): Promise<NameKnowledge> {
-  const found: NameKnowledge = { versions: [], manifests: new Map(), problems: [], answered: 0 };
+  const found = noKnowledge();
   const blame = (error: HoldfastError): void => {
     if (found.problems.length < PROBLEMS_PER_SERVER_MAX) found.problems.push({ server: server.url, error });
   };
@@ -176,6 +203,10 @@ async function askServer(
     else blame(error);
   }
   return found;
+}
+
+function noKnowledge(): NameKnowledge {
+  return { versions: [], manifests: new Map(), problems: [], answered: 0, isKnown: false };
 }
 
 async function* pagesOf(server: Server, query: NameQuery): AsyncGenerator<NameAnswer> {

@@ -62,6 +62,55 @@ function member(i: number, changes: Partial<Member> = {}): Member {
   };
 }
 
+describe("a condition on the newest Version", () => {
+  test("lets one of two publishers win who have seen the same Version", async () => {
+    const shard = newShard();
+    await shard.append([version(1)]);
+    const second = (key: string) => version(2, { id: hashOf(`second by ${key}`), key, ifMatch: true });
+    const results = await Promise.all([shard.append([second("key a")]), shard.append([second("key b")])]);
+    expect(results.flat().map(({ status }) => status)).toEqual(["accepted", "refused"]);
+    expect(results[1]).toMatchObject([{ code: "precondition-failed" }]);
+  });
+
+  test("may be that there is none yet", async () => {
+    const shard = newShard();
+    const first = (key: string) => version(1, { id: hashOf(`first by ${key}`), key, ifMatch: true });
+    const results = await shard.append([first("key a"), first("key b")]);
+    expect(results.map(({ status }) => status)).toEqual(["accepted", "refused"]);
+  });
+
+  test("does not stand in the way of the same Version sent again", async () => {
+    const shard = newShard();
+    const first = version(1, { ifMatch: true });
+    await shard.append([first]);
+    await shard.append([version(2)]);
+    expect(await shard.append([first])).toMatchObject([{ status: "known" }]);
+  });
+
+  test("is only made where it is asked for: without it, siblings are kept", async () => {
+    const shard = newShard();
+    await shard.append([version(1)]);
+    const results = await shard.append([version(2), version(2, { id: hashOf("sibling"), key: "key b" })]);
+    expect(results.map(({ status }) => status)).toEqual(["accepted", "accepted"]);
+  });
+});
+
+describe("a look-up with the Version that the asker has", () => {
+  test("says no more than that it is the newest, where it is", async () => {
+    const shard = newShard();
+    await shard.append([version(1), version(2)]);
+    const ask = (known: Hash) => ({ domain, nameHash, known });
+    const [newest, older, unknown] = await shard.newest([
+      ask(hashOf("version 2")),
+      ask(hashOf("version 1")),
+      { ...ask(hashOf("version 2")), domain: otherDomain },
+    ]);
+    expect(newest).toBe("known");
+    expect(older).toMatchObject({ version: { id: hashOf("version 2") } });
+    expect(unknown).toBeNull();
+  });
+});
+
 describe("Versions in a shard", () => {
   test("are appended in order, and come back newest first with the newest Manifest, also after an eviction", async () => {
     const shard = newShard();

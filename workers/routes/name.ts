@@ -47,6 +47,7 @@ export const name = new Hono<AppEnv>()
 
 function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
   if (found === null) return { version: null, manifest: null };
+  if (found === "known") return { version: null, manifest: null, isKnown: true };
   const { version, manifest } = found;
   return { version: formatSigned(version), manifest: manifest === null ? null : base64.encode(manifest) };
 }
