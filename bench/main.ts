@@ -13,6 +13,7 @@ import { orientationRows } from "./rows/orientation.ts";
 import { publishRows } from "./rows/publish.ts";
 import { readRows } from "./rows/read.ts";
 import { shapedRows } from "./rows/shaped.ts";
+import { treeRows } from "./rows/tree.ts";
 
 const RUNS = 5;
 const RUNS_MAX = 1000;
@@ -23,6 +24,7 @@ const ROWS: readonly Row[] = [
   ...readRows,
   ...shapedRows,
   ...batchRows,
+  ...treeRows,
   ...nameRows,
   ...memoryRows,
 ];

@@ -1,6 +1,6 @@
 // What this process lends to lib: HTTP, clock, randomness and OpenSSL's SHA-256.
 
-import { createHash, randomBytes, webcrypto } from "node:crypto";
+import { createHash, hash, randomBytes, webcrypto } from "node:crypto";
 import { BufferPool } from "../lib/buffer-pool.ts";
 import type { ClientHost } from "../lib/client/host.ts";
 import { encodeHash, type Hash, type Hasher, parseHash } from "../lib/hash.ts";
@@ -21,7 +21,7 @@ export const nodeHasher: Hasher = {
 };
 
 async function digestHere(bytes: Uint8Array): Promise<Hash> {
-  return parseHash(createHash("sha256").update(bytes).digest("hex"));
+  return parseHash(hash("sha256", bytes, "hex"));
 }
 
 async function digestInThread(bytes: Uint8Array): Promise<Hash> {
