@@ -183,6 +183,8 @@ export class LocalNetwork {
         wranglerProgram(),
         ...["dev", "--config", projectFile("wrangler.toml"), "--ip", "127.0.0.1", "--port", String(port)],
         ...["--inspector-port", "0", "--show-interactive-dev-session=false", "--log-level", "warn"],
+        // An operator's wrangler.toml has routes: the edge would take their host name for the one it was asked under.
+        "--infer-origin-from-routes=false",
         ...["--persist-to", join(this.dir, "edge"), "--env-file", join(this.dir, "edge.env")],
         ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
       ],
