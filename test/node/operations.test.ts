@@ -33,6 +33,7 @@ describe("the holdfast command takes every command line of", () => {
   for (const [path, atLeast] of [
     ["README.md", 5],
     ["docs/operations.md", 10],
+    ["docs/publishing.md", 7],
   ] as const) {
     test(path, async () => {
       const commands = shownCommands(await readFile(join(ROOT, path), "utf8"));
