@@ -25,6 +25,12 @@ import { streamBody } from "../object-stream.ts";
 
 const OBJ_PATH = /^\/obj\/([^/]+)\/(.+)$/;
 
+/**
+ * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
+ * download files, and open windows; what opens there is not in the sandbox, or sites elsewhere would come without scripts.
+ */
+const SANDBOX = "sandbox allow-downloads allow-popups allow-popups-to-escape-sandbox";
+
 /** What an answer carries: the whole, or ranges of it. */
 interface Selection {
   status: 200 | 206;
@@ -168,7 +174,7 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     Vary: "Accept",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox",
+    "Content-Security-Policy": SANDBOX,
   });
 }
 

@@ -1,20 +1,21 @@
 // A web site as a folder of objects, in a real browser. /obj answers with a CSP sandbox: what a page shows and where
 // its links lead works, scripts and forms do not. And a page elsewhere that takes its parts from /obj.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { type Browser, startBrowser, type Tab } from "../page-browser.ts";
 import { publishTree } from "../publish-tree.ts";
 import { Publisher } from "../publisher.ts";
 import { requirePrograms } from "../requires.ts";
 import { ForeignSite } from "./foreign-site.ts";
-import { SITE_TITLE, siteFiles } from "./site-files.ts";
+import { SITE_TITLE, siteFiles, TOOL } from "./site-files.ts";
 
 const network = inject("network");
 const { missing } = requirePrograms({ chromium: "chromium" });
 /** Long enough for a browser to do what it must not. */
 const QUIET_MS = 500;
+const WAIT_MS = 10_000;
 
 describe.skipIf(missing.length > 0)("a site at /obj", () => {
   let publisher: Publisher;
@@ -96,6 +97,21 @@ describe.skipIf(missing.length > 0)("a site at /obj", () => {
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
     expect(elsewhere.asked).toEqual([]);
     expect(tab.consoleErrors.join()).toContain("the 'allow-forms' permission is not set");
+  });
+
+  test("lets a link download a file", async () => {
+    const downloads = join(publisher.folder, "downloads");
+    await tab.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
+    await tab.click("#download");
+    await vi.waitFor(async () =>
+      expect(TOOL.equals(await readFile(join(downloads, "tool.tar.gz")))).toBe(true),
+    );
+  });
+
+  test("lets a link open a window, which is not in the sandbox", async () => {
+    elsewhere.add("/window", `<script>fetch("/script-in-window")</script>`);
+    await tab.click("#window");
+    await vi.waitFor(() => expect(elsewhere.asked).toEqual(["/window", "/script-in-window"]), WAIT_MS);
   });
 
   test("goes nowhere by itself", async () => {
