@@ -23,7 +23,7 @@ import {
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
 
-const OBJ_PATH = /^\/obj\/([^/]+)\/(.+)$/;
+const OBJ_PATH = /^\/obj\/([^/]+)\/(.*)$/;
 
 /**
  * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
@@ -150,7 +150,7 @@ function parseObjectPath(path: string): { domain: Domain; name: ObjectName } {
   const name = decodePath(rest);
   return {
     domain: parseDomain(decodePath(domain)),
-    name: parseName(name.endsWith("/") ? `${name}index.html` : name),
+    name: parseName(name === "" || name.endsWith("/") ? `${name}index.html` : name),
   };
 }
 

@@ -86,6 +86,15 @@ describe.skipIf(missing.length > 0)("a site at /obj", () => {
     await tab.until(`location.href === "${site}" && document.readyState === "complete"`);
   });
 
+  test("may be all of a domain", async () => {
+    const root = publisher.objectUrl("");
+    expect((await fetch(root)).status).toBe(404);
+    await publisher.publish(await publisher.writeFile("index.html", "<h1>Root</h1>"), "index.html");
+    const response = await fetch(root);
+    expect(response.headers.get("Content-Type")).toBe("text/html");
+    expect(await response.text()).toBe("<h1>Root</h1>");
+  });
+
   test("does nothing for links that are scripts", async () => {
     for (const link of ["#script", "#script-window"]) await tab.click(link);
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
