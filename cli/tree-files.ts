@@ -11,7 +11,6 @@ import { SMALL_CHUNK_BYTES_MAX } from "../lib/client/uploader.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { DEFAULT_CONTENT_TYPE } from "../lib/manifest.ts";
 import { INDEX_ENTRIES_MAX } from "../lib/tree-index.ts";
-import { usageError } from "./failure.ts";
 import { fileBlocks } from "./file-blocks.ts";
 
 /** Files whose sizes are asked for together. */
@@ -47,13 +46,19 @@ export async function treeFiles(dir: string, skipped: (path: string) => void): P
   return files;
 }
 
-/** Files that match one of `lastGlobs` come after all others, those of a later glob after those of an earlier one. */
-export function inPhases(files: readonly TreeFile[], lastGlobs: readonly string[]): TreeFile[][] {
+/**
+ * Files that match one of `lastGlobs` come after all others, those of a later glob after those of an earlier one. `unused`
+ * is told of a glob that no file is in the phase of.
+ */
+export function inPhases(
+  files: readonly TreeFile[],
+  lastGlobs: readonly string[],
+  unused: (glob: string) => void,
+): TreeFile[][] {
   const matchers = lastGlobs.map((glob) => picomatch(glob, { dot: true }));
   const phases: TreeFile[][] = Array.from({ length: matchers.length + 1 }, () => []);
   for (const file of files) phases[1 + matchers.findLastIndex((matches) => matches(file.path))]?.push(file);
-  const unused = lastGlobs.filter((_, i) => phases[i + 1]?.length === 0);
-  if (unused.length > 0) throw usageError(`--last ${unused.join(", ")}: no file matches`);
+  for (const [i, glob] of lastGlobs.entries()) if (phases[i + 1]?.length === 0) unused(glob);
   return phases.filter((phase) => phase.length > 0);
 }
 

@@ -11,6 +11,7 @@ import {
 } from "../../lib/client/publish-tree.ts";
 import { plainText } from "../../lib/client/request.ts";
 import type { IfMatch } from "../../lib/client/version-draft.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { formatTreeRoot, parseTreeRoot, type TreeRoot } from "../../lib/tree-index.ts";
 import { usageError } from "../failure.ts";
 import { formatCount, formatSize, formatTable, plural } from "../format.ts";
@@ -34,6 +35,8 @@ interface Tally {
   unchanged: number;
   refused: { name: string; code: string; detail: string }[];
   sentBytes: number;
+  /** What became a new Version, in the order of publishing. */
+  versions: { name: string; version: Hash; sequence: number; size: number }[];
 }
 
 export async function publishFolder(dir: string, target: string, options: PublishOptions): Promise<void> {
@@ -46,6 +49,7 @@ export async function publishFolder(dir: string, target: string, options: Publis
     phases: inPhases(
       files.map((file) => withExpiry(file, options.expires)),
       options.last ?? [],
+      (glob) => warn(`--last ${glob}: no file is held back by it`),
     ),
     replicas: options.replicas,
     deletesVanished: options.delete === true,
@@ -92,7 +96,7 @@ async function publish(request: TreeRequest, settings: Settings, asJson: boolean
     "published",
     files.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
   );
-  const tally: Tally = { new: 0, changed: 0, unchanged: 0, refused: [], sentBytes: 0 };
+  const tally: Tally = { new: 0, changed: 0, unchanged: 0, refused: [], sentBytes: 0, versions: [] };
   const options = { ...treeOptions(settings), author, signer, edge };
   try {
     const result = await publishTree(request, { ...options, onOutcome: counting(tally, progress) });
@@ -115,8 +119,10 @@ function counting(tally: Tally, progress: Progress): (outcome: BatchOutcome) => 
       const { code, message } = outcome.error;
       tally.refused.push({ name: outcome.request.name, code, detail: plainText(message) });
     } else {
-      tally[outcome.version.body.sequence === 1 ? "new" : "changed"] += 1;
-      tally.sentBytes += outcome.entry.size;
+      const { sequence, size } = outcome.version.body;
+      tally[sequence === 1 ? "new" : "changed"] += 1;
+      tally.sentBytes += size;
+      tally.versions.push({ name: outcome.request.name, version: outcome.version.id, sequence, size });
     }
   };
 }

@@ -64,6 +64,7 @@ export class Tab {
   readonly #waiting = new Map<number, (message: Json) => void>();
   /** Bodies to answer with in place of the network's, by path. */
   readonly #answers = new Map<string, unknown>();
+  readonly #listeners = new Map<string, (params: Json) => void>();
   #lastId = 0;
 
   constructor(socket: WebSocket) {
@@ -86,6 +87,11 @@ export class Tab {
     const message = await answer;
     if (message.error !== undefined) throw new Error(`${method}: ${JSON.stringify(message.error)}`);
     return asRecord(message.result);
+  }
+
+  /** Calls `listener` with each event of this name; the event's domain must be enabled. */
+  on(event: string, listener: (params: Json) => void): void {
+    this.#listeners.set(event, listener);
   }
 
   async goto(url: string): Promise<void> {
@@ -115,6 +121,17 @@ export class Tab {
     await poll(async () => ((await this.evaluate(expression)) === true ? true : null), WAIT_MS, expression);
   }
 
+  /** Clicks into the middle of an element, as a person does. */
+  async click(selector: string): Promise<void> {
+    const middle = `(() => {
+      const { x, y, width, height } = document.querySelector(${JSON.stringify(selector)}).getBoundingClientRect();
+      return { x: x + width / 2, y: y + height / 2 };
+    })()`;
+    const at = { ...asRecord(await this.evaluate(middle)), button: "left", clickCount: 1 };
+    await this.send("Input.dispatchMouseEvent", { type: "mousePressed", ...at });
+    await this.send("Input.dispatchMouseEvent", { type: "mouseReleased", ...at });
+  }
+
   async press(key: string): Promise<void> {
     await this.send("Input.dispatchKeyEvent", { type: "keyDown", key });
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", key });
@@ -138,6 +155,7 @@ export class Tab {
       return;
     }
     const params = asRecord(message.params);
+    this.#listeners.get(String(message.method))?.(params);
     if (message.method === "Fetch.requestPaused") void this.#answer(params);
     const complaint = complaintOf(String(message.method), params);
     if (complaint !== null) this.consoleErrors.push(complaint);

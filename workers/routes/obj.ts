@@ -23,7 +23,13 @@ import {
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
 
-const OBJ_PATH = /^\/obj\/([^/]+)\/(.+)$/;
+const OBJ_PATH = /^\/obj\/([^/]+)\/(.*)$/;
+
+/**
+ * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
+ * download files, and open windows; what opens there is not in the sandbox, or sites elsewhere would come without scripts.
+ */
+const SANDBOX = "sandbox allow-downloads allow-popups allow-popups-to-escape-sandbox";
 
 /** What an answer carries: the whole, or ranges of it. */
 interface Selection {
@@ -144,7 +150,7 @@ function parseObjectPath(path: string): { domain: Domain; name: ObjectName } {
   const name = decodePath(rest);
   return {
     domain: parseDomain(decodePath(domain)),
-    name: parseName(name.endsWith("/") ? `${name}index.html` : name),
+    name: parseName(name === "" || name.endsWith("/") ? `${name}index.html` : name),
   };
 }
 
@@ -168,7 +174,7 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     Vary: "Accept",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox",
+    "Content-Security-Policy": SANDBOX,
   });
 }
 
