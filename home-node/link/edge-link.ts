@@ -3,6 +3,7 @@
 
 import type { Logger } from "pino";
 import type { Hash } from "../../lib/hash.ts";
+import { adviceFor, parseReachCode, type ReachCode } from "../../lib/reach.ts";
 import type { Contact } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
@@ -30,12 +31,20 @@ export interface LinkStatus {
   /** The edge's id, as it last said it; null before the first challenge. */
   edge: Hash | null;
   state: "connecting" | "registered" | "waiting" | "stopped";
-  /** Whether the edge reached the node at its URL, and if not, why. */
+  /** Whether the edge reached the node at its URL when it registered. */
   direct: boolean;
+  /** Why it is direct or relayed; null where the edge did not say, or is not linked. */
+  code: ReachCode | null;
+  /** The same in the edge's words; while it is not linked, why not. */
   reason: string;
+  /** What to do to become direct; null where there is nothing to be done. */
+  advice: string | null;
   /** When this state began, ISO 8601. */
   since: string;
 }
+
+/** While the node is not linked, and where the edge did not say. */
+const UNKNOWN = { direct: false, code: null, advice: null };
 
 export class EdgeLink {
   readonly #url: string;
@@ -49,7 +58,7 @@ export class EdgeLink {
     this.#url = url;
     this.#deps = deps;
     this.#log = deps.log.child({ link: url });
-    this.#status = { url, edge: null, state: "stopped", direct: false, reason: "", since: this.#time() };
+    this.#status = { url, edge: null, state: "stopped", ...UNKNOWN, reason: "", since: this.#time() };
   }
 
   status(): LinkStatus {
@@ -72,18 +81,18 @@ export class EdgeLink {
       if (signal.aborted) break;
       if (lastedMs >= STABLE_MS) attempt = 0;
       const delayMs = backoffDelay(attempt, this.#deps.random);
-      this.#turn({ state: "waiting", direct: false });
+      this.#turn({ state: "waiting", ...UNKNOWN });
       this.#log.info({ delayMs: Math.round(delayMs) }, "will connect again");
       await this.#deps.clock.sleep(delayMs, signal);
     }
-    this.#turn({ state: "stopped", direct: false });
+    this.#turn({ state: "stopped", ...UNKNOWN });
   }
 
   /** One session; returns how long the node was registered, in milliseconds. */
   async #connect(signal: AbortSignal): Promise<number> {
     const { identity, clock, offer, answer, learnContacts } = this.#deps;
     let registeredAtMs: number | null = null;
-    this.#turn({ state: "connecting", direct: false, reason: "" });
+    this.#turn({ state: "connecting", ...UNKNOWN, reason: "" });
     const end = await runSession({
       url: registrationUrl(this.#url, identity.id),
       origin: new URL(this.#url).origin,
@@ -93,9 +102,11 @@ export class EdgeLink {
       answer,
       log: this.#log,
       onChallenge: (edge) => this.#turn({ edge }),
-      onRegistered: ({ direct, reason, contacts }) => {
+      onRegistered: ({ direct, code: codeText = "", reason, contacts }) => {
         registeredAtMs = clock.now();
-        this.#turn({ state: "registered", direct, reason });
+        const code = parseReachCode(codeText);
+        const advice = code === null || direct ? null : adviceFor(code);
+        this.#turn({ state: "registered", direct, code, reason, advice });
         learnContacts(contacts);
       },
       signal,
