@@ -7,13 +7,14 @@ import { BufferPool } from "../lib/buffer-pool.ts";
 import { createDomainKeyResolver } from "../lib/domain-keys.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
-import type { Pledge } from "../lib/pledge.ts";
-import type { NodeStatus } from "../lib/wire.ts";
+import type { LocalNodeStatus } from "../lib/node-status.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { NodeConfig } from "./config.ts";
+import { Counters } from "./counters/counters.ts";
+import type { Way } from "./counters/traffic.ts";
 import { loadIdentity } from "./identity.ts";
-import { EdgeLink, type LinkStatus } from "./link/edge-link.ts";
-import { SOFTWARE } from "./link/link-session.ts";
+import { EdgeLink } from "./link/edge-link.ts";
+import { localStatusOf, type StatusSources } from "./node-status.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
@@ -23,7 +24,6 @@ import { Grants } from "./server/grants.ts";
 import { createListener, type Listener } from "./server/listener.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
-import { Traffic, type TrafficReport } from "./server/traffic.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
@@ -42,21 +42,6 @@ export interface HomeNodeDeps {
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
-/** What GET /status answers. */
-export interface HomeNodeStatus extends NodeStatus, TrafficReport {
-  software: string;
-  /** The URL that edges are told, or null. */
-  url: string | null;
-  chunks: number;
-  versions: number;
-  contacts: number;
-  usedBytes: number;
-  freeBytes: number;
-  pledge: Pledge;
-  onlineSince: string;
-  edges: LinkStatus[];
-}
-
 export interface HomeNode {
   /** Throws before the first start: the identity is read then. */
   readonly id: NodeId;
@@ -65,7 +50,8 @@ export interface HomeNode {
   /** Returns when the node serves; links to edges go on in the background. `url` is the listener's origin, or null. */
   start(): Promise<{ id: NodeId; url: string | null }>;
   stop(): Promise<void>;
-  status(): Promise<HomeNodeStatus>;
+  /** What the volunteer may see. */
+  status(): Promise<LocalNodeStatus>;
 }
 
 export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode {
@@ -122,25 +108,31 @@ async function prepare(
   const writeLog = new WriteLog({ dir, log: deps.log });
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
+  const counters = new Counters({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
+  await counters.start();
   return new RunningNode(config, {
     log: deps.log,
     random: deps.random ?? Math.random,
     clock,
     identity,
     room,
+    freeDiskBytes,
     chunks,
     statements,
+    counters,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
   });
 }
 
-interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" | "clock" | "log"> {
+interface Parts
+  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "identity" | "clock" | "log"> {
   room: Room;
+  freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
   fetch: Fetch;
@@ -150,29 +142,32 @@ interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" |
 class RunningNode {
   readonly #config: NodeConfig;
   readonly #parts: Parts;
-  readonly #traffic: Traffic;
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
   readonly #listener: Listener | null;
   readonly #onlineSince: string;
-  readonly fetch: (request: Request) => Promise<Response>;
+  readonly #answer: (request: Request, way: Way) => Promise<Response>;
   /** The listener's origin once it listens. */
   url: string | null = null;
 
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
     this.#parts = parts;
-    this.#traffic = new Traffic(parts.clock);
     this.#contacts = new RoutingTable(parts.identity.id);
     this.#links = config.edges.map((edge) => this.#createLink(edge));
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
-    this.fetch = async (request) => app.fetch(request);
-    this.#listener = config.listen === null ? null : createListener(this.fetch, config.listen);
+    this.#answer = async (request, way) => app.fetch(request, { way });
+    this.#listener =
+      config.listen === null ? null : createListener((request) => this.fetch(request), config.listen);
   }
 
   get id(): NodeId {
     return this.#parts.identity.id;
+  }
+
+  fetch(request: Request): Promise<Response> {
+    return this.#answer(request, "direct");
   }
 
   async start(): Promise<void> {
@@ -185,28 +180,27 @@ class RunningNode {
   async stop(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#listener?.stop();
+    await this.#parts.counters.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
   }
 
-  async status(): Promise<HomeNodeStatus> {
-    const { identity, chunks, statements, room } = this.#parts;
+  status(): Promise<LocalNodeStatus> {
+    return localStatusOf(this.#statusSources());
+  }
+
+  #statusSources(): StatusSources {
+    const { pledge, diskReserveBytes } = this.#config;
     return {
-      kind: "home-node",
-      id: identity.id,
-      key: identity.key,
-      software: SOFTWARE,
-      url: this.#advertisedUrl(),
-      chunks: chunks.totals.chunks,
-      versions: statements.size,
-      contacts: this.#contacts.size,
-      usedBytes: room.usedBytes,
-      freeBytes: await room.freeBytes(),
-      pledge: this.#config.pledge,
-      ...this.#traffic.report(),
+      ...this.#parts,
+      pledge,
+      diskReserveBytes,
+      contacts: this.#contacts,
+      links: this.#links,
       onlineSince: this.#onlineSince,
-      edges: this.#links.map((link) => link.status()),
+      url: this.#advertisedUrl(),
+      page: null,
     };
   }
 
@@ -224,7 +218,6 @@ class RunningNode {
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),
-      traffic: this.#traffic,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
       status: () => this.status(),
@@ -237,7 +230,7 @@ class RunningNode {
     return new EdgeLink(edge, {
       ...this.#parts,
       offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
-      answer: (request) => this.fetch(request),
+      answer: (request) => this.#answer(request, "tunnel"),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });
   }
