@@ -14,14 +14,15 @@ import { Counters } from "./counters/counters.ts";
 import type { Way } from "./counters/traffic.ts";
 import { loadIdentity } from "./identity.ts";
 import { EdgeLink } from "./link/edge-link.ts";
-import { localStatusOf, type StatusSources } from "./node-status.ts";
+import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
+import { Doors } from "./server/doors.ts";
 import { Grants } from "./server/grants.ts";
-import { createListener, type Listener } from "./server/listener.ts";
+import { createLocalApp } from "./server/local-app.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
@@ -144,11 +145,9 @@ class RunningNode {
   readonly #parts: Parts;
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
-  readonly #listener: Listener | null;
+  readonly #doors: Doors;
   readonly #onlineSince: string;
   readonly #answer: (request: Request, way: Way) => Promise<Response>;
-  /** The listener's origin once it listens. */
-  url: string | null = null;
 
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
@@ -158,12 +157,17 @@ class RunningNode {
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
     this.#answer = async (request, way) => app.fetch(request, { way });
-    this.#listener =
-      config.listen === null ? null : createListener((request) => this.fetch(request), config.listen);
+    const local = createLocalApp({ ...parts, status: () => this.status() });
+    this.#doors = new Doors(config, { open: this, local, log: parts.log });
   }
 
   get id(): NodeId {
     return this.#parts.identity.id;
+  }
+
+  /** The listener's origin, or null. */
+  get url(): string | null {
+    return this.#doors.url;
   }
 
   fetch(request: Request): Promise<Response> {
@@ -171,7 +175,7 @@ class RunningNode {
   }
 
   async start(): Promise<void> {
-    this.url = (await this.#listener?.start()) ?? null;
+    await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
   }
@@ -179,7 +183,7 @@ class RunningNode {
   /** Tells the edges first, so that they send nobody here while the last requests finish. */
   async stop(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.stop()));
-    await this.#listener?.stop();
+    await this.#doors.stop();
     await this.#parts.counters.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
@@ -200,7 +204,7 @@ class RunningNode {
       links: this.#links,
       onlineSince: this.#onlineSince,
       url: this.#advertisedUrl(),
-      page: null,
+      page: this.#doors.page,
     };
   }
 
@@ -220,7 +224,7 @@ class RunningNode {
       receiving: new RateLimit(pledge.downloadRate, clock),
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
-      status: () => this.status(),
+      status: () => publicStatusOf(this.#statusSources()),
     };
   }
 
