@@ -1,20 +1,23 @@
-// holdfast node status: what a home node says about itself.
+// holdfast node status: what a home node says about itself. All of it where the node's folder is at hand, by the socket in
+// it; what strangers may know from anywhere else.
 
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { requestJson } from "../../lib/client/request.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import type { Fetch } from "../../lib/fetch.ts";
-import { parseNodeReport } from "../../lib/node-status.ts";
+import { isLocal, parseNodeReport } from "../../lib/node-status.ts";
+import { DEFAULT_NODE_DIR, SOCKET_ORIGIN, withNodeIn } from "../node-dir.ts";
 import { nodeHost } from "../node-host.ts";
 import { formatNodeStatus } from "../node-report.ts";
-import { printData, printJson } from "../output.ts";
+import { printData, printJson, say } from "../output.ts";
 
 const STATUS_LIMITS = { idleMs: 10_000, totalMs: 20_000 };
 const WIDTH_DEFAULT = 80;
 const WIDTH_MAX = 100;
 
 interface StatusOptions {
-  url: string;
+  dir: string;
+  url?: string;
   json?: boolean;
 }
 
@@ -22,7 +25,12 @@ export function nodeStatusCommand(): Command {
   return new Command("status")
     .summary("how a home node is")
     .description("Ask a home node for its space, its domains, its traffic and its edges.")
-    .requiredOption("--url <URL>", "the node, such as http://127.0.0.1:8790", parseServerUrl)
+    .option("--dir <DIR>", "the folder of a node on this machine", DEFAULT_NODE_DIR)
+    .addOption(
+      new Option("--url <URL>", "a node elsewhere: what it tells strangers")
+        .argParser(parseServerUrl)
+        .conflicts("dir"),
+    )
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action((options: StatusOptions) => run(options));
@@ -30,15 +38,21 @@ export function nodeStatusCommand(): Command {
 
 const EXAMPLES = `
 Examples:
-  holdfast node status --url http://127.0.0.1:8790
+  holdfast node status
+  holdfast node status --json | jq .traffic.today
   holdfast node status --url https://node.example.net
 `;
 
-async function run({ url, json }: StatusOptions): Promise<void> {
-  const { status, value } = await askNode(nodeHost.fetch, url);
+async function run({ dir, url, json }: StatusOptions): Promise<void> {
+  const { status, value } =
+    url === undefined
+      ? await withNodeIn(dir, (fetch) => askNode(fetch, SOCKET_ORIGIN))
+      : await askNode(nodeHost.fetch, url);
   if (json === true) return printJson(value);
   const width = Math.min(process.stdout.columns ?? WIDTH_DEFAULT, WIDTH_MAX);
   await printData(formatNodeStatus(status, nodeHost.now(), width));
+  if (!isLocal(status))
+    say("holdfast: that is what the node tells strangers; on its machine, use --dir for all of it");
 }
 
 /** What is shown, and the answer as it came: --json prints whatever else the node says. */
