@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { findSocket } from "../home-node/server/socket-path.ts";
 import { runningHolder } from "../home-node/store/directory-lock.ts";
+import { isFileError } from "../home-node/store/durable-file.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import { createSocketFetch } from "./http-fetch.ts";
@@ -18,8 +19,13 @@ export async function withNodeIn<T>(dir: string, ask: (fetch: Fetch) => Promise<
     return await ask(createSocketFetch(await findSocket(dir)));
   } catch (error) {
     if (!isHoldfastError(error, "unreachable")) throw error;
-    throw new HoldfastError("unreachable", await whyNobodyAnswers(dir), { cause: error });
+    const why = isFileError(error.cause, "EACCES", "EPERM") ? notYours(dir) : await whyNobodyAnswers(dir);
+    throw new HoldfastError("unreachable", why, { cause: error });
   }
+}
+
+function notYours(dir: string): string {
+  return `the node in ${dir} answers its owner only: ask as the user who runs it`;
 }
 
 async function whyNobodyAnswers(dir: string): Promise<string> {

@@ -79,18 +79,13 @@ function space({ pledge, usedBytes, freeBytes, disk }: LocalNodeStatus, width: n
 }
 
 function domains({ pledge, accepted, traffic, receipts }: LocalNodeStatus): string {
-  const known = new Set<string>(accepted.domains.map(({ domain }) => domain));
+  const none = { chunks: 0, bytes: 0 };
+  const known = new Set(accepted.domains.map(({ domain }) => domain));
   const unused = pledge.domains === "all" ? [] : pledge.domains.filter((domain) => !known.has(domain));
-  const shown = accepted.domains.slice(0, DOMAINS_SHOWN);
-  const hidden = accepted.domains.length - shown.length;
-  const rows = [
-    ...shown.map(({ domain, chunks, bytes }) => [domain, formatSize(bytes), plural(chunks, "chunk")]),
-    ...(hidden > 0 ? [[`and ${plural(hidden, "more domain")}: see --json`]] : []),
-    ...(accepted.others.chunks > 0
-      ? [["others", formatSize(accepted.others.bytes), plural(accepted.others.chunks, "chunk")]]
-      : []),
-    ...unused.map((domain) => [domain, "nothing yet"]),
-  ];
+  const all = [...accepted.domains, ...unused.map((domain) => ({ domain, ...none }))];
+  const rows = all.slice(0, DOMAINS_SHOWN).map(({ domain, ...sum }) => sumRow(domain, sum));
+  if (accepted.others.chunks > 0) rows.push(sumRow("others", accepted.others));
+  if (all.length > DOMAINS_SHOWN) rows.push([`and ${all.length - DOMAINS_SHOWN} more: see --json`]);
   const pledged = pledge.domains === "all" ? "all domains" : plural(pledge.domains.length, "domain");
   return `${section([
     ["domains", `pledged to ${pledged}; ${plural(receipts, "receipt")} given`],
@@ -98,22 +93,26 @@ function domains({ pledge, accepted, traffic, receipts }: LocalNodeStatus): stri
   ])}${indented(formatTable(rows.length === 0 ? [["nothing yet"]] : rows))}`;
 }
 
+function sumRow(name: string, { chunks, bytes }: LocalNodeStatus["accepted"]["others"]): string[] {
+  return chunks === 0 ? [name, "nothing yet"] : [name, formatSize(bytes), plural(chunks, "chunk")];
+}
+
 function traffic({ traffic: { since: iso, today, total } }: LocalNodeStatus): string {
   const rows = [
     ["TRAFFIC", "", "OUT", "REQUESTS", "IN", "REQUESTS"],
-    ...flowRows("today (UTC)", today),
-    ...flowRows(`since ${iso.slice(0, DATE_LENGTH)}`, total),
+    ...flowRows("today (UTC)", "", today),
+    ...flowRows("in all", `since ${iso.slice(0, DATE_LENGTH)}`, total),
   ];
   return formatColumns(rows, 2);
 }
 
-function flowRows(title: string, flows: TrafficFlows): string[][] {
-  const row = (name: string, label: string, { out, in: into }: TrafficFlows["direct"]) => [
-    name,
+function flowRows(title: string, note: string, flows: TrafficFlows): string[][] {
+  const row = (label: string, way: string, { out, in: into }: TrafficFlows["direct"]) => [
     label,
+    way,
     ...[out, into].flatMap(({ bytes, requests }) => [formatSize(bytes), formatCount(requests)]),
   ];
-  return [row(title, "direct", flows.direct), row("", "through edges", flows.tunnel)];
+  return [row(title, "direct", flows.direct), row(note, "through edges", flows.tunnel)];
 }
 
 function edgeSections({ edges }: LocalNodeStatus, nowMs: number, width: number): string[] {

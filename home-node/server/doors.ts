@@ -72,9 +72,10 @@ export class Doors {
 
   #answer(request: Request, message: IncomingMessage): Response | Promise<Response> {
     const { open, local } = this.#deps;
+    const [path = ""] = message.url?.split("?", 1) ?? [];
     const isLocal =
       LOCAL_METHODS.includes(request.method) &&
-      LOCAL_PATHS.includes(new URL(request.url).pathname) &&
+      LOCAL_PATHS.includes(path) &&
       isLocalRequest(message) &&
       (this.#key === null || hasKey(request.url, this.#key));
     return isLocal ? local.fetch(request) : open.fetch(request);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import { formatNodeStatus } from "../../cli/node-report.ts";
+import { parseDomain } from "../../lib/names.ts";
 import { isLocal, type LocalNodeStatus, parseNodeReport } from "../../lib/node-status.ts";
 import { adviceFor, REACH_CODES } from "../../lib/reach.ts";
 import { holdfast, type RunningCommand, startHoldfast } from "./cli-fixture.ts";
@@ -165,6 +166,14 @@ describe("the text", () => {
     expect(text).toContain("[#####################.........] 6.5 GiB of 9.3 GiB pledged");
     for (const code of REACH_CODES.filter((code) => code !== "reached")) expect(text).toContain(`(${code})`);
     expect(text.match(/To become direct:/g)).toHaveLength(REACH_CODES.length - 1);
+  });
+
+  test("lists twenty domains, and says how many more there are", async () => {
+    const report = await fullStatus();
+    const domains = Array.from({ length: 30 }, (_, i) => parseDomain(`d${i}.example`));
+    const text = formatNodeStatus({ ...report, pledge: { ...report.pledge, domains } }, nowMs, width);
+    expect(text.match(/nothing yet/g)).toHaveLength(18);
+    expect(text).toMatch(/^ +and 12 more: see --json$/m);
   });
 
   test("takes an edge's words for text, not for controls of the terminal", async () => {
