@@ -4,6 +4,7 @@ import { plainText } from "../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/format.ts";
 import {
   type EdgeReport,
+  formatStanding,
   isLocal,
   type LocalNodeStatus,
   type PublicNodeStatus,
@@ -127,7 +128,7 @@ function edgeSection(edge: EdgeReport, nowMs: number, width: number): string {
     ["edge", plainText(url)],
     [isLinked ? "linked" : state, since(iso, nowMs)],
     ...routeRows(edge, width),
-    ...wrapped("standing", standingText(standing), width),
+    ...wrapped("standing", formatStanding(standing), width),
   ]);
 }
 
@@ -136,14 +137,4 @@ function routeRows({ state, direct, code, reason, advice }: EdgeReport, width: n
   const why = [reason, code === null || code === "reached" ? "" : `(${code})`].filter((text) => text !== "");
   const route = wrapped("route", [direct ? "direct:" : "relayed:", ...why].join(" "), width);
   return advice === null ? route : [...route, ...wrapped("", `To become direct: ${advice}.`, width)];
-}
-
-function standingText({ audits, losses, requests, failures }: EdgeReport["standing"]): string {
-  const audited =
-    audits === null
-      ? "no audits yet"
-      : `${plural(audits.passed, "audit")} passed, ${formatCount(audits.failed)} failed`;
-  const lost = losses === 0 ? "link never lost" : `link lost ${plural(losses, "time")}`;
-  const failed = failures === 0 ? "none" : formatCount(failures);
-  return `${audited}; since the start: ${lost}, ${plural(requests, "request")} through it, ${failed} failed`;
 }

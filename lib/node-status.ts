@@ -2,6 +2,7 @@
 // that it does not know.
 
 import * as v from "valibot";
+import { formatCount, plural } from "./format.ts";
 import { PLEDGED_DOMAINS_MAX, pledgeSchema } from "./pledge.ts";
 import { REACH_CODES } from "./reach.ts";
 import {
@@ -111,6 +112,21 @@ export function parseNodeReport(value: unknown): PublicNodeStatus | LocalNodeSta
 
 export function isLocal(status: PublicNodeStatus | LocalNodeStatus): status is LocalNodeStatus {
   return "traffic" in status;
+}
+
+/** An edge's standing in words. */
+export function formatStanding(standing: EdgeReport["standing"]): string {
+  const { audits, registrations, losses, requests, failures } = standing;
+  const audited =
+    audits === null
+      ? "no audits yet"
+      : `${plural(audits.passed, "audit")} passed, ${formatCount(audits.failed)} failed`;
+  const lost = losses === 0 ? "link never lost" : `link lost ${plural(losses, "time")}`;
+  const link = registrations === 0 ? "never linked" : lost;
+  const failed = failures === 0 ? "none" : formatCount(failures);
+  const served =
+    requests === 0 ? "no request through it" : `${plural(requests, "request")} through it, ${failed} failed`;
+  return `${audited}; since the start: ${link}, ${served}`;
 }
 
 function hasTraffic(value: unknown): boolean {

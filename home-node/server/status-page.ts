@@ -8,6 +8,7 @@ import { formatAge, formatCount, formatSize, formatTime, plural } from "../../li
 import {
   DAYS_LISTED_MAX,
   type EdgeReport,
+  formatStanding,
   type LocalNodeStatus,
   type TrafficFlows,
 } from "../../lib/node-status.ts";
@@ -129,19 +130,9 @@ function edgeCard(edge: EdgeReport, nowMs: number): Html {
           <dt>${isLinked ? "linked" : state}</dt><dd>${since(iso, nowMs)}</dd>
           ${reason === "" ? "" : html`<dt>why</dt><dd>${plainText(reason)}${code === null || direct ? "" : html` <code>${code}</code>`}</dd>`}
           ${advice === null ? "" : html`<dt>to become direct</dt><dd>${advice}.</dd>`}
-          <dt>standing</dt><dd>${standingWords(standing)}</dd>
+          <dt>standing</dt><dd>${formatStanding(standing)}</dd>
         </dl>
       </article>`;
-}
-
-function standingWords({ audits, losses, requests, failures }: EdgeReport["standing"]): string {
-  const audited =
-    audits === null
-      ? "no audits yet"
-      : `${plural(audits.passed, "audit")} passed, ${formatCount(audits.failed)} failed`;
-  const lost = losses === 0 ? "link never lost" : `link lost ${plural(losses, "time")}`;
-  const failed = failures === 0 ? "none" : formatCount(failures);
-  return `${audited}; since the start: ${lost}, ${plural(requests, "request")} through it, ${failed} failed`;
 }
 
 // ---- traffic
