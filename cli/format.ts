@@ -1,19 +1,11 @@
-// Numbers, times and tables for people. Programs read --json.
+// Sizes, rates and tables for people. Programs read --json. Numbers and times are lib's, as the home node's page has them.
 
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+import { formatSize } from "../lib/format.ts";
+
+export { formatAge, formatCount, formatSize, plural } from "../lib/format.ts";
+
 const DECIMAL_UNITS: Record<string, number> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
 const SIZE_TEXT = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i;
-
-/** `12 B`, `3.4 MiB`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
 
 export function formatRate(bytes: number, elapsedMs: number): string {
   return `${formatSize((bytes * 1000) / Math.max(elapsedMs, 1))}/s`;
@@ -30,28 +22,6 @@ export function parseSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
-export function formatCount(count: number): string {
-  return count.toLocaleString("en-US");
-}
-
-/** `3 minutes`, for times since. */
-export function formatAge(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  const steps: [number, string][] = [
-    [86_400, "day"],
-    [3600, "hour"],
-    [60, "minute"],
-    [1, "second"],
-  ];
-  const [size, unit] = steps.find(([step]) => seconds >= step) ?? [1, "second"];
-  const count = Math.floor(seconds / size);
-  return `${count} ${unit}${count === 1 ? "" : "s"}`;
-}
-
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
-}
-
 /** Columns padded to their widest cell; the last is left as it is. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -65,4 +35,24 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
       .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
       .join("  ");
   return rows.map((row) => `${line(row)}\n`).join("");
+}
+
+/** As formatTable, but with the columns from `numbers` on aligned at their right. */
+export function formatColumns(rows: readonly (readonly string[])[], numbers: number): string {
+  const width = (column: number) => Math.max(0, ...rows.map((row) => row[column]?.length ?? 0));
+  const aligned = rows.map((row) =>
+    row.map((cell, column) => (column < numbers ? cell : cell.padStart(width(column)))),
+  );
+  return formatTable(aligned);
+}
+
+/** Lines of at most `width` characters, broken at spaces; a longer word has a line to itself. */
+export function wrapText(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line === undefined || line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  return lines;
 }

@@ -29,9 +29,20 @@ const transports = {
 };
 
 /** Follows no redirect: gives it back where `init.redirect` is "manual", else fails. Rejects with the signal's reason, or with what Node says. */
-export const httpFetch: Fetch = async (url, init = {}) => {
+export const httpFetch: Fetch = (url, init) => exchange(url, init);
+
+/** httpFetch by a Unix socket, whatever the URL's host is. */
+export function createSocketFetch(socketPath: string): Fetch {
+  return (url, init) => exchange(url, init, { socketPath, agent: false });
+}
+
+async function exchange(
+  url: string,
+  init: FetchInit = {},
+  connection: RequestOptions = {},
+): Promise<FetchResponse> {
   const target = parseTarget(url);
-  const response = await send(target, init).catch((error) => {
+  const response = await send(target, init, connection).catch((error) => {
     init.signal?.throwIfAborted();
     throw error;
   });
@@ -41,7 +52,7 @@ export const httpFetch: Fetch = async (url, init = {}) => {
     throw new TypeError("the server redirects, which is not followed");
   }
   return toFetchResponse(response, status, init.signal);
-};
+}
 
 function parseTarget(text: string): URL & { protocol: keyof typeof transports } {
   const url = new URL(text);
@@ -58,6 +69,7 @@ function isWebAddress(url: URL): url is URL & { protocol: keyof typeof transport
 function send(
   url: URL & { protocol: keyof typeof transports },
   { method = "GET", headers, body, signal }: FetchInit,
+  connection: RequestOptions,
 ): Promise<IncomingMessage> {
   const { request, agent } = transports[url.protocol];
   const options: RequestOptions = {
@@ -65,6 +77,7 @@ function send(
     method,
     headers: { "accept-encoding": "identity", "user-agent": USER_AGENT, ...headers },
     ...(signal === undefined ? {} : { signal }),
+    ...connection,
   };
   return new Promise((resolve, reject) => {
     const sending = request(url, options, resolve);

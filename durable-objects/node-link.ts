@@ -3,11 +3,8 @@
 // requests and closes only: pings are answered for it.
 
 import { DurableObject } from "cloudflare:workers";
-import { parseJson } from "../lib/canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
-import { readBody } from "../lib/fetch.ts";
 import { encodeHash, type NodeId, parseNodeId } from "../lib/hash.ts";
-import { parseNodeUrl } from "../lib/node-url.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
 import { membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
@@ -29,16 +26,15 @@ import {
   verifyRegistration,
 } from "../lib/registration.ts";
 import type { VerifiedStatement } from "../lib/statement.ts";
-import { parseNodeStatus, SMALL_ANSWER_MAX } from "../lib/wire.ts";
 import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
 import type { Member } from "./members-table.ts";
+import { reachNode } from "./reach.ts";
 import { migrateLink } from "./schema.ts";
 import { Tunnels } from "./tunnels.ts";
 
 /** Sockets of one node that have not answered their challenge yet. */
 export const PENDING_SOCKETS_MAX = 16;
-export const REACH_TIMEOUT_MS = 5000;
 /** A node that has not pinged for this long is gone, whatever its connection looks like. */
 export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
 const CONTACTS_GIVEN = 20;
@@ -193,8 +189,9 @@ export class NodeLink extends DurableObject<Env> {
     }
     // One use: from here on the same frame is a replay, also while the checks below wait.
     socket.serializeAttachment({ ...state, phase: "verified" } satisfies SocketState);
-    const reached = await this.#reach(registration.body);
-    await this.#tellShards(memberOf(registration, state, reached.url, parseSettings(this.env).failureDomain));
+    const { allowLocalNodes, failureDomain } = parseSettings(this.env);
+    const { url, code, reason } = await reachNode(registration.body, allowLocalNodes);
+    await this.#tellShards(memberOf(registration, state, url, failureDomain));
     const contacts = await this.#contacts(state.node);
     // It may have closed while all that was under way, before there was anything to take offline.
     if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "verified" });
@@ -204,25 +201,7 @@ export class NodeLink extends DurableObject<Env> {
       other.close(CLOSE_REPLACED, "a newer connection of this node registered");
       this.#tunnels.close(other);
     }
-    send(socket, { type: "registered", direct: reached.url !== null, reason: reached.reason, contacts });
-  }
-
-  /** Is the node really where it says it is? Whoever reads from it will be sent there. */
-  async #reach(registration: Registration): Promise<{ url: string | null; reason: string }> {
-    if (registration.url === null) return { url: null, reason: "the node announced no URL" };
-    try {
-      const url = parseNodeUrl(registration.url, parseSettings(this.env).allowLocalNodes);
-      const response = await fetch(`${url}/status`, {
-        redirect: "manual",
-        signal: AbortSignal.timeout(REACH_TIMEOUT_MS),
-      });
-      const status = parseNodeStatus(parseJson(await readBody(response, SMALL_ANSWER_MAX), SMALL_ANSWER_MAX));
-      if (status.id !== registration.node) return { url: null, reason: `another node answers at ${url}` };
-      return { url, reason: `reached at ${url}` };
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      return { url: null, reason: `not reached at its URL: ${why}`.slice(0, REASON_MAX) };
-    }
+    send(socket, { type: "registered", direct: url !== null, code, reason, contacts });
   }
 
   async #updateRoom(state: SocketState, freeBytes: number): Promise<void> {

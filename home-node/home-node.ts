@@ -7,23 +7,24 @@ import { BufferPool } from "../lib/buffer-pool.ts";
 import { createDomainKeyResolver } from "../lib/domain-keys.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
-import type { Pledge } from "../lib/pledge.ts";
-import type { NodeStatus } from "../lib/wire.ts";
+import type { LocalNodeStatus } from "../lib/node-status.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { NodeConfig } from "./config.ts";
+import { Counters } from "./counters/counters.ts";
+import type { Way } from "./counters/traffic.ts";
 import { loadIdentity } from "./identity.ts";
-import { EdgeLink, type LinkStatus } from "./link/edge-link.ts";
-import { SOFTWARE } from "./link/link-session.ts";
+import { EdgeLink } from "./link/edge-link.ts";
+import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
+import { Doors } from "./server/doors.ts";
 import { Grants } from "./server/grants.ts";
-import { createListener, type Listener } from "./server/listener.ts";
+import { createLocalApp } from "./server/local-app.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
-import { Traffic, type TrafficReport } from "./server/traffic.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
@@ -42,21 +43,6 @@ export interface HomeNodeDeps {
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
-/** What GET /status answers. */
-export interface HomeNodeStatus extends NodeStatus, TrafficReport {
-  software: string;
-  /** The URL that edges are told, or null. */
-  url: string | null;
-  chunks: number;
-  versions: number;
-  contacts: number;
-  usedBytes: number;
-  freeBytes: number;
-  pledge: Pledge;
-  onlineSince: string;
-  edges: LinkStatus[];
-}
-
 export interface HomeNode {
   /** Throws before the first start: the identity is read then. */
   readonly id: NodeId;
@@ -65,7 +51,8 @@ export interface HomeNode {
   /** Returns when the node serves; links to edges go on in the background. `url` is the listener's origin, or null. */
   start(): Promise<{ id: NodeId; url: string | null }>;
   stop(): Promise<void>;
-  status(): Promise<HomeNodeStatus>;
+  /** What the volunteer may see. */
+  status(): Promise<LocalNodeStatus>;
 }
 
 export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode {
@@ -122,25 +109,31 @@ async function prepare(
   const writeLog = new WriteLog({ dir, log: deps.log });
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
+  const counters = new Counters({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
+  await counters.start();
   return new RunningNode(config, {
     log: deps.log,
     random: deps.random ?? Math.random,
     clock,
     identity,
     room,
+    freeDiskBytes,
     chunks,
     statements,
+    counters,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
   });
 }
 
-interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" | "clock" | "log"> {
+interface Parts
+  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "identity" | "clock" | "log"> {
   room: Room;
+  freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
   fetch: Fetch;
@@ -150,33 +143,39 @@ interface Parts extends Pick<NodeAppDeps, "chunks" | "statements" | "identity" |
 class RunningNode {
   readonly #config: NodeConfig;
   readonly #parts: Parts;
-  readonly #traffic: Traffic;
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
-  readonly #listener: Listener | null;
+  readonly #doors: Doors;
   readonly #onlineSince: string;
-  readonly fetch: (request: Request) => Promise<Response>;
-  /** The listener's origin once it listens. */
-  url: string | null = null;
+  readonly #answer: (request: Request, way: Way) => Promise<Response>;
 
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
     this.#parts = parts;
-    this.#traffic = new Traffic(parts.clock);
     this.#contacts = new RoutingTable(parts.identity.id);
     this.#links = config.edges.map((edge) => this.#createLink(edge));
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
-    this.fetch = async (request) => app.fetch(request);
-    this.#listener = config.listen === null ? null : createListener(this.fetch, config.listen);
+    this.#answer = async (request, way) => app.fetch(request, { way });
+    const local = createLocalApp({ ...parts, status: () => this.status() });
+    this.#doors = new Doors(config, { open: this, local, log: parts.log });
   }
 
   get id(): NodeId {
     return this.#parts.identity.id;
   }
 
+  /** The listener's origin, or null. */
+  get url(): string | null {
+    return this.#doors.url;
+  }
+
+  fetch(request: Request): Promise<Response> {
+    return this.#answer(request, "direct");
+  }
+
   async start(): Promise<void> {
-    this.url = (await this.#listener?.start()) ?? null;
+    await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
   }
@@ -184,29 +183,28 @@ class RunningNode {
   /** Tells the edges first, so that they send nobody here while the last requests finish. */
   async stop(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.stop()));
-    await this.#listener?.stop();
+    await this.#doors.stop();
+    await this.#parts.counters.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
   }
 
-  async status(): Promise<HomeNodeStatus> {
-    const { identity, chunks, statements, room } = this.#parts;
+  status(): Promise<LocalNodeStatus> {
+    return localStatusOf(this.#statusSources());
+  }
+
+  #statusSources(): StatusSources {
+    const { pledge, diskReserveBytes } = this.#config;
     return {
-      kind: "home-node",
-      id: identity.id,
-      key: identity.key,
-      software: SOFTWARE,
-      url: this.#advertisedUrl(),
-      chunks: chunks.totals.chunks,
-      versions: statements.size,
-      contacts: this.#contacts.size,
-      usedBytes: room.usedBytes,
-      freeBytes: await room.freeBytes(),
-      pledge: this.#config.pledge,
-      ...this.#traffic.report(),
+      ...this.#parts,
+      pledge,
+      diskReserveBytes,
+      contacts: this.#contacts,
+      links: this.#links,
       onlineSince: this.#onlineSince,
-      edges: this.#links.map((link) => link.status()),
+      url: this.#advertisedUrl(),
+      page: this.#doors.page,
     };
   }
 
@@ -224,10 +222,9 @@ class RunningNode {
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),
-      traffic: this.#traffic,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
-      status: () => this.status(),
+      status: () => publicStatusOf(this.#statusSources()),
     };
   }
 
@@ -237,7 +234,7 @@ class RunningNode {
     return new EdgeLink(edge, {
       ...this.#parts,
       offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
-      answer: (request) => this.fetch(request),
+      answer: (request) => this.#answer(request, "tunnel"),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });
   }

@@ -18,6 +18,7 @@ export const NODE_URL_MAX = 512;
 export const REASON_MAX = 512;
 export const CONTACTS_GIVEN_MAX = 32;
 const CODE_TEXT_MAX = 64;
+const CODE_TEXT = /^[a-z][a-z0-9-]{0,63}$/;
 const SOFTWARE_TEXT_MAX = 64;
 /** A node sends PING this often; the edge answers PONG without waking its Durable Object. */
 export const PING_INTERVAL_MS = 25_000;
@@ -65,6 +66,8 @@ const edgeFrameSchema = v.variant("type", [
     type: v.literal("registered"),
     /** True when the edge reached the node at its URL; else `reason` says why bytes will go through the relay. */
     direct: v.boolean(),
+    /** The reason for programs, one of reach.ts's. Later edges may have others; earlier ones send none. */
+    code: v.optional(v.pipe(v.string(), v.regex(CODE_TEXT))),
     reason: v.pipe(v.string(), v.maxLength(REASON_MAX)),
     /** Some nodes to start a routing table from. */
     contacts: v.pipe(v.array(contactSchema), v.maxLength(CONTACTS_GIVEN_MAX)),

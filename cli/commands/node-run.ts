@@ -1,7 +1,5 @@
 // holdfast node run: a home node in this process, until it is told to end.
 
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
 import { DEFAULT_DISK_RESERVE_BYTES, type NodeConfig, parseNodeConfig } from "../../home-node/config.ts";
@@ -9,6 +7,7 @@ import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
 import { formatSize } from "../format.ts";
+import { DEFAULT_NODE_DIR } from "../node-dir.ts";
 import { repeated, sizeArgument } from "../options.ts";
 import { printData, warn } from "../output.ts";
 import { loadSettings } from "../settings.ts";
@@ -43,7 +42,7 @@ export function nodeRunCommand(): Command {
         .argParser(sizeArgument)
         .default(sizeArgument(DEFAULT_PLEDGE), DEFAULT_PLEDGE),
     )
-    .option("--dir <DIR>", "where identity and chunks lie", join(homedir(), ".local", "share", "holdfast"))
+    .option("--dir <DIR>", "where identity and chunks lie", DEFAULT_NODE_DIR)
     .option("--edge <URL>", "an edge to register with; repeatable", repeated(parseServerUrl))
     .option("--doh <URL>", "a DNS-over-HTTPS resolver; repeatable", repeated(String))
     .addOption(

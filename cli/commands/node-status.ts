@@ -1,45 +1,36 @@
-// holdfast node status: what a home node says about itself.
+// holdfast node status: what a home node says about itself. All of it where the node's folder is at hand, by the socket in
+// it; what strangers may know from anywhere else.
 
-import { Command } from "commander";
-import * as v from "valibot";
-import { plainText, requestJson } from "../../lib/client/request.ts";
+import { Command, Option } from "commander";
+import { requestJson } from "../../lib/client/request.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
-import { countSchema, nodeIdSchema, parseWith, timeSchema } from "../../lib/schema.ts";
-import { formatAge, formatSize, formatTable, plural } from "../format.ts";
+import type { Fetch } from "../../lib/fetch.ts";
+import { isLocal, parseNodeReport } from "../../lib/node-status.ts";
+import { DEFAULT_NODE_DIR, SOCKET_ORIGIN, withNodeIn } from "../node-dir.ts";
 import { nodeHost } from "../node-host.ts";
-import { printData, printJson } from "../output.ts";
+import { formatNodeStatus } from "../node-report.ts";
+import { printData, printJson, say } from "../output.ts";
 
 const STATUS_LIMITS = { idleMs: 10_000, totalMs: 20_000 };
-
-const trafficSchema = v.object({ servedBytes: countSchema, storedBytes: countSchema });
-/** The fields shown; --json prints whatever else the node says. */
-const statusSchema = v.looseObject({
-  kind: v.literal("home-node"),
-  id: nodeIdSchema,
-  software: v.string(),
-  url: v.nullable(v.string()),
-  chunks: countSchema,
-  versions: countSchema,
-  usedBytes: countSchema,
-  freeBytes: countSchema,
-  onlineSince: timeSchema,
-  today: trafficSchema,
-  edges: v.array(
-    v.looseObject({ url: v.string(), state: v.string(), direct: v.boolean(), reason: v.string() }),
-  ),
-});
-type Status = v.InferOutput<typeof statusSchema>;
+const WIDTH_DEFAULT = 80;
+const WIDTH_MAX = 100;
 
 interface StatusOptions {
-  url: string;
+  dir: string;
+  url?: string;
   json?: boolean;
 }
 
 export function nodeStatusCommand(): Command {
   return new Command("status")
     .summary("how a home node is")
-    .description("Ask a home node for its room, its traffic and its edges.")
-    .requiredOption("--url <URL>", "the node, such as http://127.0.0.1:8790", parseServerUrl)
+    .description("Ask a home node for its space, its domains, its traffic and its edges.")
+    .option("--dir <DIR>", "the folder of a node on this machine", DEFAULT_NODE_DIR)
+    .addOption(
+      new Option("--url <URL>", "a node elsewhere: what it tells strangers")
+        .argParser(parseServerUrl)
+        .conflicts("dir"),
+    )
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action((options: StatusOptions) => run(options));
@@ -47,34 +38,28 @@ export function nodeStatusCommand(): Command {
 
 const EXAMPLES = `
 Examples:
-  holdfast node status --url http://127.0.0.1:8790
-  holdfast node status --url https://node.example.net --json | jq .freeBytes
+  holdfast node status
+  holdfast node status --json | jq .traffic.today
+  holdfast node status --url https://node.example.net
 `;
 
-async function run({ url, json }: StatusOptions): Promise<void> {
-  const status = await requestJson(nodeHost.fetch, `${url}/status`, {
-    headers: { accept: "application/json" },
-    limits: STATUS_LIMITS,
-    parse: (value) => parseWith(statusSchema, value, "bad-answer"),
-  });
-  if (json === true) return printJson(status);
-  await printData(formatTable(rowsOf(status)));
+async function run({ dir, url, json }: StatusOptions): Promise<void> {
+  const { status, value } =
+    url === undefined
+      ? await withNodeIn(dir, (fetch) => askNode(fetch, SOCKET_ORIGIN))
+      : await askNode(nodeHost.fetch, url);
+  if (json === true) return printJson(value);
+  const width = Math.min(process.stdout.columns ?? WIDTH_DEFAULT, WIDTH_MAX);
+  await printData(formatNodeStatus(status, nodeHost.now(), width));
+  if (!isLocal(status))
+    say("holdfast: that is what the node tells strangers; on its machine, use --dir for all of it");
 }
 
-function rowsOf(status: Status): string[][] {
-  const { today, edges } = status;
-  return [
-    ["home node", `${status.id} (${plainText(status.software)})`],
-    ["url", plainText(status.url ?? "through its edges only")],
-    ["online", `for ${formatAge(nodeHost.now() - Date.parse(status.onlineSince))}`],
-    ["keeps", `${plural(status.chunks, "chunk")}, ${plural(status.versions, "Version")}`],
-    ["room", `${formatSize(status.usedBytes)} used, ${formatSize(status.freeBytes)} free`],
-    ["today", `${formatSize(today.servedBytes)} served, ${formatSize(today.storedBytes)} stored`],
-    ...edges.map(({ url, state, direct, reason }) => [
-      "edge",
-      plainText(
-        `${url} ${state}${state === "registered" ? (direct ? ", direct" : `, relayed: ${reason}`) : ""}`,
-      ),
-    ]),
-  ];
+/** What is shown, and the answer as it came: --json prints whatever else the node says. */
+function askNode(fetch: Fetch, origin: string) {
+  return requestJson(fetch, `${origin}/status`, {
+    headers: { accept: "application/json" },
+    limits: STATUS_LIMITS,
+    parse: (value) => ({ status: parseNodeReport(value), value }),
+  });
 }

@@ -48,6 +48,7 @@ Try, in another terminal, in this folder:
 
   curl ${edge}/obj/${SAMPLE_NAME}
   npx holdfast get ${SAMPLE_NAME} -o -
+  npx holdfast node status --dir ${relative(process.cwd(), join(network.dir, "nodes", "1"))}
 
   ssh-keygen -q -t ed25519 -N '' -f k
   npx holdfast domain records my.test --key k.pub >> ${zone}

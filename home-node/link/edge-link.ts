@@ -2,7 +2,8 @@
 // runs. What happens inside a session is link-session.ts.
 
 import type { Logger } from "pino";
-import type { Hash } from "../../lib/hash.ts";
+import type { EdgeReport } from "../../lib/node-status.ts";
+import { adviceFor, parseReachCode } from "../../lib/reach.ts";
 import type { Contact } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
@@ -12,6 +13,7 @@ import type { AnswerRequest } from "./tunnel.ts";
 
 /** A registration that lasted this long starts the backoff anew. */
 export const STABLE_MS = 60_000;
+const INTERNAL = 500;
 
 export interface EdgeLinkDeps {
   identity: Identity;
@@ -25,17 +27,10 @@ export interface EdgeLinkDeps {
   learnContacts: (contacts: Contact[]) => void;
 }
 
-export interface LinkStatus {
-  url: string;
-  /** The edge's id, as it last said it; null before the first challenge. */
-  edge: Hash | null;
-  state: "connecting" | "registered" | "waiting" | "stopped";
-  /** Whether the edge reached the node at its URL, and if not, why. */
-  direct: boolean;
-  reason: string;
-  /** When this state began, ISO 8601. */
-  since: string;
-}
+type LinkState = Omit<EdgeReport, "standing">;
+
+/** While the node is not linked, and where the edge did not say. */
+const UNKNOWN = { direct: false, code: null, advice: null };
 
 export class EdgeLink {
   readonly #url: string;
@@ -43,17 +38,18 @@ export class EdgeLink {
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #status: LinkStatus;
+  readonly #standing = { audits: null, registrations: 0, losses: 0, requests: 0, failures: 0 };
+  #state: LinkState;
 
   constructor(url: string, deps: EdgeLinkDeps) {
     this.#url = url;
     this.#deps = deps;
     this.#log = deps.log.child({ link: url });
-    this.#status = { url, edge: null, state: "stopped", direct: false, reason: "", since: this.#time() };
+    this.#state = { url, edge: null, state: "stopped", ...UNKNOWN, reason: "", since: this.#time() };
   }
 
-  status(): LinkStatus {
-    return this.#status;
+  status(): EdgeReport {
+    return { ...this.#state, standing: { ...this.#standing } };
   }
 
   start(): void {
@@ -72,41 +68,54 @@ export class EdgeLink {
       if (signal.aborted) break;
       if (lastedMs >= STABLE_MS) attempt = 0;
       const delayMs = backoffDelay(attempt, this.#deps.random);
-      this.#turn({ state: "waiting", direct: false });
+      this.#turn({ state: "waiting", ...UNKNOWN });
       this.#log.info({ delayMs: Math.round(delayMs) }, "will connect again");
       await this.#deps.clock.sleep(delayMs, signal);
     }
-    this.#turn({ state: "stopped", direct: false });
+    this.#turn({ state: "stopped", ...UNKNOWN });
   }
 
   /** One session; returns how long the node was registered, in milliseconds. */
   async #connect(signal: AbortSignal): Promise<number> {
-    const { identity, clock, offer, answer, learnContacts } = this.#deps;
+    const { identity, clock, offer, learnContacts } = this.#deps;
     let registeredAtMs: number | null = null;
-    this.#turn({ state: "connecting", direct: false, reason: "" });
+    this.#turn({ state: "connecting", ...UNKNOWN, reason: "" });
     const end = await runSession({
       url: registrationUrl(this.#url, identity.id),
       origin: new URL(this.#url).origin,
       identity,
       clock,
       offer,
-      answer,
+      answer: (request) => this.#answer(request),
       log: this.#log,
       onChallenge: (edge) => this.#turn({ edge }),
-      onRegistered: ({ direct, reason, contacts }) => {
+      onRegistered: ({ direct, code: codeText = "", reason, contacts }) => {
         registeredAtMs = clock.now();
-        this.#turn({ state: "registered", direct, reason });
+        this.#standing.registrations += 1;
+        const code = parseReachCode(codeText);
+        const advice = code === null || direct ? null : adviceFor(code);
+        this.#turn({ state: "registered", direct, code, reason, advice });
         learnContacts(contacts);
       },
       signal,
     });
     this.#turn({ reason: end });
-    return registeredAtMs === null ? 0 : clock.now() - registeredAtMs;
+    if (registeredAtMs === null) return 0;
+    if (!signal.aborted) this.#standing.losses += 1;
+    return clock.now() - registeredAtMs;
   }
 
-  #turn(change: Partial<LinkStatus>): void {
-    const since = change.state === undefined ? this.#status.since : this.#time();
-    this.#status = { ...this.#status, ...change, since };
+  /** Counts what came through this edge, and what of it the node failed at: a refusal is no failure. */
+  async #answer(request: Request): Promise<Response> {
+    this.#standing.requests += 1;
+    const response = await this.#deps.answer(request);
+    if (response.status === INTERNAL) this.#standing.failures += 1;
+    return response;
+  }
+
+  #turn(change: Partial<LinkState>): void {
+    const since = change.state === undefined ? this.#state.since : this.#time();
+    this.#state = { ...this.#state, ...change, since };
   }
 
   #time(): string {

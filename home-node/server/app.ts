@@ -1,8 +1,9 @@
 // The home node's HTTP protocol, as one function from Request to Response: the listener calls it, and so can
 // whatever carries a request through a tunnel. Nothing here knows of sockets.
 
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { createMiddleware } from "hono/factory";
 import type { Logger } from "pino";
 import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError } from "../../lib/error.ts";
@@ -22,7 +23,8 @@ import type { RoutingTable } from "../routing-table.ts";
 import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
-import type { RateLimit } from "./rate.ts";
+import { countIn, countOut, type NodeApp, type NodeContext, type NodeEnv } from "./node-context.ts";
+import type { Pace } from "./rate.ts";
 import { receiveBody, Slots } from "./request-body.ts";
 
 /** Bodies of POST /names in memory at once: 64 MiB. */
@@ -35,19 +37,23 @@ const SIGNATURE_SUFFIX = ".sig";
 export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps {
   contacts: RoutingTable;
   /** Paces what comes in. */
-  receiving: RateLimit;
+  receiving: Pace;
   status: () => Promise<object>;
   log: Logger;
 }
 
-export function createNodeApp(deps: NodeAppDeps): Hono {
-  const app = new Hono();
+/** Asked about what the node keeps; /status is not what a volunteer serves. */
+const COUNTED_PATHS = ["/chunk/*", "/names", "/name/*", "/version/*", "/closest/*"];
+
+export function createNodeApp(deps: NodeAppDeps): NodeApp {
+  const app = new Hono<NodeEnv>();
   const namesSlots = new Slots(NAMES_AT_ONCE_MAX);
   app.use(allowBrowsers());
   app.use(async (c, next) => {
     await next();
     guardContent(c);
   });
+  for (const path of COUNTED_PATHS) app.use(path, countRequests(deps));
   app.get("/chunk/:hash", (c) => getChunk(c, deps));
   app.put("/chunk", (c) => putChunkBatch(c, deps));
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
@@ -74,12 +80,26 @@ function allowBrowsers() {
 }
 
 /** What a volunteer serves is strangers' bytes: no browser may take them for a page, a script or a frame. */
-function guardContent(c: Context): void {
+function guardContent(c: NodeContext): void {
   c.res.headers.set("X-Content-Type-Options", "nosniff");
   c.res.headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
 }
 
-function refuseOtherMethods(app: Hono): void {
+/** Those that were answered: what was refused is no traffic that the volunteer carried. */
+function countRequests({ counters }: NodeAppDeps) {
+  return createMiddleware<NodeEnv>(async (c, next) => {
+    await next();
+    if (!c.res.ok) return;
+    const direction = isReading(c) ? "out" : "in";
+    counters.count(c.env.way, direction, { requests: 1 });
+  });
+}
+
+function isReading({ req: { method } }: NodeContext): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+function refuseOtherMethods(app: NodeApp): void {
   const allowed: Record<string, string> = {
     "/chunk": "PUT",
     "/chunk/:hash": "GET, HEAD, PUT",
@@ -97,9 +117,9 @@ function refuseOtherMethods(app: Hono): void {
   }
 }
 
-async function postNames(c: Context, deps: NodeAppDeps): Promise<Response> {
+async function postNames(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
   const limit = { maxBytes: NAMES_BODY_MAX, code: "body-too-large" } as const;
-  const body = await receiveBody(c.req.raw, limit, deps.receiving);
+  const body = await receiveBody(c.req.raw, limit, countIn(c, deps.counters, deps.receiving));
   const results = await acceptNames(parseNamesRequest(parseJson(body, NAMES_BODY_MAX)), deps);
   const refusal = allRefused(results);
   if (refusal !== null) return problemResponse({ ...problemOf(refusal), results });
@@ -114,7 +134,7 @@ function allRefused(results: NamesResult[]): HoldfastError | null {
   return first === undefined || refusals.length < results.length ? null : errorOf(first);
 }
 
-async function getName(c: Context, deps: NodeAppDeps): Promise<Response> {
+async function getName(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
   const domain = c.req.query("domain");
   const before = c.req.query("before");
   if (domain === undefined) throw new HoldfastError("invalid-request", "the domain parameter is missing");
@@ -124,10 +144,11 @@ async function getName(c: Context, deps: NodeAppDeps): Promise<Response> {
     before === undefined ? null : parseHash(before),
     deps,
   );
-  return c.json(answer, 200, { "Cache-Control": "no-cache" });
+  const headers = { "Cache-Control": "no-cache", "Content-Type": "application/json" };
+  return sendWhole(c, JSON.stringify(answer), headers, deps);
 }
 
-async function getVersion(c: Context, deps: NodeAppDeps): Promise<Response> {
+async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
   const file = c.req.param("id") ?? "";
   const wantsSignature = file.endsWith(SIGNATURE_SUFFIX);
   const id: Hash = parseHash(wantsSignature ? file.slice(0, -SIGNATURE_SUFFIX.length) : file);
@@ -135,16 +156,29 @@ async function getVersion(c: Context, deps: NodeAppDeps): Promise<Response> {
   if (kept === null) throw new HoldfastError("not-found", "this home node does not keep this Version");
   const headers = { "Cache-Control": IMMUTABLE, ETag: `"${file}"` };
   return wantsSignature
-    ? c.body(kept.signature, 200, { ...headers, "Content-Type": "text/plain; charset=utf-8" })
-    : c.body(kept.bytes, 200, { ...headers, "Content-Type": "application/json" });
+    ? sendWhole(c, kept.signature, { ...headers, "Content-Type": "text/plain; charset=utf-8" }, deps)
+    : sendWhole(c, kept.bytes, { ...headers, "Content-Type": "application/json" }, deps);
 }
 
-function getClosest(c: Context, deps: NodeAppDeps): Response {
+function getClosest(c: NodeContext, deps: NodeAppDeps): Response {
   const answer: ClosestAnswer = { nodes: deps.contacts.closest(parseHash(c.req.param("hash"))) };
-  return c.json(answer, 200, { "Cache-Control": "no-store" });
+  const headers = { "Cache-Control": "no-store", "Content-Type": "application/json" };
+  return sendWhole(c, JSON.stringify(answer), headers, deps);
 }
 
-function answerError(error: Error, log: Logger): Response {
+/** Answers that are small, and in memory. */
+function sendWhole(
+  c: NodeContext,
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string>,
+  { counters }: NodeAppDeps,
+): Response {
+  if (c.req.method !== "HEAD") countOut(c, counters)(Buffer.byteLength(body));
+  return c.body(body, 200, headers);
+}
+
+/** A problem for whatever an app throws; what was not expected goes to the log, and nowhere else. */
+export function answerError(error: Error, log: Logger): Response {
   if (error instanceof HoldfastError && error.code !== "internal") return problemResponse(problemOf(error));
   log.error({ err: error }, "a request failed unexpectedly");
   return problemResponse(problemOf(new HoldfastError("internal", "the home node failed: its log says why")));

@@ -1,7 +1,6 @@
 // PUT /chunk: several small chunks under one upload statement, for one receipt. The way of trees of small files, where a
 // request, two signatures and a sync for each chunk would cost more than its bytes.
 
-import type { Context } from "hono";
 import { BATCH_BODY_MAX, parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
@@ -9,6 +8,7 @@ import { formatSigned } from "../../lib/wire.ts";
 import { digestOf } from "../store/digest.ts";
 import { type ChunkRoutesDeps, signReceipt, storeChunk } from "./chunks.ts";
 import type { Grant } from "./grants.ts";
+import { countIn, type NodeContext } from "./node-context.ts";
 import { receiveBody } from "./request-body.ts";
 
 interface NamedChunk {
@@ -16,9 +16,9 @@ interface NamedChunk {
   bytes: Uint8Array;
 }
 
-export async function putChunkBatch(c: Context, deps: ChunkRoutesDeps): Promise<Response> {
+export async function putChunkBatch(c: NodeContext, deps: ChunkRoutesDeps): Promise<Response> {
   const { grant, chunks: allowed } = await deps.grants.authorizeBatch(c.req.raw.headers);
-  const stored = await deps.uploadSlots.use(() => receiveBatch(c.req.raw, grant, allowed, deps));
+  const stored = await deps.uploadSlots.use(() => receiveBatch(c, grant, allowed, deps));
   const isNew = stored.some(({ outcome }) => outcome === "stored");
   const receipt = await signReceipt(
     stored.map(({ hash, size }) => ({ hash, size })),
@@ -29,14 +29,9 @@ export async function putChunkBatch(c: Context, deps: ChunkRoutesDeps): Promise<
 }
 
 /** Throws for the batch what goes wrong with one of its chunks; those that are stored by then stay. */
-async function receiveBatch(
-  request: Request,
-  grant: Grant,
-  allowed: ReadonlySet<Hash>,
-  deps: ChunkRoutesDeps,
-) {
+async function receiveBatch(c: NodeContext, grant: Grant, allowed: ReadonlySet<Hash>, deps: ChunkRoutesDeps) {
   const limit = { maxBytes: BATCH_BODY_MAX, code: "body-too-large" } as const;
-  const body = await receiveBody(request, limit, deps.receiving);
+  const body = await receiveBody(c.req.raw, limit, countIn(c, deps.counters, deps.receiving));
   const chunks = parseChunkBatch(body).map((bytes): NamedChunk => ({ hash: digestOf(bytes), bytes }));
   if (chunks.some(({ hash }) => !allowed.has(hash))) {
     throw new HoldfastError("grant-mismatch", "the upload statement does not name a chunk of the batch");

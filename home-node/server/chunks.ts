@@ -1,7 +1,6 @@
 // GET, HEAD and PUT /chunk/<hash>: bytes out at the pace of the pledge, and in under a grant. A receipt is given
 // only for what is on disk for good.
 
-import type { Context } from "hono";
 import type { BufferPool } from "../../lib/buffer-pool.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
@@ -11,13 +10,14 @@ import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { receiptKind } from "../../lib/upload.ts";
 import { formatSigned } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
+import type { Counters } from "../counters/counters.ts";
 import type { Identity } from "../identity.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { Grant, Grants } from "./grants.ts";
-import type { RateLimit } from "./rate.ts";
+import { countIn, countOut, type NodeContext } from "./node-context.ts";
+import type { Pace } from "./rate.ts";
 import { receiveBody, type Slots } from "./request-body.ts";
-import type { Traffic } from "./traffic.ts";
 
 /** Chunks being received, each in memory: 128 MiB. */
 export const UPLOADS_AT_ONCE_MAX = 64;
@@ -37,30 +37,33 @@ export interface ChunkRoutesDeps {
   received: BufferPool;
   /** At most SENDING_BYTES_MAX. */
   sendingBytes: ByteBudget;
-  sending: RateLimit;
-  receiving: RateLimit;
-  traffic: Traffic;
+  sending: Pace;
+  receiving: Pace;
+  counters: Counters;
   clock: Clock;
 }
 
-export async function getChunk(c: Context, deps: ChunkRoutesDeps): Promise<Response> {
+export async function getChunk(c: NodeContext, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
   if (c.req.method === "HEAD") return chunkResponse(hash, await deps.chunks.size(hash), null);
-  return deps.sendingBytes.take(CHUNK_BYTES_MAX) ? sendFromMemory(hash, deps) : sendFromFile(hash, deps);
+  const count = countOut(c, deps.counters);
+  return deps.sendingBytes.take(CHUNK_BYTES_MAX)
+    ? sendFromMemory(hash, deps, count)
+    : sendFromFile(hash, deps, count);
 }
 
+/** Called with the bytes of each piece that is sent. */
+type Count = (bytes: number) => void;
+
 /** Read once, hashed, and sent as it was hashed. The budget has CHUNK_BYTES_MAX bytes taken for it. */
-async function sendFromMemory(hash: Hash, deps: ChunkRoutesDeps): Promise<Response> {
+async function sendFromMemory(hash: Hash, deps: ChunkRoutesDeps, count: Count): Promise<Response> {
   const { chunks, sendingBytes } = deps;
   let size = 0;
   try {
     const bytes = await chunks.get(hash);
     if (bytes === null) return chunkResponse(hash, null, null);
-    const response = chunkResponse(
-      hash,
-      bytes.length,
-      bodyOf(bytes, deps, () => sendingBytes.give(bytes.length)),
-    );
+    const release = () => sendingBytes.give(bytes.length);
+    const response = chunkResponse(hash, bytes.length, bodyOf(bytes, deps, count, release));
     size = bytes.length;
     return response;
   } finally {
@@ -69,9 +72,9 @@ async function sendFromMemory(hash: Hash, deps: ChunkRoutesDeps): Promise<Respon
 }
 
 /** Read once to be verified and once to be sent: whoever reads slowly holds a piece in memory, not a chunk. */
-async function sendFromFile(hash: Hash, deps: ChunkRoutesDeps): Promise<Response> {
+async function sendFromFile(hash: Hash, deps: ChunkRoutesDeps, count: Count): Promise<Response> {
   const size = await deps.chunks.verify(hash);
-  return chunkResponse(hash, size, size === null ? null : ReadableStream.from(pacedFile(hash, deps)));
+  return chunkResponse(hash, size, size === null ? null : ReadableStream.from(pacedFile(hash, deps, count)));
 }
 
 function chunkResponse(hash: Hash, size: number | null, body: ReadableStream<Uint8Array> | null): Response {
@@ -91,7 +94,8 @@ function chunkResponse(hash: Hash, size: number | null, body: ReadableStream<Uin
  */
 function bodyOf(
   bytes: Uint8Array,
-  { sending, traffic }: ChunkRoutesDeps,
+  { sending }: ChunkRoutesDeps,
+  count: Count,
   release: () => void,
 ): ReadableStream<Uint8Array> {
   let sent = 0;
@@ -104,7 +108,7 @@ function bodyOf(
       return;
     }
     await sending.take(piece.length);
-    traffic.count("servedBytes", piece.length);
+    count(piece.length);
     controller.enqueue(piece);
   };
   return new ReadableStream({ pull, cancel: release }, { highWaterMark: 0 });
@@ -112,31 +116,33 @@ function bodyOf(
 
 async function* pacedFile(
   hash: Hash,
-  { chunks, sending, traffic }: ChunkRoutesDeps,
+  { chunks, sending }: ChunkRoutesDeps,
+  count: Count,
 ): AsyncGenerator<Uint8Array> {
   for await (const piece of chunks.read(hash)) {
     await sending.take(piece.length);
-    traffic.count("servedBytes", piece.length);
+    count(piece.length);
     yield piece;
   }
 }
 
-export async function putChunk(c: Context, deps: ChunkRoutesDeps): Promise<Response> {
+export async function putChunk(c: NodeContext, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
   const grant = await deps.grants.authorize(c.req.raw.headers, hash);
-  const { outcome, size } = await deps.uploadSlots.use(() => receiveChunk(c.req.raw, hash, grant, deps));
+  const { outcome, size } = await deps.uploadSlots.use(() => receiveChunk(c, hash, grant, deps));
   const receipt = await signReceipt([{ hash, size }], grant.body.domain, deps);
   return c.json(formatSigned(receipt), outcome === "stored" ? 201 : 200, { "Cache-Control": "no-store" });
 }
 
 async function receiveChunk(
-  request: Request,
+  c: NodeContext,
   hash: Hash,
   grant: Grant,
   deps: ChunkRoutesDeps,
 ): Promise<{ outcome: "stored" | "held"; size: number }> {
   const limit = { maxBytes: CHUNK_BYTES_MAX, code: "chunk-too-large" } as const;
-  const bytes = await receiveBody(request, limit, deps.receiving, (length) => deps.received.take(length));
+  const pace = countIn(c, deps.counters, deps.receiving);
+  const bytes = await receiveBody(c.req.raw, limit, pace, (length) => deps.received.take(length));
   try {
     return { outcome: await storeChunk(hash, bytes, grant, deps), size: bytes.length };
   } finally {
@@ -149,20 +155,21 @@ export async function storeChunk(
   hash: Hash,
   bytes: Uint8Array,
   grant: Grant,
-  { chunks, grants, traffic }: ChunkRoutesDeps,
+  { chunks, grants, counters }: ChunkRoutesDeps,
 ): Promise<"stored" | "held"> {
   // A replay costs the grant nothing, even one that is used up.
   const charged = (await chunks.verify(hash)) === null ? bytes.length : 0;
   const outcome = await grants.charge(grant, charged, () => chunks.put(hash, bytes));
-  if (outcome === "stored") traffic.count("storedBytes", bytes.length);
+  if (outcome === "stored") counters.accept(grant.body.domain, bytes.length);
   return outcome;
 }
 
 export function signReceipt(
   chunks: ChunkRef[],
   domain: Domain,
-  { identity, clock }: ChunkRoutesDeps,
+  { identity, clock, counters }: ChunkRoutesDeps,
 ): Promise<SignedStatement> {
+  counters.receipt();
   const time = new Date(clock.now()).toISOString();
   const body = { type: receiptKind.type, node: identity.id, domain, chunks, time };
   return signStatement(receiptKind, body, identity.signer);

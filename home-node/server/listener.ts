@@ -24,27 +24,27 @@ export interface Listener {
   stop(): Promise<void>;
 }
 
-export interface ListenOptions {
+export interface ListenAddress {
   host: string;
   /** 0: any free one. */
   port: number;
 }
 
-export function createListener(
-  fetch: (request: Request) => Promise<Response>,
-  options: ListenOptions,
-): Listener {
-  const server = createHttpServer(fetch);
+/** Answers a request; the message is the one that it came in. */
+export type Answer = (request: Request, message: IncomingMessage) => Response | Promise<Response>;
+
+export function createListener(answer: Answer, address: ListenAddress): Listener {
+  const server = createHttpServer(answer);
   return {
     start: async () => {
-      await listen(server, options);
-      return originOf(server, options.host);
+      await listen(server, address);
+      return originOf(server, address.host);
     },
     stop: () => closeGently(server),
   };
 }
 
-function createHttpServer(fetch: (request: Request) => Promise<Response>): Server {
+export function createHttpServer(answer: Answer): Server {
   const limits = {
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -55,8 +55,9 @@ function createHttpServer(fetch: (request: Request) => Promise<Response>): Serve
   // The adaptor's own Request and Response stay out of the globals: lib and fetch use the runtime's.
   const listener = getRequestListener(
     (request, { incoming }) => {
-      if (incoming instanceof IncomingMessage) readDirectly(request, incoming);
-      return fetch(request);
+      if (!(incoming instanceof IncomingMessage)) throw new TypeError("expected HTTP/1");
+      readDirectly(request, incoming);
+      return answer(request, incoming);
     },
     { overrideGlobalObjects: false },
   );
@@ -66,10 +67,10 @@ function createHttpServer(fetch: (request: Request) => Promise<Response>): Serve
   return server;
 }
 
-function listen(server: Server, { host, port }: ListenOptions): Promise<void> {
+export function listen(server: Server, where: ListenAddress | { path: string }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, host, () => {
+    server.listen(where, () => {
       server.off("error", reject);
       resolve();
     });
@@ -86,7 +87,7 @@ function parseAddress(address: AddressInfo | string | null): AddressInfo {
   return address;
 }
 
-function closeGently(server: Server): Promise<void> {
+export function closeGently(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) return resolve();
     // A connection that was busy turns idle only when its response is out, and would then be kept alive.

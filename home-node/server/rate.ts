@@ -6,7 +6,13 @@ import type { Clock } from "../clock.ts";
 /** What an idle second saves up for the next burst. */
 const BURST_MS = 1_000;
 
-export class RateLimit {
+/** Whoever passes bytes on asks it for each piece. */
+export interface Pace {
+  /** Returns when `bytes` more may pass. */
+  take(bytes: number): Promise<void>;
+}
+
+export class RateLimit implements Pace {
   readonly #bytesPerSecond: number | null;
   readonly #clock: Clock;
   #tokens: number;

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage } from "node:http";
 import { type ErrorCode, HoldfastError } from "../../lib/error.ts";
-import type { RateLimit } from "./rate.ts";
+import type { Pace } from "./rate.ts";
 
 const DIGITS = /^\d{1,15}$/;
 /** For a body that does not announce its length: doubled as it grows. */
@@ -33,7 +33,7 @@ export function readDirectly(request: Request, message: IncomingMessage): void {
 export async function receiveBody(
   request: Request,
   limit: BodyLimit,
-  pace: RateLimit,
+  pace: Pace,
   allocate: Allocate = allocateNew,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = declaredLength(request);

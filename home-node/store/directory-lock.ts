@@ -31,6 +31,12 @@ export async function lockDirectory(dir: string): Promise<() => Promise<void>> {
   throw new Error(`${path} cannot be taken: others are starting in the same folder`);
 }
 
+/** The process that has the folder; null where none does. */
+export async function runningHolder(dir: string): Promise<number | null> {
+  const holder = await readHolder(join(dir, LOCK_FILE));
+  return holder !== null && isRunning(holder) ? holder : null;
+}
+
 /** Linked into place, so that nobody ever reads a lock without its process id. */
 async function tryCreate(path: string): Promise<boolean> {
   const own = `${path}.${randomUUID()}`;

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { type IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
+import { isLocal, parseNodeReport } from "../../lib/node-status.ts";
 import { Publisher } from "./publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "./setup.ts";
 
@@ -19,13 +20,14 @@ const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest(
 let network: LocalNetwork;
 let publisher: Publisher;
 
-/** Bytes that home nodes have handed out since they started. */
+/** Bytes that home nodes have handed out directly. */
 async function servedBytes(): Promise<number> {
   const urls = sharedView(network).nodeUrls;
   const counts = await Promise.all(
     urls.map(async (url) => {
-      const status = (await (await fetch(`${url}/status`)).json()) as { servedBytes: number };
-      return status.servedBytes;
+      const status = parseNodeReport(await (await fetch(`${url}/status`)).json());
+      if (!isLocal(status)) throw new Error("the node takes the test for a stranger");
+      return status.traffic.total.direct.out.bytes;
     }),
   );
   return counts.reduce((sum, count) => sum + count, 0);

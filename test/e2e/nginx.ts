@@ -22,10 +22,20 @@ export interface Nginx {
 /** Serves `files` by name, all of type application/octet-stream. */
 export async function startNginx(files: Readonly<Record<string, Uint8Array>>): Promise<Nginx> {
   const dir = await mkdtemp(join(tmpdir(), "holdfast-nginx-"));
-  const port = await freePort(randomInt(PORTS.min, PORTS.max));
   await mkdir(join(dir, "root"));
   for (const [name, bytes] of Object.entries(files)) await writeFile(join(dir, "root", name), bytes);
-  await writeFile(join(dir, "nginx.conf"), configuration(dir, port));
+  return start(dir, `root ${join(dir, "root")};`);
+}
+
+/** Passes everything on to `origin`, with no more said to it than nginx says by itself and `directives` add. */
+export async function startNginxProxy(origin: string, directives = ""): Promise<Nginx> {
+  const dir = await mkdtemp(join(tmpdir(), "holdfast-nginx-"));
+  return start(dir, `location / { proxy_pass ${origin}; ${directives} }`);
+}
+
+async function start(dir: string, server: string): Promise<Nginx> {
+  const port = await freePort(randomInt(PORTS.min, PORTS.max));
+  await writeFile(join(dir, "nginx.conf"), configuration(dir, port, server));
   const child = new Child({
     name: "nginx",
     command: findProgram("nginx") ?? "nginx",
@@ -48,7 +58,7 @@ export async function startNginx(files: Readonly<Record<string, Uint8Array>>): P
 }
 
 /** `if_modified_since before` is what RFC 9110 says; nginx's default takes the exact date only. */
-function configuration(dir: string, port: number): string {
+function configuration(dir: string, port: number, server: string): string {
   const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `${name}_temp_path ${join(dir, name)};`,
   );
@@ -66,7 +76,7 @@ http {
   if_modified_since before;
   server {
     listen 127.0.0.1:${port};
-    root ${join(dir, "root")};
+    ${server}
   }
 }
 `;

@@ -1,8 +1,10 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { PENDING_SOCKETS_MAX, SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
+import { REACH_TIMEOUT_MS } from "../../durable-objects/reach.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
+import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { membershipPrefixes, shardName } from "../../lib/overlay/shards.ts";
 import { CLOSE_REPLACED, CONTROL_FRAME_BYTES_MAX, formatFrame, PING } from "../../lib/registration.ts";
 import { TestNode } from "./test-node.ts";
@@ -16,7 +18,7 @@ describe("a home node's registration", () => {
   test("makes it a member of its leaf shard and the root, and its close takes it offline there", async () => {
     const node = await TestNode.create();
     await node.register(await node.connect());
-    expect(await node.next("registered")).toMatchObject({ direct: false });
+    expect(await node.next("registered")).toMatchObject({ direct: false, code: "no-url" });
     expect(await memberRows(node.id)).toMatchObject([
       { online: true, freeBytes: 900, domains: "all" },
       { online: true, freeBytes: 900, domains: "all" },
@@ -187,5 +189,76 @@ describe("a home node's registration", () => {
     expect(await crowd[0]?.refusal()).toBe("rate-limited");
     await node.register(challenge);
     await node.next("registered");
+  });
+});
+
+/** What an edge finds at a node's URL, in place of the network. */
+type Found = (init: RequestInit, node: TestNode) => Promise<Response>;
+
+function nodeStatus({ id, signer }: TestNode): Response {
+  return Response.json({ kind: "home-node", id, key: formatPublicKeyText(signer.key) });
+}
+
+/** Never answers; gives up when it is told to. */
+const silence: Found = ({ signal }) =>
+  new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+const stranger = await TestNode.create();
+
+describe("an edge says why a node is direct or relayed", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  async function registered(url: string | null, found?: Found) {
+    const node = await TestNode.create();
+    if (found !== undefined)
+      vi.spyOn(globalThis, "fetch").mockImplementationOnce((_, init) => found(init ?? {}, node));
+    await node.register(await node.connect(), { url });
+    const frame = await node.next("registered", REACH_TIMEOUT_MS + 2000);
+    if (frame.type !== "registered") throw new Error("expected a registered frame");
+    expect((await memberRows(node.id)).map((member) => member.url)).toEqual(
+      frame.direct ? [url, url] : [null, null],
+    );
+    return frame;
+  }
+
+  test("where the URL answers with the node's id, it is reached", async () => {
+    const url = "https://node.example.org";
+    expect(await registered(url, async (_, node) => nodeStatus(node))).toMatchObject({
+      direct: true,
+      code: "reached",
+      reason: `reached at ${url}`,
+    });
+  });
+
+  test.each([
+    [null, "no-url", "announced no URL"],
+    ["node.example.org", "url-malformed", "not a URL"],
+    ["https://node.example.org/holdfast", "url-malformed", "is an origin"],
+    ["http://node.example.org", "url-not-https", "must be https"],
+    ["https://192.168.1.20:8790", "host-not-public", "public host name"],
+    ["https://nas.local", "host-not-public", "public host name"],
+    // Asked for real: nobody listens there.
+    ["http://127.0.0.1:1", "connection-refused", "refused or broke off"],
+  ])("for %s it is %s", async (url, code, words) => {
+    const frame = await registered(url);
+    expect(frame).toMatchObject({ direct: false, code });
+    expect(frame.reason).toContain(words);
+  });
+
+  test.each<[string, string, Found]>([
+    ["does not answer", "timed-out", silence],
+    ["leads nowhere", "connection-failed", async () => Promise.reject(new Error("internal error"))],
+    ["redirects", "redirected", async () => Response.redirect("https://elsewhere.example.org/")],
+    ["answers with a page", "not-a-node", async () => new Response("<h1>It works!</h1>")],
+    ["answers with an error", "not-a-node", async () => new Response("bad gateway", { status: 502 })],
+    ["answers with far too much", "not-a-node", async () => new Response(new Uint8Array(2 ** 21))],
+    ["is another node's", "other-node", async () => nodeStatus(stranger)],
+    ["is refused, says the platform", "connection-refused", async () => new Response("", { status: 521 })],
+    ["is silent, says the platform", "timed-out", async () => new Response("", { status: 522 })],
+    ["has a bad certificate", "certificate-invalid", async () => new Response("", { status: 526 })],
+    ["has no address", "name-not-found", async () => new Response("error code: 1016", { status: 530 })],
+  ])("a URL that %s makes it %s", async (_, code, found) => {
+    const frame = await registered("https://node.example.org", found);
+    expect(frame).toMatchObject({ direct: false, code });
+    expect(frame.reason).toContain("https://node.example.org");
   });
 });

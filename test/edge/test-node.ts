@@ -134,8 +134,8 @@ export class TestNode {
   }
 
   /** The next control frame, which must be of this type. */
-  async next(type: EdgeFrame["type"]): Promise<EdgeFrame> {
-    const frame = await vi.waitUntil(() => this.frames.shift() ?? null, PATIENCE);
+  async next(type: EdgeFrame["type"], timeout = PATIENCE.timeout): Promise<EdgeFrame> {
+    const frame = await vi.waitUntil(() => this.frames.shift() ?? null, { ...PATIENCE, timeout });
     expect(frame.type).toBe(type);
     return frame;
   }

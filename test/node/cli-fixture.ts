@@ -1,6 +1,7 @@
 // Runs the command as a user does: a process of its own, with an environment that holds nothing of this machine.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 
@@ -18,15 +19,45 @@ export interface RunOptions {
   input?: string | Uint8Array;
 }
 
-export async function holdfast(args: string[], { cwd, env = {}, input = "" }: RunOptions): Promise<Run> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    cwd,
-    env: { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: "1", ...env },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+export async function holdfast(args: string[], options: RunOptions): Promise<Run> {
+  const { input = "" } = options;
+  const child = start(args, options);
   child.stdin.on("error", () => undefined);
   child.stdin.end(input);
   const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
   const [stdout, stderr, code] = await Promise.all([buffer(child.stdout), text(child.stderr), closed]);
   return { code, stdout, stderr };
+}
+
+/** A command that runs on, once it has printed something. */
+export async function startHoldfast(args: string[], options: RunOptions): Promise<RunningCommand> {
+  const child = start(args, options);
+  const errors = text(child.stderr);
+  const ended = once(child, "exit").then(async () => {
+    throw new Error(`the command ended: ${await errors}`);
+  });
+  const [first] = await Promise.race([once(child.stdout, "data"), ended]);
+  ended.catch(() => undefined);
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill(signal);
+    await exited;
+  };
+  return { stdout: String(first), end };
+}
+
+export interface RunningCommand {
+  /** What it printed first. */
+  stdout: string;
+  /** Sends the signal and returns when the process is gone. */
+  end(signal: NodeJS.Signals): Promise<void>;
+}
+
+function start(args: string[], { cwd, env = {} }: RunOptions) {
+  return spawn(process.execPath, [MAIN, ...args], {
+    cwd,
+    env: { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: "1", ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
 }

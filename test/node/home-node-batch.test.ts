@@ -96,7 +96,10 @@ describe("a batch of chunks", () => {
     const publisher = await createPublisher(target);
     await putBatch([chunk], { publisher });
     expect((await putChunk(target, publisher, chunk)).status).toBe(200);
-    expect(await target.node.status()).toMatchObject({ chunks: 1, storedBytes: 50 });
+    expect(await target.node.status()).toMatchObject({
+      chunks: 1,
+      accepted: { domains: [{ chunks: 1, bytes: 50 }] },
+    });
   });
 
   it.each([

@@ -13,6 +13,7 @@ import { formatSignedHeader, parseSigned, parseSignedJson } from "../../lib/wire
 import {
   AUTHOR,
   Cleanup,
+  carriedBytes,
   chunkOf,
   createPublisher,
   createSigner,
@@ -54,6 +55,11 @@ function chunkPath(target: TestNode, hash: string): string {
   return join(target.dir, "chunks", hash.slice(0, 2), hash);
 }
 
+/** What the status says when so many bytes were newly stored, in one chunk. */
+function acceptedBytes(bytes: number) {
+  return { accepted: { domains: [{ domain: DOMAIN, chunks: 1, bytes }] } };
+}
+
 async function put(
   headers: Record<string, string>,
   hash: string,
@@ -77,7 +83,11 @@ describe("PUT /chunk", () => {
       chunks: [{ hash: chunk.hash, size: 300_000 }],
     });
     expect(new Uint8Array(await readFile(chunkPath(node, chunk.hash)))).toEqual(chunk.bytes);
-    expect(await node.node.status()).toMatchObject({ chunks: 1, usedBytes: 300_000, storedBytes: 300_000 });
+    expect(await node.node.status()).toMatchObject({
+      chunks: 1,
+      usedBytes: 300_000,
+      ...acceptedBytes(300_000),
+    });
   });
 
   it("answers a replay with a receipt again, and keeps one copy", async () => {
@@ -85,7 +95,7 @@ describe("PUT /chunk", () => {
     const statuses = [];
     for (let i = 0; i < 3; i++) statuses.push((await putChunk(node, publisher, chunk)).status);
     expect(statuses).toEqual([201, 200, 200]);
-    expect(await node.node.status()).toMatchObject({ chunks: 1, usedBytes: 5_000, storedBytes: 5_000 });
+    expect(await node.node.status()).toMatchObject({ chunks: 1, usedBytes: 5_000, ...acceptedBytes(5_000) });
   });
 
   it("stores once what arrives several times at once", async () => {
@@ -383,7 +393,7 @@ describe("GET /chunk", () => {
       "access-control-allow-origin": "*",
     });
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(chunk.bytes);
-    expect(await node.node.status()).toMatchObject({ servedBytes: 400_000, today: { servedBytes: 400_000 } });
+    expect(await carriedBytes(node)).toEqual({ in: 400_000, out: 400_000 });
   });
 
   it("answers HEAD with the same headers and no bytes", async () => {
@@ -391,7 +401,7 @@ describe("GET /chunk", () => {
     await putChunk(node, publisher, chunk);
     const response = await fetch(`${node.url}/chunk/${chunk.hash}`, { method: "HEAD" });
     expect([response.status, response.headers.get("content-length")]).toEqual([200, "1000"]);
-    expect((await node.node.status()).servedBytes).toBe(0);
+    expect((await carriedBytes(node)).out).toBe(0);
   });
 
   it("answers 404 for a chunk that it does not hold", async () => {
@@ -405,7 +415,8 @@ describe("GET /chunk", () => {
     await putChunk(node, publisher, chunk);
     await writeFile(chunkPath(node, chunk.hash), chunkOf(1_000).bytes);
     expect(await problemIn(await fetch(`${node.url}/chunk/${chunk.hash}`))).toBe("404 not-found");
-    expect(await node.node.status()).toMatchObject({ chunks: 0, usedBytes: 0, servedBytes: 0 });
+    expect(await node.node.status()).toMatchObject({ chunks: 0, usedBytes: 0 });
+    expect((await carriedBytes(node)).out).toBe(0);
   });
 
   it("does not leave the store, whatever the path says", async () => {

@@ -205,6 +205,12 @@ export async function startTestNode(
   return { node, id, url: url ?? "", dir, clock, dns };
 }
 
+/** Bytes that the node has handed out and taken in since its folder was made, by whatever way. */
+export async function carriedBytes({ node }: Pick<TestNode, "node">): Promise<{ in: number; out: number }> {
+  const { direct, tunnel } = (await node.status()).traffic.total;
+  return { in: direct.in.bytes + tunnel.in.bytes, out: direct.out.bytes + tunnel.out.bytes };
+}
+
 export function chunkOf(size: number): { bytes: Uint8Array<ArrayBuffer>; hash: Hash } {
   const bytes = new Uint8Array(randomBytes(size));
   return { bytes, hash: digestOf(bytes) };

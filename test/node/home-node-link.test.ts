@@ -142,6 +142,36 @@ describe("a link to an edge", () => {
     expect(edge.connections).toHaveLength(1);
   });
 
+  it("hears why it is relayed, and says what to do about it, as long as it is linked", async () => {
+    const [node, connection] = await startLinked();
+    await connection.register([], { direct: false, code: "url-not-https", reason: "must be https" });
+    await untilState(node, "registered");
+    const relayed = { direct: false, code: "url-not-https", reason: "must be https" };
+    const [linked] = (await node.node.status()).edges;
+    expect(linked).toMatchObject({ ...relayed, advice: expect.stringContaining("--url https://") });
+    connection.socket.terminate();
+    await untilState(node, "waiting");
+    expect((await node.node.status()).edges).toMatchObject([{ direct: false, code: null, advice: null }]);
+  });
+
+  it.each([
+    ["an edge that gives no code", {}],
+    ["a later edge's code", { code: "on-the-moon" }],
+  ])("takes %s for no code, and keeps the words", async (_what, answer) => {
+    const [node, connection] = await startLinked();
+    await connection.register([], { direct: false, reason: "too far away", ...answer });
+    await untilState(node, "registered");
+    expect((await node.node.status()).edges).toMatchObject([
+      { state: "registered", direct: false, code: null, reason: "too far away", advice: null },
+    ]);
+  });
+
+  it("closes the connection over a code that is none", async () => {
+    const [, connection] = await startLinked();
+    await connection.register([], { code: "Not A Code" });
+    expect((await untilClosed(connection)).code).toBe(1007);
+  });
+
   it("serves several edges at once", async () => {
     const second = await Edge.start(cleanup, clock);
     const node = await startTestNode(cleanup, dns, { clock, config: { edges: [edge.url, second.url] } });

@@ -18,6 +18,7 @@ import { receiptKind } from "../../lib/upload.ts";
 import { parseSigned } from "../../lib/wire.ts";
 import {
   Cleanup,
+  carriedBytes,
   chunkOf,
   createPublisher,
   ManualClock,
@@ -134,7 +135,7 @@ describe("a request through the tunnel", () => {
       frame.type === "data" ? frame.bytes.length : [],
     );
     expect(Math.max(...lengths)).toBeLessThanOrEqual(DATA_BYTES_MAX);
-    expect((await node.node.status()).servedBytes).toBe(CHUNK_BYTES_MAX);
+    expect((await carriedBytes(node)).out).toBe(CHUNK_BYTES_MAX);
   });
 
   it("is answered on HEAD with the length and no body", async () => {
@@ -208,7 +209,7 @@ describe("an edge that gives a request up", () => {
     await connection.settle();
     expect(dataBytes(1)).toBe(WINDOW_BYTES);
     expect(framesOf(1).at(-1)?.type).toBe("data");
-    expect((await node.node.status()).servedBytes).toBeLessThan(CHUNK_BYTES_MAX);
+    expect((await carriedBytes(node)).out).toBeLessThan(CHUNK_BYTES_MAX);
   });
 
   it("in the middle of an upload leaves nothing stored", async () => {
@@ -376,7 +377,7 @@ describe("an edge that goes away in the middle of an answer", () => {
     await Promise.all(waiting);
     connection.socket.terminate();
     await untilState(node, "waiting");
-    const servedBytes = (await node.node.status()).servedBytes;
+    const servedBytes = (await carriedBytes(node)).out;
     expect(servedBytes).toBeLessThan(STREAMS_MAX * CHUNK_BYTES_MAX);
     await clock.advance(1000);
     connection = await join(1);
@@ -384,7 +385,7 @@ describe("an edge that goes away in the middle of an answer", () => {
     const bodies = await Promise.all((await Promise.all(again)).map(bytesIn));
     expect(bodies.every((body) => body.equals(chunk.bytes))).toBe(true);
     // What was under way on the first connection has ended there.
-    expect((await node.node.status()).servedBytes).toBe(servedBytes + STREAMS_MAX * CHUNK_BYTES_MAX);
+    expect((await carriedBytes(node)).out).toBe(servedBytes + STREAMS_MAX * CHUNK_BYTES_MAX);
   });
 
   it("does not keep the node from stopping", async () => {

@@ -99,7 +99,7 @@ describe("the HTTP surface", () => {
     const status = parseNodeStatus(body);
     expect(status.id).toBe(id);
     expect(nodeIdOf(Buffer.from(status.key, "base64"))).toBe(id);
-    expect(body).toEqual(await node.status());
+    expect(body).toMatchObject({ chunks: 0, url: (await node.status()).url });
   });
 
   it("names the software by the package's version", async () => {
@@ -109,7 +109,7 @@ describe("the HTTP surface", () => {
 
   it("answers what is not there with a problem", async () => {
     const { url } = await startTestNode(cleanup, dns);
-    for (const path of ["/", "/node", "/obj/example.org/a"]) {
+    for (const path of ["/node", "/obj/example.org/a"]) {
       expect(await problemIn(await fetch(url + path))).toBe("404 not-found");
     }
   });
@@ -253,6 +253,8 @@ describe("bandwidth", () => {
   });
 });
 
+const TRANSFER_SLEEP_MAX_MS = 10_000;
+
 /** Seconds by which the clock must be advanced before `work` is done. */
 async function secondsUntil(clock: ManualClock, work: Promise<unknown>): Promise<number> {
   let isDone = false;
@@ -260,9 +262,11 @@ async function secondsUntil(clock: ManualClock, work: Promise<unknown>): Promise
     isDone = true;
   });
   const startMs = clock.now();
+  // The counters' minute is no part of it.
+  const transferSleeps = () => clock.sleepingUntil.filter((ms) => ms <= TRANSFER_SLEEP_MAX_MS);
   while (!isDone) {
-    await until("the transfer waits or is done", () => isDone || clock.sleepingUntil.length > 0);
-    const [nextMs] = clock.sleepingUntil;
+    await until("the transfer waits or is done", () => isDone || transferSleeps().length > 0);
+    const [nextMs] = transferSleeps();
     if (!isDone && nextMs !== undefined) await clock.advance(nextMs);
   }
   return Math.round((clock.now() - startMs) / 1000);

@@ -25,6 +25,8 @@ import { type Cleanup, isoTime, type ManualClock, type TestNode, until } from ".
 /** Streams from here on are the opener's, those below the test's own. */
 const OPENER_STREAM_MIN = 1000;
 
+type Registered = Extract<EdgeFrame, { type: "registered" }>;
+
 /** One accepted connection, and what came over it. */
 export class Connection {
   readonly socket: WebSocket;
@@ -91,14 +93,14 @@ export class Connection {
   }
 
   /** Challenges the node, verifies its answer and registers it. */
-  async register(contacts: Contact[] = []): Promise<Registration> {
+  async register(contacts: Contact[] = [], answer: Partial<Registered> = {}): Promise<Registration> {
     this.sendChallenge();
     const { body } = await verifyRegistration(
       await this.registration(),
       this.challenge,
       this.challenge.expiresMs,
     );
-    this.send({ type: "registered", direct: true, reason: "", contacts });
+    this.send({ type: "registered", direct: true, reason: "", contacts, ...answer });
     return body;
   }
 

@@ -1,0 +1,59 @@
+// What the node says of itself, put together from its parts when somebody asks.
+
+import type { LocalNodeStatus, PublicNodeStatus } from "../lib/node-status.ts";
+import type { Pledge } from "../lib/pledge.ts";
+import type { Counters } from "./counters/counters.ts";
+import type { Identity } from "./identity.ts";
+import type { EdgeLink } from "./link/edge-link.ts";
+import { SOFTWARE } from "./link/link-session.ts";
+import type { RoutingTable } from "./routing-table.ts";
+import type { ChunkStore } from "./store/chunk-store.ts";
+import type { Room } from "./store/room.ts";
+import type { StatementStore } from "./store/statement-store.ts";
+
+export interface StatusSources {
+  identity: Identity;
+  chunks: ChunkStore;
+  statements: StatementStore;
+  contacts: RoutingTable;
+  room: Room;
+  counters: Counters;
+  links: readonly EdgeLink[];
+  pledge: Pledge;
+  diskReserveBytes: number;
+  freeDiskBytes: () => Promise<number>;
+  onlineSince: string;
+  url: string | null;
+  page: string | null;
+}
+
+/** For anybody. */
+export async function publicStatusOf(sources: StatusSources): Promise<PublicNodeStatus> {
+  const { identity, chunks, statements, contacts, room, onlineSince, url } = sources;
+  return {
+    kind: "home-node",
+    id: identity.id,
+    key: identity.key,
+    software: SOFTWARE,
+    url,
+    chunks: chunks.totals.chunks,
+    versions: statements.size,
+    contacts: contacts.size,
+    usedBytes: room.usedBytes,
+    freeBytes: await room.freeBytes(),
+    onlineSince,
+  };
+}
+
+/** For the volunteer: strangers have no business with whom the node serves, how much, and by which edges. */
+export async function localStatusOf(sources: StatusSources): Promise<LocalNodeStatus> {
+  const { page, pledge, diskReserveBytes, freeDiskBytes, counters, links } = sources;
+  return {
+    ...(await publicStatusOf(sources)),
+    page,
+    pledge,
+    disk: { freeBytes: await freeDiskBytes(), reserveBytes: diskReserveBytes },
+    ...counters.report(),
+    edges: links.map((link) => link.status()),
+  };
+}

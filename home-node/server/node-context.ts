@@ -1,0 +1,28 @@
+// What a route of the home node knows of a request beside the request itself.
+
+import type { Context, Hono } from "hono";
+import type { Counters } from "../counters/counters.ts";
+import type { Way } from "../counters/traffic.ts";
+import type { Pace } from "./rate.ts";
+
+export interface NodeEnv {
+  Bindings: { way: Way };
+}
+
+export type NodeContext = Context<NodeEnv>;
+export type NodeApp = Hono<NodeEnv>;
+
+/** Counts bytes of the answer to this request. */
+export function countOut(c: NodeContext, counters: Counters): (bytes: number) => void {
+  return (bytes) => counters.count(c.env.way, "out", { bytes });
+}
+
+/** `pace`, counting the bytes of this request's body as they come. */
+export function countIn(c: NodeContext, counters: Counters, pace: Pace): Pace {
+  return {
+    take: (bytes) => {
+      counters.count(c.env.way, "in", { bytes });
+      return pace.take(bytes);
+    },
+  };
+}

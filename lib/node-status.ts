@@ -1,0 +1,134 @@
+// What a home node says of itself: little to strangers, all of it to its volunteer. Open JSON: a reader ignores fields
+// that it does not know.
+
+import * as v from "valibot";
+import { formatCount, plural } from "./format.ts";
+import { PLEDGED_DOMAINS_MAX, pledgeSchema } from "./pledge.ts";
+import { REACH_CODES } from "./reach.ts";
+import {
+  countSchema,
+  domainSchema,
+  hashSchema,
+  keyTextSchema,
+  nodeIdSchema,
+  parseWith,
+  timeSchema,
+} from "./schema.ts";
+
+/** Today included. */
+export const DAYS_LISTED_MAX = 31;
+const EDGES_LISTED_MAX = 16;
+
+const publicSchema = v.object({
+  kind: v.literal("home-node"),
+  id: nodeIdSchema,
+  key: keyTextSchema,
+  software: v.string(),
+  /** The URL that edges are told, or null. */
+  url: v.nullable(v.string()),
+  chunks: countSchema,
+  versions: countSchema,
+  contacts: countSchema,
+  /** Bytes of the files kept, and bytes that the node can still take. */
+  usedBytes: countSchema,
+  freeBytes: countSchema,
+  /** When the process started. */
+  onlineSince: timeSchema,
+});
+
+const flowSchema = v.object({ requests: countSchema, bytes: countSchema });
+const directionsSchema = v.object({ in: flowSchema, out: flowSchema });
+/** What came and went at the listener, and through edges. */
+const flowsSchema = v.object({ direct: directionsSchema, tunnel: directionsSchema });
+const daySchema = v.object({ date: v.string(), ...flowsSchema.entries });
+const sumSchema = v.object({ chunks: countSchema, bytes: countSchema });
+
+const edgeSchema = v.object({
+  url: v.string(),
+  /** The edge's id; null before it was first heard of. */
+  edge: v.nullable(hashSchema),
+  state: v.picklist(["connecting", "registered", "waiting", "stopped"]),
+  /** When this state began: for `registered`, since when the node is linked. */
+  since: timeSchema,
+  /** Whether the edge reached the node at its URL, by a code and in words why or why not, and what to do about it. */
+  direct: v.boolean(),
+  code: v.nullable(v.picklist(REACH_CODES)),
+  reason: v.string(),
+  advice: v.nullable(v.string()),
+  /** What is known of how the node did by this edge, since the process started. */
+  standing: v.object({
+    /** Passed and failed audits; null where there were none. No edge audits today. */
+    audits: v.nullable(v.object({ passed: countSchema, failed: countSchema })),
+    registrations: countSchema,
+    /** Links that ended without the node meaning it. */
+    losses: countSchema,
+    /** Requests through this edge that the node answered, and those of them that it could not serve. */
+    requests: countSchema,
+    failures: countSchema,
+  }),
+});
+
+const localSchema = v.object({
+  ...publicSchema.entries,
+  /** Where the volunteer's browser finds the page; null where there is none. */
+  page: v.nullable(v.string()),
+  pledge: pledgeSchema,
+  /** The file system: what it has left, and how much of that the node leaves free. */
+  disk: v.object({ freeBytes: countSchema, reserveBytes: countSchema }),
+  /** Newly stored for each domain since counting began, the most bytes first; `others` beyond the listed ones. */
+  accepted: v.object({
+    domains: v.pipe(
+      v.array(v.object({ domain: domainSchema, ...sumSchema.entries })),
+      v.maxLength(PLEDGED_DOMAINS_MAX),
+    ),
+    others: sumSchema,
+  }),
+  /** Receipts given since counting began. */
+  receipts: countSchema,
+  traffic: v.object({
+    /** When counting began. */
+    since: timeSchema,
+    total: flowsSchema,
+    today: daySchema,
+    /** Days in UTC with traffic, the oldest first. */
+    days: v.pipe(v.array(daySchema), v.maxLength(DAYS_LISTED_MAX)),
+  }),
+  edges: v.pipe(v.array(edgeSchema), v.maxLength(EDGES_LISTED_MAX)),
+});
+
+/** What GET /status answers to anybody. */
+export type PublicNodeStatus = v.InferOutput<typeof publicSchema>;
+/** What it answers to the volunteer. */
+export type LocalNodeStatus = v.InferOutput<typeof localSchema>;
+export type EdgeReport = LocalNodeStatus["edges"][number];
+export type TrafficFlows = v.InferOutput<typeof flowsSchema>;
+
+/** Either status; `isLocal` tells them apart. Throws `bad-answer`. */
+export function parseNodeReport(value: unknown): PublicNodeStatus | LocalNodeStatus {
+  return hasTraffic(value)
+    ? parseWith(localSchema, value, "bad-answer")
+    : parseWith(publicSchema, value, "bad-answer");
+}
+
+export function isLocal(status: PublicNodeStatus | LocalNodeStatus): status is LocalNodeStatus {
+  return "traffic" in status;
+}
+
+/** An edge's standing in words. */
+export function formatStanding(standing: EdgeReport["standing"]): string {
+  const { audits, registrations, losses, requests, failures } = standing;
+  const audited =
+    audits === null
+      ? "no audits yet"
+      : `${plural(audits.passed, "audit")} passed, ${formatCount(audits.failed)} failed`;
+  const lost = losses === 0 ? "link never lost" : `link lost ${plural(losses, "time")}`;
+  const link = registrations === 0 ? "never linked" : lost;
+  const failed = failures === 0 ? "none" : formatCount(failures);
+  const served =
+    requests === 0 ? "no request through it" : `${plural(requests, "request")} through it, ${failed} failed`;
+  return `${audited}; since the start: ${link}, ${served}`;
+}
+
+function hasTraffic(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "traffic" in value;
+}
