@@ -1,19 +1,11 @@
 // Numbers, times and tables for people. Programs read --json.
 
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+import { formatSize } from "../lib/size-text.ts";
+
+export { formatSize };
+
 const DECIMAL_UNITS: Record<string, number> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
 const SIZE_TEXT = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i;
-
-/** `12 B`, `3.4 MiB`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
 
 export function formatRate(bytes: number, elapsedMs: number): string {
   return `${formatSize((bytes * 1000) / Math.max(elapsedMs, 1))}/s`;
