@@ -20,7 +20,9 @@ export interface FolderListing {
   domain: Domain;
   /** Its path from the domain on, without a slash at its end; null: the domain itself. */
   folder: ObjectName | null;
-  /** The Version of the index that says so, and of which tree it is. */
+  /** The trees published at the folder and above it, the innermost first, as `<domain>[/<prefix>]`. */
+  trees: string[];
+  /** The Version of the index that says so, and of which of the trees it is. */
   index: {
     tree: string;
     name: ObjectName;
@@ -39,11 +41,15 @@ export interface FolderListing {
   total: { files: number; size: number };
 }
 
-/** The listing of `folder` below the tree's root ("" for the root itself), or null where the tree has nothing there. */
+/**
+ * The listing of `folder` below the root of `tree` ("" for the root itself), or null where the tree has nothing there.
+ * `trees` are those that might have it, `tree` among them.
+ */
 export function makeListing(
   tree: TreeVersion,
   entries: readonly TreeEntry[],
   folder: string,
+  trees: readonly TreeVersion[],
 ): FolderListing | null {
   const listed = listFolder(entries, folder);
   if (listed === null) return null;
@@ -55,8 +61,11 @@ export function makeListing(
     files: files.length + folders.reduce((sum, below) => sum + below.files, 0),
     size: [...files, ...folders].reduce((sum, { size }) => sum + size, 0),
   };
-  const { domain } = tree.root;
-  return { domain, folder: fullPath(tree.root, folder), index: describeIndex(tree), files, folders, total };
+  return {
+    ...{ domain: tree.root.domain, folder: fullPath(tree.root, folder) },
+    ...{ trees: trees.map(({ root }) => formatTreeRoot(root)), index: describeIndex(tree) },
+    ...{ files, folders, total },
+  };
 }
 
 function describeIndex({ root, id, body }: TreeVersion): FolderListing["index"] {

@@ -4,6 +4,7 @@
 import { HoldfastError } from "../lib/error.ts";
 import { LISTING_TYPE } from "../lib/folder-listing.ts";
 import { type Hash, hashBytes } from "../lib/hash.ts";
+import { formatTreeRoot } from "../lib/tree-index.ts";
 import { checkExpiry } from "../lib/version.ts";
 import { type AppContext, found, untrustedHeaders } from "./app.ts";
 import { evaluateConditions } from "./http-range.ts";
@@ -18,6 +19,13 @@ const LAYOUT = 1;
 const JSON_TYPE = "application/json";
 const HTML_TYPE = "text/html; charset=utf-8";
 
+/** What is sent: the listing by one of the trees that might have the folder, in one form. */
+interface Representation {
+  tree: Candidate;
+  trees: Candidate[];
+  type: string;
+}
+
 /** A listing's own type names it even where the folder has a page of its own. */
 export function wantsListing(accept: string | undefined): boolean {
   return namesType(accept, LISTING_TYPE);
@@ -27,17 +35,19 @@ export async function answerFolder(c: AppContext, index: IndexClient, folder: Fo
   const type = listingType(c.req.header("Accept"));
   const trees = await findTrees(index, folder);
   const [innermost] = trees;
-  if (innermost !== undefined && isKnown(c, innermost, type)) return notModified(innermost, type);
+  if (innermost !== undefined && isKnown(c, { tree: innermost, trees, type }))
+    return notModified({ tree: innermost, trees, type });
   const { tree, listing } = found(
     await listFrom(index, trees),
     `no tree published here has ${formatFolder(folder)}`,
   );
-  const status = statusUnder(c, tree, type);
+  const sent = { tree, trees, type };
+  const status = statusUnder(c, sent);
   if (status === 412)
     throw new HoldfastError("precondition-failed", "the listing is not the one that the request means");
-  if (status === 304) return notModified(tree, type);
+  if (status === 304) return notModified(sent);
   const body = type === HTML_TYPE ? await renderListing(listing) : JSON.stringify(listing);
-  return new Response(body, { headers: listingHeaders(tree, type) });
+  return new Response(body, { headers: headersOf(sent) });
 }
 
 function listingType(accept: string | undefined): string {
@@ -49,35 +59,40 @@ function listingType(accept: string | undefined): string {
  * Whoever names the tag of the innermost tree's listing was given that listing: the index need not be read to say that it
  * is still the same.
  */
-function isKnown(c: AppContext, tree: Candidate, type: string): boolean {
-  const tags = c.req.header("If-None-Match") ?? "*";
-  checkExpiry(tree.body, Date.now());
-  return tags !== "*" && statusUnder(c, tree, type) === 304;
+function isKnown(c: AppContext, sent: Representation): boolean {
+  checkExpiry(sent.tree.body, Date.now());
+  return (c.req.header("If-None-Match") ?? "*") !== "*" && statusUnder(c, sent) === 304;
 }
 
 /** Of the request's conditions. A listing has no ranges, so it is asked about as if by HEAD. */
-function statusUnder(c: AppContext, tree: Candidate, type: string): number {
-  const validators = { etag: tagOf(tree, type), modifiedMs: Date.parse(tree.body.time) };
+function statusUnder(c: AppContext, sent: Representation): number {
+  const validators = { etag: tagOf(sent), modifiedMs: modifiedMsOf(sent) };
   return evaluateConditions({ method: "HEAD", headers: c.req.raw.headers }, validators, 0).status;
 }
 
-/** A listing follows from the index's Version, the folder, and how it is shown. */
-function tagOf({ id, folder }: Candidate, type: string): Hash {
-  return hashBytes(new TextEncoder().encode([LAYOUT, type, id, folder].join("\n")));
+/** All that a listing follows from: the index's Version, the folder, the trees that it links to, and its form. */
+function tagOf({ tree, trees, type }: Representation): Hash {
+  const roots = trees.map(({ root }) => formatTreeRoot(root));
+  const parts = [String(LAYOUT), type, tree.id, tree.folder, ...roots];
+  return hashBytes(new TextEncoder().encode(parts.join("\n")));
 }
 
-function notModified(tree: Candidate, type: string): Response {
-  const headers = listingHeaders(tree, type);
+function modifiedMsOf({ trees }: Representation): number {
+  return Math.max(...trees.map(({ body }) => Date.parse(body.time)));
+}
+
+function notModified(sent: Representation): Response {
+  const headers = headersOf(sent);
   headers.delete("Content-Type");
   return new Response(null, { status: 304, headers });
 }
 
-function listingHeaders(tree: Candidate, type: string): Headers {
-  const headers = untrustedHeaders(type, "no-cache");
-  if (type === HTML_TYPE) headers.set("Content-Security-Policy", LISTING_POLICY);
-  headers.set("ETag", `"${tagOf(tree, type)}"`);
-  headers.set("Last-Modified", new Date(tree.body.time).toUTCString());
+function headersOf(sent: Representation): Headers {
+  const headers = untrustedHeaders(sent.type, "no-cache");
+  if (sent.type === HTML_TYPE) headers.set("Content-Security-Policy", LISTING_POLICY);
+  headers.set("ETag", `"${tagOf(sent)}"`);
+  headers.set("Last-Modified", new Date(modifiedMsOf(sent)).toUTCString());
   headers.set("Vary", "Accept");
-  headers.set("Holdfast-Version", tree.id);
+  headers.set("Holdfast-Version", sent.tree.id);
   return headers;
 }

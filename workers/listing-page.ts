@@ -49,13 +49,12 @@ holdfast get -r ${quoteWord(path)}</pre>
   return page.toString();
 }
 
-/** The folder's full path. Folders between the tree's root and it are links: they are in the same index. */
-function breadcrumbs({ domain, folder, index }: FolderListing): Markup {
-  const segments = [domain, ...(folder?.split("/") ?? [])];
-  const rootDepth = index.tree.split("/").length;
+/** The folder's full path; what is listed above it is a link. */
+function breadcrumbs(listing: FolderListing): Markup {
+  const segments = pathOf(listing).split("/");
   return html`${segments.map((segment, i) => {
     const up = segments.length - 1 - i;
-    const isLinked = up > 0 && i + 1 >= rootDepth;
+    const isLinked = up > 0 && isListed(listing, segments.slice(0, i + 1).join("/"));
     const name = isLinked ? html`<a href="${"../".repeat(up)}">${isolated(segment)}</a>` : isolated(segment);
     return html`${name}<span>/</span>${raw("<wbr>")}`;
   })}`;
@@ -72,13 +71,13 @@ function table(listing: FolderListing): Markup {
   const { files, folders } = listing;
   if (files.length + folders.length === 0) return html`<p>This folder is empty.</p>`;
   const rows = [
-    ...(isRoot(listing) ? [] : [parentRow()]),
+    ...(hasListedParent(listing) ? [parentRow()] : []),
     ...folders.slice(0, LISTED_ROWS_MAX).map(folderRow),
     ...files.slice(0, LISTED_ROWS_MAX).map(fileRow),
   ];
   return html`<table>
 <caption>What lies in this folder</caption>
-<thead><tr><th scope="col">Name</th><th scope="col" class="number">Size</th><th scope="col" class="version">Version</th></tr></thead>
+<thead><tr><th scope="col">Name</th><th scope="col" class="number">Size</th><th scope="col" class="version">Version, or contents</th></tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>
@@ -121,8 +120,14 @@ function isolated(text: string): Markup {
   return html`<bdi>${text}</bdi>`;
 }
 
-function isRoot({ domain, folder, index }: FolderListing): boolean {
-  return index.tree === (folder === null ? domain : `${domain}/${folder}`);
+/** Whether a folder above is in the same tree, or the root of one of its own. */
+function isListed({ index, trees }: FolderListing, path: string): boolean {
+  return trees.includes(path) || path.startsWith(`${index.tree}/`);
+}
+
+function hasListedParent(listing: FolderListing): boolean {
+  const path = pathOf(listing);
+  return isListed(listing, path.slice(0, Math.max(0, path.lastIndexOf("/"))));
 }
 
 function pathOf({ domain, folder }: FolderListing): string {

@@ -66,7 +66,7 @@ export async function listFrom(
     checkExpiry(tree.body, Date.now());
     bytesLeft -= tree.body.size;
     if (bytesLeft < 0) throw tooLarge(tree);
-    const listing = makeListing(tree, await entriesOf(index, tree), tree.folder);
+    const listing = makeListing(tree, await entriesOf(index, tree), tree.folder, trees);
     if (listing !== null) return { tree, listing };
   }
   return null;

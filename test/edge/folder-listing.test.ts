@@ -205,6 +205,23 @@ describe("which tree a folder is listed from", () => {
     expect((await listingOf(`${domain}/a/`)).index.tree).toBe(`${domain}/a`);
   });
 
+  test("is told with the trees around it, whose roots are linked and are part of the tag", async () => {
+    const domain = newDomain();
+    await holder.publishIndex({ domain, prefix: parseName("a/b/c") }, [entry("x")]);
+    const before = (await get(`${domain}/a/b/c/`)).headers.get("etag") ?? "";
+    await holder.publishIndex({ domain, prefix: parseName("a/b") }, [entry("y")]);
+    await holder.publishIndex({ domain, prefix: null }, [], { time: "2026-01-03T00:00:00.000Z" });
+    const after = await get(`${domain}/a/b/c/`, { "if-none-match": before });
+    expect([after.status, after.headers.get("last-modified")]).toEqual([
+      200,
+      "Sat, 03 Jan 2026 00:00:00 GMT",
+    ]);
+    const hrefs = [...(await after.text()).matchAll(/href="(\.\.[^"]*)"/g)].map(([, href]) => href);
+    expect(hrefs).toEqual(["../../../", "../", "../"]);
+    expect((await listingOf(`${domain}/a/b/c/`)).trees).toEqual([`${domain}/a/b/c`, `${domain}/a/b`, domain]);
+    expect(await (await get(`${domain}/`)).text()).toContain("This folder is empty");
+  });
+
   test("one at most so many folders above, with the newest Version of its index", async () => {
     const domain = newDomain();
     const path = Array(FOLDERS_ABOVE_MAX).fill("f").join("/");
