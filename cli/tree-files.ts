@@ -16,8 +16,13 @@ import { fileBlocks } from "./file-blocks.ts";
 /** Files whose sizes are asked for together. */
 const STATS_AT_ONCE = 64;
 
+/** Texts that cannot say themselves how they are encoded, as HTML and CSS can: a browser would guess, and not UTF-8. */
+const UNDECLARED_TEXT = /^text\/(?!html|css)/;
+
+/** The media type of a name's extension. */
 export function contentTypeOf(name: string): string {
-  return lookup(name) ?? DEFAULT_CONTENT_TYPE;
+  const type = lookup(name) ?? DEFAULT_CONTENT_TYPE;
+  return UNDECLARED_TEXT.test(type) ? `${type}; charset=utf-8` : type;
 }
 
 /** Every file below `dir`. `skipped` is told of what is neither a file nor a folder, and of links to folders. */

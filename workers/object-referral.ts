@@ -10,11 +10,16 @@ import { CHUNKS_PER_PLAN_MAX, formatSigned, type ObjectReferral, REFERRAL_TYPE }
 import { findHolders } from "./chunk-reader.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
 
-/** True where Accept names the referral's own type, which no wildcard stands for. */
+/** True where Accept names the referral's own type. */
 export function wantsReferral(accept: string | undefined): boolean {
+  return namesType(accept, REFERRAL_TYPE);
+}
+
+/** True where Accept names the media type itself, which no wildcard stands for. */
+export function namesType(accept: string | undefined, wanted: string): boolean {
   return (accept ?? "").split(",").some((entry) => {
     const [type = "", ...parameters] = entry.split(";").map((part) => part.trim().toLowerCase());
-    return type === REFERRAL_TYPE && !parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
+    return type === wanted && !parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
   });
 }
 

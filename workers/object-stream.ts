@@ -7,7 +7,7 @@ import type { Hash } from "../lib/hash.ts";
 import { type ByteRange, chunksOf, type Manifest, type PlacedChunk } from "../lib/manifest.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import type { IndexClient } from "./index-client.ts";
-import { type BodySection, bodyLength, type ObjectBody } from "./object-body.ts";
+import { type BodySection, bodyLength, type ObjectBody, plainBody } from "./object-body.ts";
 import { flatten, onceInARow, runAhead, windowsOf } from "./run-ahead.ts";
 
 /** Chunks looked up together: one call to each shard concerned. */
@@ -42,6 +42,18 @@ export async function streamBody(
   const { readable, writable } = new FixedLengthStream(bodyLength(body));
   context.waitUntil(pump(first, pieces, writable));
   return readable;
+}
+
+/** A small object, whole. */
+export async function readObject(index: IndexClient, manifest: Manifest): Promise<Uint8Array<ArrayBuffer>> {
+  const whole = plainBody({ first: 0, last: manifest.size - 1 });
+  const bytes = new Uint8Array(manifest.size);
+  let offset = 0;
+  for await (const piece of flatten(piecesOf(index, manifest, whole))) {
+    bytes.set(piece, offset);
+    offset += piece.length;
+  }
+  return bytes;
 }
 
 async function pump(

@@ -34,7 +34,7 @@ export async function lockDirectory(dir: string): Promise<() => Promise<void>> {
 /** The process that has the folder; null where none does. */
 export async function runningHolder(dir: string): Promise<number | null> {
   const holder = await readHolder(join(dir, LOCK_FILE));
-  return holder !== null && isRunning(holder) ? holder : null;
+  return holder !== null && (await isRunning(holder)) ? holder.pid : null;
 }
 
 /** Linked into place, so that nobody ever reads a lock without its process id. */

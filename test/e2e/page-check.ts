@@ -8,6 +8,7 @@ import {
   type NameAnswer,
   parseEdgeStatus,
   parseNameAnswer,
+  REFERRAL_TYPE,
 } from "../../lib/wire.ts";
 import { type Browser, startBrowser, type Tab } from "./page-browser.ts";
 
@@ -20,7 +21,8 @@ export const HOSTILE_NAME = parseName(
 export const HOSTILE_AUTHOR = "a'`touch$IFS$9pwned`\u202e@example.test";
 const WIDE = [1200, 900] as const;
 const PHONE = [360, 800] as const;
-const LOOKED_UP = `document.querySelectorAll(".command pre").length > 0 && !document.body.innerText.includes("asking the edge")`;
+export const LOOKED_UP = `document.querySelectorAll(".command pre").length > 0 && !document.body.innerText.includes("asking the edge") &&
+  ![...document.querySelectorAll("td")].some(({ innerText }) => innerText === "…")`;
 const REFRESHED = `document.querySelector("#freshness").innerText.startsWith("Asked at")`;
 const MEASURE_SHIFTS = `globalThis.shift = 0;
 new PerformanceObserver((list) => { for (const { value } of list.getEntries()) shift += value; }).observe({ type: "layout-shift" });
@@ -125,9 +127,11 @@ async function checkProblem(browser: Browser, edgeUrl: string): Promise<string> 
 async function checkHostile(browser: Browser, edgeUrl: string): Promise<PageFindings["hostile"]> {
   const tab = await browser.open(...WIDE);
   const nameHash = nameHashOf(DOMAIN, HOSTILE_NAME);
+  const sample = await fetch(`${edgeUrl}/obj/${DOMAIN}/${SAMPLE}`, { headers: { Accept: REFERRAL_TYPE } });
   await tab.answerWith({
     "/status": await hostileStatus(edgeUrl),
     [`/name/${nameHash}`]: await hostileName(edgeUrl),
+    [`/obj/${DOMAIN}/${encodeURIComponent(HOSTILE_NAME).replaceAll("'", "%27")}`]: await sample.json(),
   });
   await tab.goto(edgeUrl);
   await tab.until(REFRESHED);

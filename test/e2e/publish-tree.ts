@@ -1,5 +1,7 @@
 // A folder becomes a tree of a publisher's domain, by the command: what a program that reads a whole tree of files needs.
 
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Publisher } from "./publisher.ts";
 
 export interface TreeOptions {
@@ -18,6 +20,19 @@ export async function publishTree(
   const { code, stdout, stderr } = await publisher.publish(dir, prefix, "--json", ...globs);
   if (code !== 0) throw new Error(`publishing ${dir} ended with ${code}: ${stderr}`);
   return parseNames(stdout);
+}
+
+/** A folder with these files, by their paths. */
+export async function writeFolder(
+  publisher: Publisher,
+  files: Readonly<Record<string, Uint8Array | string>>,
+): Promise<string> {
+  const dir = await mkdtemp(join(publisher.folder, "folder-"));
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, path)), { recursive: true });
+    await writeFile(join(dir, path), content);
+  }
+  return dir;
 }
 
 function parseNames(text: string): string[] {

@@ -1,9 +1,10 @@
 // Trees as people publish and fetch them, by the real command against a real network.
 
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { parseTreeIndex, parseTreeRoot } from "../../lib/tree-index.ts";
+import { writeFolder } from "./publish-tree.ts";
 import { type CliResult, Publisher, run } from "./publisher.ts";
 
 const network = inject("network");
@@ -14,11 +15,7 @@ beforeAll(async () => {
   publisher = await Publisher.create(network);
 });
 
-async function folderOf(files: Record<string, string>): Promise<string> {
-  const dir = await mkdtemp(join(publisher.folder, "tree-"));
-  for (const [path, text] of Object.entries(files)) await put(dir, path, text);
-  return dir;
-}
+const folderOf = (files: Record<string, string>) => writeFolder(publisher, files);
 
 async function put(dir: string, path: string, text: string): Promise<void> {
   await mkdir(dirname(join(dir, path)), { recursive: true });
@@ -63,7 +60,7 @@ describe("a folder", () => {
     });
     expect(await textAt(`${prefix}/pool/${encodeURIComponent("ü b.deb")}`)).toBe("b");
     const readme = await fetch(publisher.objectUrl(`${prefix}/README.txt`));
-    expect(readme.headers.get("Content-Type")).toBe("text/plain");
+    expect(readme.headers.get("Content-Type")).toBe("text/plain; charset=utf-8");
     const index = await fetch(publisher.objectUrl(`${prefix}/.holdfast-index`));
     const parsed = parseTreeIndex(
       new Uint8Array(await index.arrayBuffer()),

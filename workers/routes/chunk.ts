@@ -39,10 +39,11 @@ export const chunk = new Hono<AppEnv>()
   .post("/locate", async (c) => {
     const { chunks } = parseLocateRequest(await readJson(c, LOCATE_BODY_MAX));
     const holders = await findHolders(indexOf(c), chunks);
-    const nodes = new Map([...holders.values()].flat().map((member) => [member.id, contactOf(member)]));
+    const nodes = new Map([...holders.values()].flat().map((member) => [member.id, member]));
     return c.json<LocateAnswer>({
       chunks: [...holders].map(([hash, members]) => ({ hash, holders: members.map(({ id }) => id) })),
-      nodes: [...nodes.values()],
+      nodes: [...nodes.values()].map(contactOf),
+      online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
     });
   })
   .get("/:hash", async (c) => {

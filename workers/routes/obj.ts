@@ -1,15 +1,17 @@
 // GET and HEAD /obj/<domain>/<name>: an object's bytes, nothing else, as clients of the world ask for them: conditions,
-// ranges, and a problem in place of more bytes than one request can stream. A referral only where Accept names it.
+// ranges, and a problem in place of more bytes than one request can stream. A referral only where Accept names it. With a
+// slash at the end it is a folder: its index.html, else a listing.
 
 import { Hono } from "hono";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
-import { type Domain, nameHashOf, type ObjectName, parseDomain, parseName } from "../../lib/names.ts";
+import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
-import { type AppContext, type AppEnv, found, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
+import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
+import { answerFolder, wantsListing } from "../folder-answer.ts";
 import { evaluateConditions, totalBytes } from "../http-range.ts";
 import type { IndexClient } from "../index-client.ts";
 import {
@@ -20,10 +22,10 @@ import {
   plainBody,
   randomBoundary,
 } from "../object-body.ts";
+import { type FolderPath, formatFolder, indexPageOf, parseObjectPath } from "../object-path.ts";
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
-
-const OBJ_PATH = /^\/obj\/([^/]+)\/(.*)$/;
+import { isFolder } from "../tree-finder.ts";
 
 /**
  * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
@@ -38,22 +40,84 @@ interface Selection {
 }
 
 export const obj = new Hono<AppEnv>().get("/*", async (c) => {
-  const { domain, name } = parseObjectPath(new URL(c.req.url).pathname);
-  const only = c.req.query("version");
+  const target = parseObjectPath(new URL(c.req.url).pathname);
   const index = indexOf(c);
+  if (target.kind === "folder") return getFolder(c, index, target);
+  const { domain, name } = target;
+  const head = await findHead(c, index, domain, name);
+  return head === null ? missing(c, index, domain, name) : getObject(c, index, domain, name, head);
+});
+
+async function getFolder(c: AppContext, index: IndexClient, folder: FolderPath): Promise<Response> {
+  const accept = c.req.header("Accept");
+  if (wantsListing(accept)) return answerFolder(c, index, folder);
+  const name = indexPageOf(folder);
+  const head = await findHead(c, index, folder.domain, name);
+  if (head !== null) return getObject(c, index, folder.domain, name, head);
+  if (isOfObject(c)) throw notFound(folder.domain, name);
+  return answerFolder(c, index, folder);
+}
+
+/** Only objects have referrals and Versions. */
+function isOfObject(c: AppContext): boolean {
+  return wantsReferral(c.req.header("Accept")) || c.req.query("version") !== undefined;
+}
+
+/** The Version to serve, or null. Throws `statement-expired` for a newest one that has run out. */
+async function findHead(
+  c: AppContext,
+  index: IndexClient,
+  domain: Domain,
+  name: ObjectName,
+): Promise<ObjectHead | null> {
+  const only = c.req.query("version");
   const nameHash = nameHashOf(domain, name);
   const head = await index
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
-  const object = found(head, `there is no object ${domain}/${name} here`);
-  if (only === undefined) checkExpiry(object, Date.now());
-  const manifest = parseManifest(object.manifestBytes);
+  if (head !== null && only === undefined) checkExpiry(head, Date.now());
+  return head;
+}
+
+async function getObject(
+  c: AppContext,
+  index: IndexClient,
+  domain: Domain,
+  name: ObjectName,
+  head: ObjectHead,
+): Promise<Response> {
+  const manifest = parseManifest(head.manifestBytes);
   if (wantsReferral(c.req.header("Accept"))) {
-    const referral = await makeReferral(index, domain, name, object, manifest);
+    const referral = await makeReferral(index, domain, name, head, manifest);
     return c.body(JSON.stringify(referral), 200, REFERRAL_HEADERS);
   }
-  return answer(c, index, object, manifest, only !== undefined);
-});
+  return answer(c, index, head, manifest, c.req.query("version") !== undefined);
+}
+
+/**
+ * 404, which says so where the name is that of a folder. Only a browser that goes there is sent on: to a program a
+ * redirect is a success, and the page behind it a file like the one that it asked for.
+ */
+async function missing(
+  c: AppContext,
+  index: IndexClient,
+  domain: Domain,
+  name: ObjectName,
+): Promise<Response> {
+  const folder = { domain, path: name };
+  if (isOfObject(c) || !(await isFolder(index, folder))) throw notFound(domain, name);
+  if (c.req.header("Sec-Fetch-Mode") === "navigate") {
+    return c.body(null, 307, { Location: `${new URL(c.req.url).pathname}/`, "Cache-Control": "no-store" });
+  }
+  throw new HoldfastError(
+    "not-found",
+    `${domain}/${name} is a folder, not an object: ask for ${formatFolder(folder)} with the slash at its end`,
+  );
+}
+
+function notFound(domain: Domain, name: ObjectName): HoldfastError {
+  return new HoldfastError("not-found", `there is no object ${domain}/${name} here`);
+}
 
 const REFERRAL_HEADERS = {
   "Content-Type": REFERRAL_TYPE,
@@ -140,26 +204,6 @@ function useClient(limit: number, size: number): Response {
   const response = problemResponse(new HoldfastError("use-client", detail), { size, limit });
   response.headers.set("Accept-Ranges", "bytes");
   return response;
-}
-
-function parseObjectPath(path: string): { domain: Domain; name: ObjectName } {
-  const [, domain, rest] = OBJ_PATH.exec(path) ?? [];
-  if (domain === undefined || rest === undefined) {
-    throw new HoldfastError("invalid-name", "expected /obj/<domain>/<name>");
-  }
-  const name = decodePath(rest);
-  return {
-    domain: parseDomain(decodePath(domain)),
-    name: parseName(name === "" || name.endsWith("/") ? `${name}index.html` : name),
-  };
-}
-
-function decodePath(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    throw new HoldfastError("invalid-name", "the name is not percent-encoded UTF-8", { cause });
-  }
 }
 
 function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean): Headers {

@@ -1,0 +1,116 @@
+// Objects of one relayed holder, put straight into the shards under test: what a publish leaves behind, without one.
+
+import { env } from "cloudflare:workers";
+import { importSigner } from "../../lib/ed25519.ts";
+import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { encodeManifest } from "../../lib/manifest.ts";
+import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
+import { formatPublicKeyText } from "../../lib/openssh-key.ts";
+import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
+import { createStatementSigner } from "../../lib/sshsig.ts";
+import { signStatement } from "../../lib/statement.ts";
+import {
+  encodeTreeIndex,
+  INDEX_CONTENT_TYPE,
+  indexNameOf,
+  type TreeEntry,
+  type TreeRoot,
+} from "../../lib/tree-index.ts";
+import { versionKind } from "../../lib/version.ts";
+import { bodyOf, TestNode } from "./test-node.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+
+export interface TestObject {
+  domain: Domain;
+  name: ObjectName;
+  bytes: Uint8Array<ArrayBuffer>;
+  contentType?: string;
+  /** The Version that this one follows. */
+  previous?: { id: Hash; sequence: number } | null;
+  time?: string;
+  expires?: string;
+  /** False: a Version that does not say its name. */
+  isNamed?: boolean;
+}
+
+const shardOf = (hash: Hash) => env.PARTITION_SHARD.getByName(shardName(leafPrefix(hash, 4)));
+
+/** Holds chunks, and counts how often it was asked for one. */
+export class TestHolder {
+  reads = 0;
+  readonly #node: TestNode;
+  readonly #chunks = new Map<string, Uint8Array<ArrayBuffer>>();
+
+  private constructor(node: TestNode) {
+    this.#node = node;
+    node.answer(async ({ path }) => {
+      this.reads += 1;
+      const bytes = this.#chunks.get(path);
+      return bytes === undefined
+        ? { status: 404, headers: [], body: null }
+        : { status: 200, headers: [], body: bodyOf(bytes) };
+    });
+  }
+
+  static async create(): Promise<TestHolder> {
+    return new TestHolder(await TestNode.registered());
+  }
+
+  /** Publishes an object whose chunks this node holds; returns its Version's id. */
+  async publish(object: TestObject): Promise<Hash> {
+    const chunks = [];
+    for (let at = 0; at < object.bytes.length; at += CHUNK_BYTES)
+      chunks.push(await this.hold(object.bytes.slice(at, at + CHUNK_BYTES)));
+    const { contentType = "text/plain", bytes } = object;
+    const head = { contentType, metadata: {}, redundancy: { replicas: 1 } };
+    const manifest = encodeManifest({ ...head, size: bytes.length, digest: hashBytes(bytes) }, { chunks });
+    return append(object, manifest);
+  }
+
+  async hold(bytes: Uint8Array<ArrayBuffer>): Promise<{ hash: Hash; size: number }> {
+    const hash = hashBytes(bytes);
+    this.#chunks.set(`/chunk/${hash}`, bytes);
+    const held = [{ chunk: hash, node: this.#node.id, sizeBytes: bytes.length }];
+    await shardOf(hash).write({ held, references: [], statements: [] });
+    return { hash, size: bytes.length };
+  }
+
+  /** From now on this node has nothing. */
+  forget(): void {
+    this.#chunks.clear();
+  }
+
+  /** The index of a tree with these entries. */
+  publishIndex(root: TreeRoot, entries: readonly TreeEntry[], rest: Partial<TestObject> = {}): Promise<Hash> {
+    return this.publish({
+      ...{ domain: root.domain, name: indexNameOf(root), contentType: INDEX_CONTENT_TYPE },
+      ...{ bytes: encodeTreeIndex(root, entries), ...rest },
+    });
+  }
+}
+
+async function append(object: TestObject, manifestBytes: Uint8Array<ArrayBuffer>): Promise<Hash> {
+  const { domain, name, bytes, previous = null, expires, isNamed = true } = object;
+  const nameHash = nameHashOf(domain, name);
+  const signer = createStatementSigner(await importSigner(new Uint8Array(32).fill(9)));
+  const dated = {
+    ...{ domain, nameHash, manifest: hashBytes(manifestBytes), size: bytes.length, author: "a@example.org" },
+    ...{ sequence: (previous?.sequence ?? 0) + 1, previous: previous?.id ?? null },
+    time: object.time ?? "2026-01-01T00:00:00.000Z",
+  };
+  const optional = { ...(isNamed ? { name } : {}), ...(expires === undefined ? {} : { expires }) };
+  const signed = await signStatement(
+    versionKind,
+    { type: "holdfast-version-1", ...dated, ...optional },
+    signer,
+  );
+  await shardOf(nameHash).append([
+    {
+      ...{ ...dated, ...signed, manifestBytes },
+      ...{ name: isNamed ? name : null, expires: expires ?? null, key: formatPublicKeyText(signer.key) },
+      witness: { bytes: new Uint8Array([1]), signature: "witness signature" },
+    },
+  ]);
+  return signed.id;
+}

@@ -1,0 +1,88 @@
+// The network in numbers, its recent objects and its home nodes.
+
+import { at, classed, el, link, linkOut, setText, shortId, syncRows, timeElement } from "./elements.js";
+import { clockFormat, counted, dateFormat, formatBytes, formatCount, visible } from "./format.js";
+import { encodePath, hrefOf } from "./names.js";
+
+/** @import { EdgeStatus, RecentObject } from "../lib/wire.ts" */
+/** @typedef {EdgeStatus["members"][number]} Member */
+
+const INDEX_NAME = /(^|\/)\.holdfast-index$/;
+
+/** @param {EdgeStatus} status */
+export function showNetwork(status) {
+  showEdge(status);
+  showNumbers(status);
+  showLists(status);
+}
+
+/** @param {EdgeStatus} status */
+function showNumbers({ nodes, index }) {
+  const numbers = {
+    online: `${formatCount(nodes.online)} of ${formatCount(nodes.known)}`,
+    pledged: formatBytes(nodes.pledgedBytes),
+    free: formatBytes(nodes.freeBytes),
+    names: formatCount(index.names),
+    versions: formatCount(index.versions),
+    chunks: formatCount(index.chunks),
+    replicas: formatCount(index.replicas),
+    bytes: formatBytes(index.chunkBytes),
+  };
+  for (const [id, text] of Object.entries(numbers)) setText(at(`n-${id}`), text);
+}
+
+/** @param {EdgeStatus} status */
+function showEdge({ id, software, shardDepth }) {
+  setText(at("edge-id"), id);
+  setText(at("edge-software"), `${software}, ${counted(2 ** shardDepth, "shard")}`);
+}
+
+/** @param {string | null} reportedAt */
+export function freshness(reportedAt) {
+  const report = reportedAt === null ? "none yet" : dateFormat.format(new Date(reportedAt));
+  return `Asked at ${clockFormat.format(new Date())}; last report of a shard: ${report}.`;
+}
+
+/** @param {RecentObject} object */
+function recentRow(object) {
+  const isIndex = INDEX_NAME.test(object.name);
+  // The index of a tree stands for the folder that it lists.
+  const full = `${object.domain}/${isIndex ? object.name.replace(INDEX_NAME, "$1") : object.name}`;
+  const open = link(`/obj/${encodePath(full)}`, "open");
+  open.setAttribute("aria-label", `Open ${full}`);
+  const what = isIndex ? `Tree, Version ${formatCount(object.sequence)} · ` : describe(object);
+  return el(
+    "li",
+    link(hrefOf(full), el("bdi", full)),
+    el("span", what, open),
+    el("bdi", visible(object.author)),
+    timeElement(object.time),
+  );
+}
+
+/** @param {RecentObject} object */
+const describe = ({ sequence, size }) => `Version ${formatCount(sequence)}, ${formatBytes(size)} · `;
+
+/** @param {Member} member */
+function memberRow(member) {
+  const word = member.online ? "online" : "offline";
+  const state = classed(word, el("span", `${word} since `, timeElement(member.since)));
+  return el(
+    "li",
+    shortId(member.id),
+    state,
+    el("span", `${formatBytes(member.pledgedBytes)} pledged, ${formatBytes(member.freeBytes)} free`),
+    el("span", member.url === null ? "through the relay" : linkOut(member.url)),
+  );
+}
+
+/** @param {EdgeStatus} status */
+function showLists({ recent, members, nodes }) {
+  syncRows("recent", recent, recentRow);
+  syncRows("members", members, memberRow);
+  const more = nodes.known - members.length;
+  const nothing = "Nothing yet. Publish with: npx holdfast publish";
+  const nobody = "None yet. Run one with: npx holdfast node run";
+  setText(at("recent-note"), recent.length === 0 ? nothing : "Choose a name to look it up.");
+  setText(at("members-note"), nodes.known === 0 ? nobody : more > 0 ? `And ${formatCount(more)} more.` : "");
+}
