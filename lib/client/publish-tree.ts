@@ -55,6 +55,9 @@ export interface PublishTreeOptions extends TreeOptions {
   onWarning?: (text: string) => void;
 }
 
+/** What it takes to look without publishing. */
+export type ReadingOptions = Omit<PublishTreeOptions, "signer" | "edge">;
+
 export interface TreeResult {
   /** The index as it is now. */
   index: KnownEntry;
@@ -71,11 +74,8 @@ export interface TreeResult {
  */
 export async function publishTree(request: TreeRequest, options: PublishTreeOptions): Promise<TreeResult> {
   const { root } = request;
-  const phases = requestsOf(request);
-  const current = await currentTree(root, options);
-  checkSeen(request, current.tree);
-  const known = entriesByName(current.tree?.index ?? null);
-  const batchOptions = { ...options, domain: root.domain, entries: byFullName(root, known) };
+  const { phases, current, known, entries } = await prepare(request, options);
+  const batchOptions = { ...options, domain: root.domain, entries };
   const published = new Map<ObjectName, TreeEntry>();
   for (const phase of phases) {
     for (const [name, entry] of await publishPhase(phase, root, batchOptions, options.onOutcome)) {
@@ -97,14 +97,11 @@ export interface TreeComparison {
 /** What `publishTree` would do, file by file, and then which names it would delete. */
 export async function* compareTree(
   request: TreeRequest,
-  options: Omit<TreeOptions, "signer" | "edge">,
+  options: ReadingOptions,
 ): AsyncGenerator<TreeComparison> {
   const { root } = request;
-  const phases = requestsOf(request);
-  const current = await currentTree(root, options);
-  checkSeen(request, current.tree);
-  const known = entriesByName(current.tree?.index ?? null);
-  const batchOptions = { ...options, domain: root.domain, entries: byFullName(root, known) };
+  const { phases, known, entries } = await prepare(request, options);
+  const batchOptions = { ...options, domain: root.domain, entries };
   for await (const { request: file, status } of compareBatch(phases.flat(), batchOptions)) {
     yield { path: pathIn(root, file.name), status, sizeBytes: file.sizeBytes };
   }
@@ -112,6 +109,15 @@ export async function* compareTree(
   const names = new Set(request.phases.flat().map(({ path }) => path));
   for (const name of known.keys())
     if (!names.has(name)) yield { path: name, status: "deleted", sizeBytes: null };
+}
+
+/** What a publish has to go on, before anything is sent. */
+async function prepare(request: TreeRequest, options: ReadingOptions) {
+  const phases = requestsOf(request);
+  const current = await currentTree(request.root, options);
+  checkSeen(request, current.tree);
+  const known = entriesByName(current.tree?.index ?? null);
+  return { phases, current, known, entries: byFullName(request.root, known) };
 }
 
 function requestsOf({ root, phases, replicas }: TreeRequest): BatchRequest[][] {
@@ -127,10 +133,7 @@ interface Current {
   ifMatch?: IfMatch;
 }
 
-async function currentTree(
-  root: TreeRoot,
-  options: Omit<PublishTreeOptions, "signer" | "edge">,
-): Promise<Current> {
+async function currentTree(root: TreeRoot, options: ReadingOptions): Promise<Current> {
   try {
     const { host, source, servers, domainKeys } = options;
     const tree = await openTree(root, undefined, {
