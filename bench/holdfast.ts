@@ -56,7 +56,7 @@ export function objectUrl(network: LocalNetwork, name: string): string {
 
 /** The environment in which the command finds the network. */
 export function environmentOf(network: LocalNetwork): NodeJS.ProcessEnv {
-  return { HOLDFAST_CONFIG: network.configFile };
+  return { HOLDFAST_CONFIG: network.configFile, XDG_STATE_HOME: network.dir };
 }
 
 /** Runs the command to its end; returns its seconds, its start-up included. */

@@ -24,14 +24,17 @@ const configSchema = v.strictObject({
   key: v.optional(v.string()),
 });
 
-export type Config = v.InferOutput<typeof configSchema>;
+export type Config = v.InferOutput<typeof configSchema> & {
+  /** Where it was read from; null where there is no file. */
+  file: string | null;
+};
 
 export interface Environment {
   env: Record<string, string | undefined>;
   cwd: string;
 }
 
-const EMPTY: Config = { edges: [], doh: [] };
+const EMPTY: Config = { edges: [], doh: [], file: null };
 
 /** The configuration in force; an empty one where there is no file. Throws `invalid-request` for one that is wrong. */
 export async function loadConfig({ env, cwd }: Environment): Promise<Config> {
@@ -64,7 +67,8 @@ async function readConfig(path: string, presence: "required" | "optional"): Prom
 
 function parseConfig(bytes: Uint8Array, path: string): Config {
   try {
-    return parseWith(configSchema, parseJson(bytes, CONFIG_BYTES_MAX), "invalid-request");
+    const config = parseWith(configSchema, parseJson(bytes, CONFIG_BYTES_MAX), "invalid-request");
+    return { ...config, file: path };
   } catch (cause) {
     if (!(cause instanceof HoldfastError)) throw cause;
     throw new HoldfastError("invalid-request", `${path}: ${cause.message}`, { cause });

@@ -25,6 +25,11 @@ export function withServers(command: Command): Command {
   );
 }
 
+/** For commands that take a name's newest Version. */
+export function withAllowOlder(command: Command): Command {
+  return command.option("--allow-older", "take an older Version than was seen here before");
+}
+
 /** --edge and --json. */
 export function withEdge(command: Command): Command {
   return command

@@ -10,7 +10,14 @@ import { nameHashOf } from "../lib/names.ts";
 import { nodeHost } from "./node-host.ts";
 import type { FullName } from "./options.ts";
 import { say, warn } from "./output.ts";
-import { type CommonOptions, chunkSourceOf, domainKeysOf, loadSettings, serversOf } from "./settings.ts";
+import {
+  type CommonOptions,
+  chunkSourceOf,
+  domainKeysOf,
+  loadSettings,
+  seenVersionsOf,
+  serversOf,
+} from "./settings.ts";
 
 /** Problems told one by one; the rest is counted. */
 const PROBLEMS_TOLD_MAX = 5;
@@ -35,7 +42,13 @@ export async function openObject(
       nameHash: nameHashOf(target.domain, target.name),
       ...(versionId === undefined ? {} : { versionId }),
     },
-    { servers, source, domainKeys: domainKeysOf(settings), now: nodeHost.now },
+    {
+      servers,
+      source,
+      domainKeys: domainKeysOf(settings),
+      now: nodeHost.now,
+      seen: seenVersionsOf(settings, options),
+    },
   );
   warnOfServers(resolved.problems);
   return { ...resolved, source };
@@ -51,6 +64,7 @@ export async function treeReading(options: CommonOptions) {
     domainKeys: domainKeysOf(settings),
     hasher: nodeHost.hasher,
     now: nodeHost.now,
+    seen: seenVersionsOf(settings, options),
   };
 }
 

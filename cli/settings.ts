@@ -2,11 +2,14 @@
 
 import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
+import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
 import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
+import { warn } from "./output.ts";
+import { SeenFiles, seenFolder } from "./seen-files.ts";
 
 export const DEFAULT_DOH_URLS = ["https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query"];
 
@@ -17,6 +20,7 @@ export interface CommonOptions {
   key?: string;
   author?: string;
   json?: boolean;
+  allowOlder?: boolean;
 }
 
 export interface Settings {
@@ -28,6 +32,8 @@ export interface Settings {
   /** A path, or the text of a private key; null where none is set. */
   key: string | null;
   author: string | null;
+  /** Where the newest Versions seen are kept. */
+  seenFolder: string;
 }
 
 export const processEnvironment: Environment = { env: process.env, cwd: process.cwd() };
@@ -48,6 +54,7 @@ export function mergeSettings(options: CommonOptions, env: Environment["env"], c
     dohUrls: doh.length === 0 ? DEFAULT_DOH_URLS : doh,
     key: options.key ?? nonEmpty(env.HOLDFAST_KEY) ?? config.key ?? null,
     author: options.author ?? config.author ?? null,
+    seenFolder: seenFolder(env, config.file),
   };
 }
 
@@ -67,6 +74,14 @@ export function serversOf(settings: Settings): Server[] {
 
 export function domainKeysOf(settings: Settings): DomainKeyResolver {
   return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls: settings.dohUrls, now: nodeHost.now });
+}
+
+/** What was seen before counts, unless the user says otherwise. */
+export function seenVersionsOf(
+  { seenFolder: folder }: Settings,
+  { allowOlder }: CommonOptions,
+): SeenVersions {
+  return new SeenFiles({ folder, warn, forgets: allowOlder === true });
 }
 
 export function chunkSourceOf(

@@ -31,6 +31,7 @@ export const ERROR_CODES = [
   "author-mismatch",
   "time-order",
   "statement-expired",
+  "rolled-back",
   // the domain
   "domain-not-found",
   "no-domain-key",

@@ -32,6 +32,7 @@ const STATUS: Record<ErrorCode, number> = {
   "author-mismatch": 403,
   "time-order": 422,
   "statement-expired": 422,
+  "rolled-back": 409,
   "domain-not-found": 422,
   "no-domain-key": 422,
   "dns-failed": 503,

@@ -9,7 +9,7 @@ import { parseFullName } from "../../lib/names.ts";
 import { usageError } from "../failure.ts";
 import { formatSize } from "../format.ts";
 import { chunkMemory, nodeHasher } from "../node-host.ts";
-import { type FullName, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
+import { type FullName, hashArgument, OBJECT_ARGUMENT, withAllowOlder, withServers } from "../options.ts";
 import { printJson, say, writeTo } from "../output.ts";
 import { PartFile } from "../part-file.ts";
 import { startProgress } from "../progress.ts";
@@ -35,7 +35,7 @@ export function getCommand(): Command {
     .option("--version <ID>", "this Version (of a tree: of its index) instead of the newest", hashArgument)
     .option("--force", "overwrite what is there")
     .option("--delete", "with -r: remove files that the tree does not have");
-  return withServers(command)
+  return withServers(withAllowOlder(command))
     .addHelpText("after", EXAMPLES)
     .action((target: string, options: GetOptions) => run(target, options));
 }

@@ -7,7 +7,7 @@ import { HoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { formatTreeRoot, listFolder, parseTreeRoot, type TreeEntry } from "../../lib/tree-index.ts";
 import { formatSize, formatTable, plural } from "../format.ts";
-import { hashArgument, withServers } from "../options.ts";
+import { hashArgument, withAllowOlder, withServers } from "../options.ts";
 import { printData, printJson, say } from "../output.ts";
 import { type TreeReading, treeReading, warnOfServers } from "../reading.ts";
 import type { CommonOptions } from "../settings.ts";
@@ -28,7 +28,7 @@ export function lsCommand(): Command {
     .argument("<DOMAIN[/PATH]>", "such as example.org/debian")
     .option("-r, --recursive", "every file, with its path")
     .option("--version <ID>", "as this Version of the index has it, in place of the newest", hashArgument);
-  return withServers(command)
+  return withServers(withAllowOlder(command))
     .addHelpText("after", EXAMPLES)
     .action((target: string, options: LsOptions) => run(target, options));
 }

@@ -19,7 +19,16 @@ import { nodeHost } from "../node-host.ts";
 import { printData, printJson, say, warn } from "../output.ts";
 import { type Progress, startProgress } from "../progress.ts";
 import { holderNotes } from "../reading.ts";
-import { chunkSourceOf, domainKeysOf, edgeOf, loadSettings, type Settings, serversOf } from "../settings.ts";
+import {
+  type CommonOptions,
+  chunkSourceOf,
+  domainKeysOf,
+  edgeOf,
+  loadSettings,
+  type Settings,
+  seenVersionsOf,
+  serversOf,
+} from "../settings.ts";
 import { loadAuthor, loadSigner } from "../signing-key.ts";
 import { inPhases, treeFiles } from "../tree-files.ts";
 import type { PublishOptions } from "./publish.ts";
@@ -56,8 +65,8 @@ export async function publishFolder(dir: string, target: string, options: Publis
     ...ifMatchOf(options.ifMatch),
   };
   const settings = await loadSettings(options);
-  if (options.dryRun === true) return compare(request, settings, options.json === true);
-  await publish(request, settings, options.json === true);
+  if (options.dryRun === true) return compare(request, settings, options);
+  await publish(request, settings, options);
 }
 
 function withExpiry(file: TreeFile, expires: string | undefined): TreeFile {
@@ -76,7 +85,7 @@ async function filesOf(dir: string): Promise<TreeFile[]> {
   return files;
 }
 
-function treeOptions(settings: Settings) {
+function treeOptions(settings: Settings, options: CommonOptions) {
   const servers = serversOf(settings);
   return {
     host: nodeHost,
@@ -84,10 +93,11 @@ function treeOptions(settings: Settings) {
     source: chunkSourceOf(servers, holderNotes(say)),
     domainKeys: domainKeysOf(settings),
     onWarning: warn,
+    seen: seenVersionsOf(settings, options),
   };
 }
 
-async function publish(request: TreeRequest, settings: Settings, asJson: boolean): Promise<void> {
+async function publish(request: TreeRequest, settings: Settings, options: CommonOptions): Promise<void> {
   const author = await loadAuthor(settings);
   const signer = await loadSigner(settings);
   const edge = edgeOf(settings);
@@ -97,11 +107,11 @@ async function publish(request: TreeRequest, settings: Settings, asJson: boolean
     files.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
   );
   const tally: Tally = { new: 0, changed: 0, unchanged: 0, refused: [], sentBytes: 0, versions: [] };
-  const options = { ...treeOptions(settings), author, signer, edge };
+  const publishing = { ...treeOptions(settings, options), author, signer, edge };
   try {
-    const result = await publishTree(request, { ...options, onOutcome: counting(tally, progress) });
+    const result = await publishTree(request, { ...publishing, onOutcome: counting(tally, progress) });
     progress.stop();
-    await report(request.root, edge.url, tally, result, asJson);
+    await report(request.root, edge.url, tally, result, options.json === true);
   } catch (error) {
     progress.stop();
     for (const { name, code, detail } of tally.refused) say(`holdfast: refused ${name}: ${detail} (${code})`);
@@ -153,11 +163,12 @@ async function report(
   );
 }
 
-async function compare(request: TreeRequest, settings: Settings, asJson: boolean): Promise<void> {
+async function compare(request: TreeRequest, settings: Settings, options: CommonOptions): Promise<void> {
   const author = settings.author ?? NOBODY;
   const found: TreeComparison[] = [];
-  for await (const one of compareTree(request, { ...treeOptions(settings), author })) found.push(one);
-  if (asJson) return printJson(found);
+  for await (const one of compareTree(request, { ...treeOptions(settings, options), author }))
+    found.push(one);
+  if (options.json === true) return printJson(found);
   const changes = found.filter(({ status }) => status !== "unchanged");
   const rows = changes.map(({ status, sizeBytes, path }) => [
     status,

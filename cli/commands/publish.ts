@@ -17,6 +17,7 @@ import {
   repeated,
   replicasArgument,
   timeArgument,
+  withAllowOlder,
   withKey,
   withServers,
 } from "../options.ts";
@@ -29,6 +30,7 @@ import {
   edgeOf,
   loadSettings,
   processEnvironment,
+  seenVersionsOf,
   serversOf,
 } from "../settings.ts";
 import { loadAuthor, loadSigner } from "../signing-key.ts";
@@ -74,7 +76,7 @@ export function publishCommand(): Command {
     )
     .option("--delete", "drop names from the tree that are not in the folder")
     .option("--dry-run", "say what of the folder would be published, and send nothing");
-  return withServers(withKey(command))
+  return withServers(withKey(withAllowOlder(command)))
     .addHelpText("after", EXAMPLES)
     .action((file: string, target: string, options: PublishOptions) => run(file, target, options));
 }
@@ -90,10 +92,20 @@ Examples:
 `;
 
 async function run(file: string, target: string, options: PublishOptions): Promise<void> {
-  if (file !== "-" && (await stat(file)).isDirectory()) return publishFolder(file, target, options);
+  if (file !== "-" && (await isFolder(file))) return publishFolder(file, target, options);
   if (options.last !== undefined || options.delete === true || options.dryRun === true)
     throw usageError("--last, --delete and --dry-run are for folders");
   return publishFile(file, nameOf(file, target), options);
+}
+
+/** False for what is not there: what else is wrong with the command line is told first. */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
 }
 
 function nameOf(file: string, target: string): FullName {
@@ -121,6 +133,7 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
         domainKeys: domainKeysOf(settings),
         signer,
         keeper,
+        seen: seenVersionsOf(settings, options),
         onEvent: showProgress(progress, input.sizeBytes ?? Number.POSITIVE_INFINITY),
       },
     );

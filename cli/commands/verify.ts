@@ -7,7 +7,14 @@ import { HoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { formatSize } from "../format.ts";
 import { nodeHasher } from "../node-host.ts";
-import { type FullName, fullNameArgument, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
+import {
+  type FullName,
+  fullNameArgument,
+  hashArgument,
+  OBJECT_ARGUMENT,
+  withAllowOlder,
+  withServers,
+} from "../options.ts";
 import { printData, printJson, say } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import { holderNotes, type OpenedObject, openObject } from "../reading.ts";
@@ -26,7 +33,7 @@ export function verifyCommand(): Command {
     .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument)
     .argument("<FILE>", "the file, or -")
     .option("--version <ID>", "this Version instead of the newest", hashArgument);
-  return withServers(command)
+  return withServers(withAllowOlder(command))
     .addHelpText("after", EXAMPLES)
     .action((target: FullName, file: string, options: VerifyOptions) => run(target, file, options));
 }

@@ -24,6 +24,7 @@ import {
   type KnownEntry,
   publishBatch,
 } from "./publish-batch.ts";
+import { noteSeen } from "./seen.ts";
 import { openTree, type Tree } from "./tree.ts";
 import type { IfMatch } from "./version-draft.ts";
 
@@ -135,11 +136,12 @@ interface Current {
 
 async function currentTree(root: TreeRoot, options: ReadingOptions): Promise<Current> {
   try {
-    const { host, source, servers, domainKeys } = options;
+    const { host, source, servers, domainKeys, seen } = options;
     const tree = await openTree(root, undefined, {
       servers,
       source,
       domainKeys,
+      seen,
       hasher: host.hasher,
       now: host.now,
     });
@@ -219,6 +221,7 @@ async function writeIndex(
     const outcome = await publishIndex(request, entries, current.ifMatch, options);
     if (outcome.status !== "refused") {
       const version = outcome.status === "published" ? outcome.version : null;
+      if (version !== null) await noteSeen(version, options.seen);
       return { index: outcome.entry, version, entries: entries.length, deleted: [...changes.deleted] };
     }
     const isRace = isHoldfastError(outcome.error, "precondition-failed", "fork", "unknown-previous");

@@ -19,6 +19,7 @@ import {
 import type { ClientHost } from "./host.ts";
 import { type Ingested, ingest } from "./ingest.ts";
 import type { ReceiptKeeper } from "./receipt-keeper.ts";
+import { checkNotOlder, noteSeen, type SeenVersions } from "./seen.ts";
 import type { Server } from "./server.ts";
 import { UploadSession } from "./upload-session.ts";
 import { type UploadEvent, Uploader } from "./uploader.ts";
@@ -60,6 +61,8 @@ export interface PublishOptions {
   onEvent?: (event: PublishEvent) => void;
   /** Lets a publish that was broken off go on later without sending again what nodes keep. */
   keeper?: ReceiptKeeper;
+  /** A Version that follows an older one than was seen would be a fork: it is refused with `rolled-back`. */
+  seen?: SeenVersions;
   chunksPerManifest?: number;
 }
 
@@ -83,6 +86,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const knowledge = await collectVersions({ domain, nameHash, depth: "newest" }, options);
   throwIfSilent(edge, knowledge);
   const parent = parentOf(knowledge);
+  await checkNotOlder({ domain, nameHash }, parent?.version ?? null, options.seen);
   const conflict = checkIfMatch(parent, request.ifMatch);
   if (conflict !== null) throw conflict;
   const session = await UploadSession.open({ domain, author, bytes: grantBytes(request) }, signer, host);
@@ -107,6 +111,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const receipts = await uploader.takeReceipts();
   const witnesses = await announceOne(edge, announcement, receipts);
   await options.keeper?.release(receipts);
+  await noteSeen(version, options.seen);
   const [bundle = null] = await announceToHolders(edge, host.fetch, [{ ...announcement, witnesses }]);
   if (bundle !== null) warnings.push(...bundleWarnings(bundle, request.replicas));
   return { status: "published", version, nameHash, witnesses: witnesses.length, bundle, warnings };

@@ -9,6 +9,7 @@ import { handled } from "../promise.ts";
 import { checkManifest } from "../publication.ts";
 import { checkExpiry, type VerifiedVersion } from "../version.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
+import { checkNotOlder, noteSeen, type SeenVersions } from "./seen.ts";
 import {
   collectNewest,
   collectVersions,
@@ -27,6 +28,8 @@ export interface ResolveRequest {
 export interface ResolveOptions extends VersionsOptions {
   source: ChunkSource;
   now(): number;
+  /** What was seen before: an older newest Version is refused with `rolled-back`. */
+  seen?: SeenVersions | undefined;
 }
 
 export interface ResolvedObject {
@@ -104,11 +107,15 @@ async function resolveFrom(
   options: ResolveOptions,
 ): Promise<ResolvedObject> {
   const version = chooseVersion(request, knowledge);
-  if (request.versionId === undefined) checkExpiry(version.body, options.now());
+  if (request.versionId === undefined) {
+    await checkNotOlder(version.body, version, options.seen);
+    checkExpiry(version.body, options.now());
+  }
   const manifestBytes =
     knowledge.manifests.get(version.body.manifest) ??
     (await options.source.get({ hash: version.body.manifest, sizeBytes: null }));
   const manifest = checkManifest(version, manifestBytes);
+  await noteSeen(version, options.seen);
   return { version, manifest, manifestBytes, problems: knowledge.problems };
 }
 

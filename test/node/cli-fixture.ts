@@ -2,10 +2,20 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 
 const MAIN = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+
+const STATE = mkdtempSync(join(tmpdir(), "holdfast-state-"));
+process.once("exit", () => rmSync(STATE, { recursive: true, force: true }));
+
+/** What the command remembers when it runs in `cwd`: not among the files that it leaves there. */
+export function stateFolder(cwd: string): string {
+  return join(STATE, basename(cwd));
+}
 
 export interface Run {
   code: number | null;
@@ -57,7 +67,11 @@ export interface RunningCommand {
 function start(args: string[], { cwd, env = {} }: RunOptions) {
   return spawn(process.execPath, [MAIN, ...args], {
     cwd,
-    env: { PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: "1", ...env },
+    env: {
+      ...{ PATH: process.env.PATH, HOME: cwd, GIT_CONFIG_NOSYSTEM: "1" },
+      XDG_STATE_HOME: stateFolder(cwd),
+      ...env,
+    },
     stdio: ["pipe", "pipe", "pipe"],
   });
 }

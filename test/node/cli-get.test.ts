@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
+import type { Version } from "../../lib/version.ts";
 import { formatSigned } from "../../lib/wire.ts";
-import { holdfast, type Run } from "./cli-fixture.ts";
+import { holdfast, type Run, stateFolder } from "./cli-fixture.ts";
 import {
   answerChunk,
   answerJson,
@@ -49,8 +50,12 @@ beforeEach(async () => {
 });
 afterEach(closeAll);
 
-async function startEdge(signer: StatementSigner, holderUrl: string): Promise<TestServer> {
-  const version = await signVersion(signer, object);
+async function startEdge(
+  signer: StatementSigner,
+  holderUrl: string,
+  changes: Partial<Version> = {},
+): Promise<TestServer> {
+  const version = await signVersion(signer, object, changes);
   const answer: Handler = (request, response) => {
     if (!request.url?.startsWith(`/name/${NAME_HASH}`)) return answerProblem(response, "not-found", 404);
     const versions = [{ ...formatSigned(version), witnesses: [] }];
@@ -73,6 +78,25 @@ describe("get", () => {
     expect((await readFile(join(cwd, "app.iso"))).equals(object.bytes)).toBe(true);
   });
 
+  test("does not go back from what an earlier run has seen, unless it is told to; then that counts", async () => {
+    const newer = { sequence: 2, previous: NAME_HASH };
+    const [behind, ahead] = [edge, await startEdge(owner, holder.url, newer)];
+    edge = ahead;
+    expect((await run("get", TARGET, "-o", "new")).code).toBe(EXIT.ok);
+    edge = behind;
+    for (const command of [
+      ["get", TARGET],
+      ["verify", TARGET, "new"],
+    ]) {
+      const refused = await run(...command);
+      expect(refused.code).toBe(EXIT.unverified);
+      expect(refused.stderr).toMatch(/sequence 2 of .* was seen here before \(rolled-back\).*--allow-older/s);
+    }
+    expect(await readdir(cwd)).toEqual(["new"]);
+    expect((await run("get", TARGET, "--allow-older")).code).toBe(EXIT.ok);
+    expect((await run("verify", TARGET, "app.iso")).code).toBe(EXIT.ok);
+  });
+
   test("streams to stdout with -o -, and nothing else", async () => {
     const { code, stdout } = await run("get", TARGET, "-o", "-");
     expect(code).toBe(EXIT.ok);
@@ -85,7 +109,10 @@ describe("get", () => {
     edge = await startEdge(owner, holder.url);
     const command = '"$0" "$1" get example.test/app.iso -o - | head -c 10 | wc -c; echo $PIPESTATUS';
     const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
-    const env = { ...process.env, HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl };
+    const env = {
+      ...{ ...process.env, HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl },
+      XDG_STATE_HOME: stateFolder(cwd),
+    };
     const child = spawn("bash", ["-c", command, process.execPath, main], { cwd, env });
     let stdout = "";
     let stderr = "";

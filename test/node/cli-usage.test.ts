@@ -153,6 +153,7 @@ describe("settings", () => {
     doh: ["http://doh-config"],
     author: "config@example.org",
     key: "config-key",
+    file: null,
   };
 
   test("come from the flag, then the environment, then the configuration file", () => {
@@ -162,7 +163,7 @@ describe("settings", () => {
       HOLDFAST_DOH: "http://doh-1, http://doh-2",
     };
     const flags = { edge: "http://flag", key: "flag-key", author: "flag@example.org", from: ["http://from"] };
-    expect(mergeSettings(flags, env, config)).toEqual({
+    expect(mergeSettings(flags, env, config)).toMatchObject({
       edgeUrls: ["http://flag"],
       fromUrls: ["http://from"],
       dohUrls: ["http://doh-1", "http://doh-2"],
@@ -182,7 +183,9 @@ describe("settings", () => {
   });
 
   test("fall back to two public resolvers, and to nothing else", () => {
-    expect(mergeSettings({}, { HOLDFAST_EDGE: "", HOLDFAST_DOH: "" }, { edges: [], doh: [] })).toEqual({
+    expect(
+      mergeSettings({}, { HOLDFAST_EDGE: "", HOLDFAST_DOH: "" }, { edges: [], doh: [], file: null }),
+    ).toMatchObject({
       edgeUrls: [],
       fromUrls: [],
       dohUrls: DEFAULT_DOH_URLS,
@@ -202,9 +205,13 @@ describe("settings", () => {
       edges: ["http://up"],
       doh: [],
       key: join(root, ".holdfast", "id"),
+      file: join(root, ".holdfast", "config.json"),
     });
     const env = { HOLDFAST_CONFIG: join(root, "other.json") };
-    expect(await loadConfig({ env, cwd: inner })).toEqual({ edges: ["http://other"], doh: [] });
+    expect(await loadConfig({ env, cwd: inner })).toEqual({
+      ...{ edges: ["http://other"], doh: [] },
+      file: join(root, "other.json"),
+    });
   });
 
   test.each([

@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ResolveOptions, resolveObject } from "../../lib/client/resolve.ts";
+import type { SeenVersion, SeenVersions } from "../../lib/client/seen.ts";
 import { collectVersions } from "../../lib/client/versions.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { hashBytes } from "../../lib/hash.ts";
@@ -33,6 +34,7 @@ import {
 } from "./client-fixture.ts";
 
 const NOW_MS = Date.parse(START_TIME) + 60_000;
+const LATER = new Date(Date.parse(START_TIME) + 1000).toISOString();
 const REQUEST = { domain: DOMAIN, nameHash: NAME_HASH };
 
 let owner: StatementSigner;
@@ -178,6 +180,51 @@ describe.each(LIES)("a server that %s", (_name, code, lie) => {
     const resolved = await resolveObject(REQUEST, optionsOf(liar, await serveName([version])));
     expect(resolved.version.id).toBe(version.id);
     expect(resolved.problems).toMatchObject([{ server: liar.url, error: { code } }]);
+  });
+});
+
+describe("what was seen before", () => {
+  function memory(): SeenVersions & { kept: Map<string, SeenVersion> } {
+    const kept = new Map<string, SeenVersion>();
+    return {
+      kept,
+      newestOf: async (_domain, nameHash) => kept.get(nameHash) ?? null,
+      note: async (_domain, nameHash, seen) => void kept.set(nameHash, seen),
+    };
+  }
+
+  test("keeps a server that is asked alone from going back to an older Version", async () => {
+    const first = await signVersion(owner, object);
+    const second = await signVersion(owner, object, { sequence: 2, previous: first.id });
+    const seen = memory();
+    await resolveObject(REQUEST, { ...optionsOf(await serveName([second, first])), seen });
+    expect(seen.kept.get(NAME_HASH)).toMatchObject({ version: second.id, sequence: 2 });
+    const behind = optionsOf(await serveName([first]));
+    await expect(resolveObject(REQUEST, { ...behind, seen })).rejects.toMatchObject({
+      code: "rolled-back",
+      message: expect.stringContaining(second.id),
+    });
+    expect((await resolveObject(REQUEST, behind)).version.id).toBe(first.id);
+    const both = optionsOf(await serveName([first]), await serveName([second]));
+    expect((await resolveObject(REQUEST, { ...both, seen })).version.id).toBe(second.id);
+  });
+
+  test("does not stand in the way of a Version asked for by its id, nor of the same one again", async () => {
+    const first = await signVersion(owner, object);
+    const second = await signVersion(owner, object, { sequence: 2, previous: first.id });
+    const options = { ...optionsOf(await serveName([second, first])), seen: memory() };
+    for (const request of [REQUEST, { ...REQUEST, versionId: first.id }, REQUEST]) {
+      const { version } = await resolveObject(request, options);
+      expect(version.id).toBe("versionId" in request ? first.id : second.id);
+    }
+  });
+
+  test("tells siblings apart: the one that comes first in the order is not taken back", async () => {
+    const [a, b] = [await signVersion(owner, object), await signVersion(owner, object, { time: LATER })];
+    const seen = memory();
+    await resolveObject(REQUEST, { ...optionsOf(await serveName([b, a])), seen });
+    const withheld = resolveObject(REQUEST, { ...optionsOf(await serveName([a])), seen });
+    await expect(withheld).rejects.toMatchObject({ code: "rolled-back" });
   });
 });
 
