@@ -3,8 +3,8 @@
 
 import { readFileSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { lookup } from "mrmime";
+import { extname, join } from "node:path";
+import { lookup } from "mime-types";
 import picomatch from "picomatch";
 import type { TreeFile } from "../lib/client/publish-tree.ts";
 import { SMALL_CHUNK_BYTES_MAX } from "../lib/client/uploader.ts";
@@ -19,9 +19,14 @@ const STATS_AT_ONCE = 64;
 /** Texts that cannot say themselves how they are encoded, as HTML and CSS can: a browser would guess, and not UTF-8. */
 const UNDECLARED_TEXT = /^text\/(?!html|css)/;
 
-/** The media type of a name's extension. */
+/** Extensions of packages that the database does not know: RFC 6713 and RFC 8878 name their types. */
+const MORE_TYPES: Record<string, string> = { ".tgz": "application/gzip", ".zst": "application/zstd" };
+
+/** The media type of a name's extension; a name without one has none, whatever it is called. */
 export function contentTypeOf(name: string): string {
-  const type = lookup(name) ?? DEFAULT_CONTENT_TYPE;
+  const extension = extname(name).toLowerCase();
+  const known = extension === "" ? false : lookup(extension);
+  const type = MORE_TYPES[extension] ?? (known === false ? DEFAULT_CONTENT_TYPE : known);
   return UNDECLARED_TEXT.test(type) ? `${type}; charset=utf-8` : type;
 }
 
