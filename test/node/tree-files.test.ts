@@ -28,7 +28,9 @@ describe("phases", () => {
     path,
     sizeBytes: 0,
     contentType: "a/b",
-    open: async function* () {},
+    open: async function* () {
+      yield new Uint8Array(0);
+    },
   });
   const paths = ["a", "dists/x/InRelease", "dists/x/Release", "info/refs", ".hidden/last"];
   const phasesOf = (...globs: string[]) => {
