@@ -72,7 +72,7 @@ test("a command line with an unknown option, command or value is found and refus
   const text = [
     "```console",
     "$ npx holdfast status --edg https://a.example # a comment",
-    "$ sudo holdfast frob && podman exec holdfast-node holdfast node status",
+    "$ sudo holdfast frob && podman exec holdfast-node holdfast node stats",
     "$ holdfast node run --domains all \\",
     "    --pledge 'a lot' | tee log",
     "holdfast this is output",
@@ -82,7 +82,7 @@ test("a command line with an unknown option, command or value is found and refus
   expect(commands).toEqual([
     ["status", "--edg", "https://a.example"],
     ["frob"],
-    ["node", "status"],
+    ["node", "stats"],
     ["node", "run", "--domains", "all", "--pledge", "a lot"],
   ]);
   for (const args of commands) {
