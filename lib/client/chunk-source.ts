@@ -33,7 +33,7 @@ interface Located {
   answers: Promise<unknown>;
 }
 
-/** Who is asked: a holder, or a server that may refer to one. */
+/** Who is asked: a holder, or a server that may refer to one. A request has begun: whoever gets it tells its end. */
 interface Candidate extends Route {
   redirectsMax: 0 | 1;
 }
@@ -89,9 +89,14 @@ export class ChunkSource {
   /** Holders, then the servers themselves, then once more whoever may only have had a bad moment. */
   async *#candidates(located: Located, hash: Hash, failures: readonly Failure[]): AsyncGenerator<Candidate> {
     for await (const route of this.#waysToHolders(located, hash)) yield { ...route, redirectsMax: 0 };
-    for (const { url } of this.#options.servers) yield { url, isRelay: true, redirectsMax: 1 };
+    for (const { url } of this.#options.servers) yield this.#begun({ url, isRelay: true, redirectsMax: 1 });
     const transient = failures.filter(({ error }) => isHoldfastError(error, "unreachable", "timeout"));
-    for (const { candidate } of transient) yield candidate;
+    for (const { candidate } of transient) yield this.#begun(candidate);
+  }
+
+  #begun(candidate: Candidate): Candidate {
+    this.#standing.begin(candidate);
+    return candidate;
   }
 
   /** Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end. */
@@ -99,7 +104,7 @@ export class ChunkSource {
     const tried = new Set<string>();
     let complete = false;
     while (tried.size < HOLDERS_TRIED_MAX) {
-      const next = this.#standing.best(hash, located.holders, tried);
+      const next = await this.#standing.take(hash, located.holders, tried);
       if (next === null && complete) return;
       if (next === null) {
         await located.answers;
@@ -121,11 +126,9 @@ export class ChunkSource {
     const { redirectsMax, isRelay: isRelayed } = candidate;
     const url = `${candidate.url}/chunk/${wanted.hash}`;
     try {
-      return await this.#standing.during(candidate.url, async () => {
-        const bytes = await fetchChunk(url, wanted, { redirectsMax, isRelayed, signal });
-        await checkChunk(bytes, wanted, hasher, url);
-        return bytes;
-      });
+      const bytes = await fetchChunk(url, wanted, { redirectsMax, isRelayed, signal });
+      await checkChunk(bytes, wanted, hasher, url);
+      return bytes;
     } catch (error) {
       signal?.throwIfAborted();
       if (!isHoldfastError(error)) throw error;
@@ -134,6 +137,8 @@ export class ChunkSource {
       failures.push(failure);
       this.#options.onHolderFailed?.(failure);
       return null;
+    } finally {
+      this.#standing.end(candidate);
     }
   }
 

@@ -12,6 +12,12 @@ import type { Server } from "./server.ts";
 /** A relayed read costs the edge as much as the holder: it is made when directly reached holders have this many more under way. */
 const RELAY_HANDICAP = 2;
 
+/**
+ * Requests under way by one route. More would share its bandwidth and come later one and all, while what is needed first
+ * waits, and the whole window of a download with it.
+ */
+export const REQUESTS_PER_ROUTE = 3;
+
 /** A way to a node: where its HTTP protocol answers, without a slash at its end. */
 export interface Route {
   url: string;
@@ -67,42 +73,62 @@ export class Standing {
   readonly #reach = new Reach();
   readonly #failures = new Map<string, number>();
   readonly #busy = new Map<string, number>();
+  #nextEnd = Promise.withResolvers<void>();
 
   failed(url: string, error: HoldfastError): void {
     this.#reach.failed(url, error);
     this.#failures.set(url, (this.#failures.get(url) ?? 0) + 1);
   }
 
-  /** Counts the route as busy while `work` runs. */
-  async during<T>(url: string, work: () => Promise<T>): Promise<T> {
-    this.#busy.set(url, (this.#busy.get(url) ?? 0) + 1);
-    try {
-      return await work();
-    } finally {
-      this.#busy.set(url, (this.#busy.get(url) ?? 1) - 1);
+  /** A request by this route has begun: one that `take` gave has already. */
+  begin({ url }: Pick<Route, "url">): void {
+    this.#busy.set(url, this.#busyOf({ url }) + 1);
+  }
+
+  end({ url }: Pick<Route, "url">): void {
+    this.#busy.set(url, this.#busyOf({ url }) - 1);
+    this.#nextEnd.resolve();
+    this.#nextEnd = Promise.withResolvers();
+  }
+
+  /**
+   * The best way to `chunk` that has not been tried, as soon as it is free; null where there is none. A request by it has
+   * begun then: tell its end.
+   */
+  async take(chunk: Hash, holders: readonly Holder[], tried: ReadonlySet<string>): Promise<Route | null> {
+    for (;;) {
+      const ways = this.#waysTo(holders, tried);
+      if (ways.length === 0) return null;
+      const [best] = ways
+        .filter(({ route }) => this.#busyOf(route) < REQUESTS_PER_ROUTE)
+        .sort((a, b) => this.#loadOf(a.route) - this.#loadOf(b.route) || compareDistance(chunk, a.id, b.id));
+      if (best !== undefined) {
+        this.begin(best.route);
+        return best.route;
+      }
+      await this.#nextEnd.promise;
     }
   }
 
-  /** The best way to `chunk` that has not been tried; null where there is none. */
-  best(chunk: Hash, holders: readonly Holder[], tried: ReadonlySet<string>): Route | null {
+  /** One way to each holder, of those that have failed least: a busy good one is worth waiting for. */
+  #waysTo(holders: readonly Holder[], tried: ReadonlySet<string>): { id: NodeId; route: Route }[] {
     const ways = holders.flatMap(({ id, routes }) => {
       const [route] = this.#reach.order(routes);
       return route === undefined || tried.has(route.url) ? [] : [{ id, route }];
     });
-    const [best] = ways.sort(
-      (a, b) =>
-        this.#failuresOf(a.route) - this.#failuresOf(b.route) ||
-        this.#loadOf(a.route) - this.#loadOf(b.route) ||
-        compareDistance(chunk, a.id, b.id),
-    );
-    return best?.route ?? null;
+    const fewest = Math.min(...ways.map(({ route }) => this.#failuresOf(route)));
+    return ways.filter(({ route }) => this.#failuresOf(route) === fewest);
   }
 
   #failuresOf({ url }: Route): number {
     return this.#failures.get(url) ?? 0;
   }
 
-  #loadOf({ url, isRelay }: Route): number {
-    return (this.#busy.get(url) ?? 0) + (isRelay ? RELAY_HANDICAP : 0);
+  #busyOf({ url }: Pick<Route, "url">): number {
+    return this.#busy.get(url) ?? 0;
+  }
+
+  #loadOf(route: Route): number {
+    return this.#busyOf(route) + (route.isRelay ? RELAY_HANDICAP : 0);
   }
 }

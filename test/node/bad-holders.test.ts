@@ -10,7 +10,8 @@ import { REPLICAS, Testnet } from "./testnet.ts";
 
 const NODES = 100;
 const BAD_NODES = 20;
-const MOSTLY_BAD = 70;
+/** Of 26 chunks on 6 nodes each, some have only bad holders: all but once in 200,000 nets. */
+const MOSTLY_BAD = 85;
 const OBJECTS = 8;
 const CHUNKS_EACH = 25;
 /** Of the last object, for tests in which a client asks every holder and waits for many. */

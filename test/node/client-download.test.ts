@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { nodeHasher } from "../../cli/node-host.ts";
 import type { HolderFailure } from "../../lib/client/chunk-source.ts";
 import { DOWNLOAD_WINDOW, type DownloadEvent, download, type Sink } from "../../lib/client/download.ts";
+import { REQUESTS_PER_ROUTE } from "../../lib/client/holders.ts";
 import type { ErrorCode } from "../../lib/error.ts";
 import { encodeManifest, encodeManifestPart, parseManifest } from "../../lib/manifest.ts";
 import {
@@ -188,18 +189,36 @@ describe("download", () => {
     expect(sink.bytes.equals(object.bytes)).toBe(true);
   });
 
-  test("has several chunks in flight at once", async () => {
+  test("has several chunks of one holder in flight at once, and no more than its share", async () => {
     const object = makeObject(12, 500);
     const waiting: (() => void)[] = [];
+    let most = 0;
     const holder = await serve((request, response) => {
       waiting.push(() => answerChunk(object.chunks, request, response));
-      // Answers in fours: a client that asks for one at a time gets none.
-      if (waiting.length === 4) for (const answer of waiting.splice(0)) answer();
+      most = Math.max(most, waiting.length);
+      // Answers in threes, a while after the third: a client that asks for fewer at a time gets none, and one that asks for
+      // more has the time to.
+      if (waiting.length === REQUESTS_PER_ROUTE)
+        setTimeout(() => {
+          for (const answer of waiting.splice(0)) answer();
+        }, 20);
     });
     const sink = new MemorySink();
     const source = sourceOf([await locating([holder])]);
     await download(object.manifest, sink, { source, hasher: nodeHasher });
     expect(sink.bytes.equals(object.bytes)).toBe(true);
+    expect(most).toBe(REQUESTS_PER_ROUTE);
+  });
+
+  test("waits for a busy good holder rather than asking one that has failed", async () => {
+    const object = makeObject(12, 500);
+    const good = await serveChunks(object.chunks);
+    const bad = await serve((_request, response) => send(response, new Uint8Array(0)));
+    const sink = new MemorySink();
+    const source = sourceOf([await locating([good, bad])]);
+    await download(object.manifest, sink, { source, hasher: nodeHasher });
+    expect(sink.bytes.equals(object.bytes)).toBe(true);
+    expect(bad.requests.length).toBeLessThanOrEqual(REQUESTS_PER_ROUTE);
   });
 
   test("reads no further ahead of its sink than the window", async () => {
