@@ -69,28 +69,39 @@ export function encodeManifest(
   head: ManifestHead,
   list: { chunks: ChunkRef[] } | { parts: PartRef[] },
 ): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCanonical({ type: MANIFEST_TYPE, ...head, ...list });
-  parseManifest(bytes);
-  return bytes;
+  return encodeChecked(checkManifest({ type: MANIFEST_TYPE, ...head, ...list }));
 }
 
 export function encodeManifestPart(chunks: ChunkRef[]): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCanonical({ type: PART_TYPE, size: totalSize(chunks), chunks });
-  parseManifestPart(bytes);
-  return bytes;
+  return encodeChecked(checkManifestPart({ type: PART_TYPE, size: totalSize(chunks), chunks }));
 }
 
 /** Throws `body-too-large`, `not-canonical` or `invalid-manifest`. */
 export function parseManifest(bytes: Uint8Array): Manifest {
-  const manifest = parseWith(manifestSchema, parseCanonical(bytes, MANIFEST_BYTES_MAX), "invalid-manifest");
+  return checkManifest(parseCanonical(bytes, MANIFEST_BYTES_MAX));
+}
+
+export function parseManifestPart(bytes: Uint8Array): ManifestPart {
+  return checkManifestPart(parseCanonical(bytes, MANIFEST_BYTES_MAX));
+}
+
+function checkManifest(value: unknown): Manifest {
+  const manifest = parseWith(manifestSchema, value, "invalid-manifest");
   checkTotal(manifest.size, "chunks" in manifest ? manifest.chunks : manifest.parts);
   return manifest;
 }
 
-export function parseManifestPart(bytes: Uint8Array): ManifestPart {
-  const part = parseWith(manifestPartSchema, parseCanonical(bytes, MANIFEST_BYTES_MAX), "invalid-manifest");
+function checkManifestPart(value: unknown): ManifestPart {
+  const part = parseWith(manifestPartSchema, value, "invalid-manifest");
   checkTotal(part.size, part.chunks);
   return part;
+}
+
+/** Canonical by construction, so its own parser has nothing more to ask than the length. */
+function encodeChecked(value: Manifest | ManifestPart): Uint8Array<ArrayBuffer> {
+  const bytes = encodeCanonical(value);
+  if (bytes.length <= MANIFEST_BYTES_MAX) return bytes;
+  throw new HoldfastError("body-too-large", `the Manifest has ${bytes.length} bytes`);
 }
 
 /** The chunks that a Manifest names itself: payload chunks, or its parts (whose sizes on disk it does not say). */

@@ -50,8 +50,10 @@ export async function signStatement<S extends v.GenericSchema<unknown, { type: s
   body: Body<S>,
   signer: StatementSigner,
 ): Promise<VerifiedStatement<Body<S>>> {
+  // What its own parser would ask of the bytes: that they are canonical, they are by construction.
+  parseWith(kind.schema, body, "invalid-statement");
   const bytes = encodeCanonical(body);
-  parseStatement(kind, bytes);
+  checkLength(kind, bytes);
   const signature = await signer.sign(kind.namespace, bytes);
   return { bytes, signature, id: hashBytes(bytes), body, key: signer.key };
 }
@@ -61,9 +63,14 @@ export async function verifyStatement<S extends v.GenericSchema<unknown, { type:
   kind: StatementKind<S>,
   signed: SignedStatement,
 ): Promise<VerifiedStatement<Body<S>>> {
-  if (signed.bytes.length > (kind.bytesMax ?? STATEMENT_BYTES_MAX)) {
-    throw new HoldfastError("body-too-large", `the statement has ${signed.bytes.length} bytes`);
-  }
+  checkLength(kind, signed.bytes);
   const key = await verifySshSignature(signed.signature, kind.namespace, signed.bytes);
   return { ...signed, id: hashBytes(signed.bytes), body: parseStatement(kind, signed.bytes), key };
+}
+
+function checkLength(
+  { bytesMax = STATEMENT_BYTES_MAX }: { bytesMax?: number },
+  { length }: Uint8Array,
+): void {
+  if (length > bytesMax) throw new HoldfastError("body-too-large", `the statement has ${length} bytes`);
 }

@@ -29,7 +29,7 @@ import { verifyReceipts } from "./receipts.ts";
 export const COMMIT_GRACE_MS = 10 * 60 * 1000;
 
 /** A publication on its way, or the reason why it was refused. */
-type Step<T> = { ok: true; id: Hash | null; value: T } | { ok: false; result: NamesResult };
+type Step<T> = { ok: true; id: () => Hash | null; value: T } | { ok: false; result: NamesResult };
 
 interface Prepared {
   publication: Publication;
@@ -46,7 +46,10 @@ export async function commitPublications(
 ): Promise<NamesResult[]> {
   const verified = await Promise.all(
     request.statements.map((entry) =>
-      attempt(idOf(entry), () => verifyPublication(entry, resolver, Date.now())),
+      attempt(
+        () => idOf(entry),
+        () => verifyPublication(entry, resolver, Date.now()),
+      ),
     ),
   );
   const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
@@ -169,12 +172,13 @@ function idOf({ version }: PublishedJson): Hash | null {
   }
 }
 
-async function attempt<T>(id: Hash | null, run: () => Promise<T>): Promise<Step<T>> {
+/** The id is asked for only where there is a refusal to name it. */
+async function attempt<T>(id: () => Hash | null, run: () => Promise<T>): Promise<Step<T>> {
   try {
     return { ok: true, id, value: await run() };
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
-    return { ok: false, result: refusal(id, error) };
+    return { ok: false, result: refusal(id(), error) };
   }
 }
 

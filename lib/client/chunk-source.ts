@@ -79,7 +79,7 @@ export class ChunkSource {
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array<ArrayBuffer>> {
     const failures: Failure[] = [];
-    for await (const candidate of this.#candidates(located, wanted.hash, failures)) {
+    for await (const candidate of this.#candidates(located, wanted, failures)) {
       const bytes = await this.#attempt(candidate, wanted, signal, failures);
       if (bytes !== null) return bytes;
     }
@@ -87,24 +87,29 @@ export class ChunkSource {
   }
 
   /** Holders, then the servers themselves, then once more whoever may only have had a bad moment. */
-  async *#candidates(located: Located, hash: Hash, failures: readonly Failure[]): AsyncGenerator<Candidate> {
-    for await (const route of this.#waysToHolders(located, hash)) yield { ...route, redirectsMax: 0 };
-    for (const { url } of this.#options.servers) yield this.#begun({ url, isRelay: true, redirectsMax: 1 });
+  async *#candidates(
+    located: Located,
+    wanted: WantedChunk,
+    failures: readonly Failure[],
+  ): AsyncGenerator<Candidate> {
+    for await (const route of this.#waysToHolders(located, wanted)) yield { ...route, redirectsMax: 0 };
+    for (const { url } of this.#options.servers)
+      yield this.#begun({ url, isRelay: true, redirectsMax: 1 }, wanted);
     const transient = failures.filter(({ error }) => isHoldfastError(error, "unreachable", "timeout"));
-    for (const { candidate } of transient) yield this.#begun(candidate);
+    for (const { candidate } of transient) yield this.#begun(candidate, wanted);
   }
 
-  #begun(candidate: Candidate): Candidate {
-    this.#standing.begin(candidate);
+  #begun(candidate: Candidate, wanted: WantedChunk): Candidate {
+    this.#standing.begin(candidate, wanted);
     return candidate;
   }
 
   /** Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end. */
-  async *#waysToHolders(located: Located, hash: Hash): AsyncGenerator<Route> {
+  async *#waysToHolders(located: Located, wanted: WantedChunk): AsyncGenerator<Route> {
     const tried = new Set<string>();
     let complete = false;
     while (tried.size < HOLDERS_TRIED_MAX) {
-      const next = await this.#standing.take(hash, located.holders, tried);
+      const next = await this.#standing.take(wanted, located.holders, tried);
       if (next === null && complete) return;
       if (next === null) {
         await located.answers;
@@ -138,7 +143,7 @@ export class ChunkSource {
       this.#options.onHolderFailed?.(failure);
       return null;
     } finally {
-      this.#standing.end(candidate);
+      this.#standing.end(candidate, wanted);
     }
   }
 

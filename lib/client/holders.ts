@@ -9,14 +9,17 @@ import { compareDistance } from "../overlay/distance.ts";
 import type { Contact } from "../wire.ts";
 import type { Server } from "./server.ts";
 
-/** A relayed read costs the edge as much as the holder: it is made when directly reached holders have this many more under way. */
-const RELAY_HANDICAP = 2;
+const MiB = 1024 * 1024;
+/** A relayed read costs the edge as much as the holder: it is made when directly reached holders have so much more under way. */
+const RELAY_HANDICAP_BYTES = 2 * MiB;
 
 /**
- * Requests under way by one route. More would share its bandwidth and come later one and all, while what is needed first
- * waits, and the whole window of a download with it.
+ * Bytes under way by one route: three chunks of the normal size, and any number of small ones. More would share its
+ * bandwidth and come later one and all, while what is needed first waits, and the whole window of a download with it.
  */
-export const REQUESTS_PER_ROUTE = 3;
+export const ROUTE_BYTES_MAX = 3 * MiB;
+/** Of a Manifest, whose size nobody vouches for. */
+const UNKNOWN_SIZE_BYTES = 64 * 1024;
 
 /** A way to a node: where its HTTP protocol answers, without a slash at its end. */
 export interface Route {
@@ -68,10 +71,16 @@ export class Reach {
   }
 }
 
+/** A chunk's size; null where nobody vouches for it. */
+interface Sized {
+  sizeBytes: number | null;
+}
+
 /** How holders have behaved towards this client. */
 export class Standing {
   readonly #reach = new Reach();
   readonly #failures = new Map<string, number>();
+  /** Bytes under way. */
   readonly #busy = new Map<string, number>();
   #nextEnd = Promise.withResolvers<void>();
 
@@ -81,12 +90,12 @@ export class Standing {
   }
 
   /** A request by this route has begun: one that `take` gave has already. */
-  begin({ url }: Pick<Route, "url">): void {
-    this.#busy.set(url, this.#busyOf({ url }) + 1);
+  begin({ url }: Pick<Route, "url">, { sizeBytes }: Sized): void {
+    this.#busy.set(url, this.#busyOf({ url }) + (sizeBytes ?? UNKNOWN_SIZE_BYTES));
   }
 
-  end({ url }: Pick<Route, "url">): void {
-    this.#busy.set(url, this.#busyOf({ url }) - 1);
+  end({ url }: Pick<Route, "url">, { sizeBytes }: Sized): void {
+    this.#busy.set(url, this.#busyOf({ url }) - (sizeBytes ?? UNKNOWN_SIZE_BYTES));
     this.#nextEnd.resolve();
     this.#nextEnd = Promise.withResolvers();
   }
@@ -95,15 +104,21 @@ export class Standing {
    * The best way to `chunk` that has not been tried, as soon as it is free; null where there is none. A request by it has
    * begun then: tell its end.
    */
-  async take(chunk: Hash, holders: readonly Holder[], tried: ReadonlySet<string>): Promise<Route | null> {
+  async take(
+    chunk: Sized & { hash: Hash },
+    holders: readonly Holder[],
+    tried: ReadonlySet<string>,
+  ): Promise<Route | null> {
     for (;;) {
       const ways = this.#waysTo(holders, tried);
       if (ways.length === 0) return null;
       const [best] = ways
-        .filter(({ route }) => this.#busyOf(route) < REQUESTS_PER_ROUTE)
-        .sort((a, b) => this.#loadOf(a.route) - this.#loadOf(b.route) || compareDistance(chunk, a.id, b.id));
+        .filter(({ route }) => this.#hasRoomFor(route, chunk))
+        .sort(
+          (a, b) => this.#loadOf(a.route) - this.#loadOf(b.route) || compareDistance(chunk.hash, a.id, b.id),
+        );
       if (best !== undefined) {
-        this.begin(best.route);
+        this.begin(best.route, chunk);
         return best.route;
       }
       await this.#nextEnd.promise;
@@ -124,11 +139,16 @@ export class Standing {
     return this.#failures.get(url) ?? 0;
   }
 
+  #hasRoomFor(route: Route, { sizeBytes }: Sized): boolean {
+    const busy = this.#busyOf(route);
+    return busy === 0 || busy + (sizeBytes ?? UNKNOWN_SIZE_BYTES) <= ROUTE_BYTES_MAX;
+  }
+
   #busyOf({ url }: Pick<Route, "url">): number {
     return this.#busy.get(url) ?? 0;
   }
 
   #loadOf(route: Route): number {
-    return this.#busyOf(route) + (route.isRelay ? RELAY_HANDICAP : 0);
+    return this.#busyOf(route) + (route.isRelay ? RELAY_HANDICAP_BYTES : 0);
   }
 }

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { nodeHasher } from "../../cli/node-host.ts";
 import type { HolderFailure } from "../../lib/client/chunk-source.ts";
 import { DOWNLOAD_WINDOW, type DownloadEvent, download, type Sink } from "../../lib/client/download.ts";
-import { REQUESTS_PER_ROUTE } from "../../lib/client/holders.ts";
+import { ROUTE_BYTES_MAX } from "../../lib/client/holders.ts";
 import type { ErrorCode } from "../../lib/error.ts";
 import { encodeManifest, encodeManifestPart, parseManifest } from "../../lib/manifest.ts";
 import {
@@ -24,6 +24,9 @@ import {
   type TestObject,
   type TestServer,
 } from "./client-fixture.ts";
+
+const NORMAL_BYTES = 1_000_000;
+const CHUNKS_PER_ROUTE = Math.floor(ROUTE_BYTES_MAX / NORMAL_BYTES);
 
 afterEach(closeAll);
 
@@ -190,7 +193,7 @@ describe("download", () => {
   });
 
   test("has several chunks of one holder in flight at once, and no more than its share", async () => {
-    const object = makeObject(12, 500);
+    const object = makeObject(12, NORMAL_BYTES);
     const waiting: (() => void)[] = [];
     let most = 0;
     const holder = await serve((request, response) => {
@@ -198,7 +201,7 @@ describe("download", () => {
       most = Math.max(most, waiting.length);
       // Answers in threes, a while after the third: a client that asks for fewer at a time gets none, and one that asks for
       // more has the time to.
-      if (waiting.length === REQUESTS_PER_ROUTE)
+      if (waiting.length === CHUNKS_PER_ROUTE)
         setTimeout(() => {
           for (const answer of waiting.splice(0)) answer();
         }, 20);
@@ -207,18 +210,31 @@ describe("download", () => {
     const source = sourceOf([await locating([holder])]);
     await download(object.manifest, sink, { source, hasher: nodeHasher });
     expect(sink.bytes.equals(object.bytes)).toBe(true);
-    expect(most).toBe(REQUESTS_PER_ROUTE);
+    expect(most).toBe(CHUNKS_PER_ROUTE);
+  });
+
+  test("has as many small chunks of one holder in flight as its window takes", async () => {
+    const object = makeObject(DOWNLOAD_WINDOW, 500);
+    const waiting: (() => void)[] = [];
+    const holder = await serve((request, response) => {
+      waiting.push(() => answerChunk(object.chunks, request, response));
+      if (waiting.length === DOWNLOAD_WINDOW) for (const answer of waiting.splice(0)) answer();
+    });
+    const sink = new MemorySink();
+    const source = sourceOf([await locating([holder])]);
+    await download(object.manifest, sink, { source, hasher: nodeHasher });
+    expect(sink.bytes.equals(object.bytes)).toBe(true);
   });
 
   test("waits for a busy good holder rather than asking one that has failed", async () => {
-    const object = makeObject(12, 500);
+    const object = makeObject(12, NORMAL_BYTES);
     const good = await serveChunks(object.chunks);
     const bad = await serve((_request, response) => send(response, new Uint8Array(0)));
     const sink = new MemorySink();
     const source = sourceOf([await locating([good, bad])]);
     await download(object.manifest, sink, { source, hasher: nodeHasher });
     expect(sink.bytes.equals(object.bytes)).toBe(true);
-    expect(bad.requests.length).toBeLessThanOrEqual(REQUESTS_PER_ROUTE);
+    expect(bad.requests.length).toBeLessThanOrEqual(CHUNKS_PER_ROUTE);
   });
 
   test("reads no further ahead of its sink than the window", async () => {
