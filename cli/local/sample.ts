@@ -18,7 +18,8 @@ export async function publishSample(network: LocalNetwork): Promise<void> {
   const options = ["--key", network.sampleKeyFile, "--author", `hello@${SAMPLE_DOMAIN}`];
   const child = spawn(process.execPath, [main, "publish", "-", SAMPLE_NAME, ...options], {
     stdio: ["pipe", "ignore", "pipe"],
-    env: { ...process.env, HOLDFAST_CONFIG: network.configFile },
+    // What it remembers is about this network, and goes with it.
+    env: { ...process.env, HOLDFAST_CONFIG: network.configFile, XDG_STATE_HOME: network.dir },
   });
   let words = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
