@@ -123,7 +123,11 @@ export function newestVersion(
   { domain, nameHash, known }: NameKey,
   manifestBytesMax: number,
 ): NewestVersion | null {
-  if (known !== undefined && newestId(sql, domain, nameHash) === known) return "known";
+  if (known !== undefined) {
+    // One that expires is given whole: whether it still stands is for the asker to see.
+    const newest = newestOf(sql, domain, nameHash);
+    if (newest?.id === known && newest.expires === null) return "known";
+  }
   const [row] = sql
     .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
       `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
@@ -242,21 +246,25 @@ function headOf(sql: SqlStorage, name: { domain: Domain; nameHash: Hash }, id: H
     : { id: row.id, sequence: row.sequence, time: row.time, previous: row.previous };
 }
 
-function newestId(sql: SqlStorage, domain: Domain, nameHash: Hash): Hash | null {
+function newestOf(
+  sql: SqlStorage,
+  domain: Domain,
+  nameHash: Hash,
+): { id: Hash; expires: string | null } | null {
   const [row] = sql
-    .exec<{ id: Hash }>(
-      `SELECT id FROM versions WHERE name_hash = ? AND domain = ?
+    .exec<{ id: Hash; expires: string | null }>(
+      `SELECT id, expires FROM versions WHERE name_hash = ? AND domain = ?
        ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
       nameHash,
       domain,
     )
     .toArray();
-  return row?.id ?? null;
+  return row ?? null;
 }
 
 // In the same call as the insert: of two publishers who have both seen the same newest Version, one is refused.
 function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion): void {
-  const newest = newestId(sql, domain, nameHash);
+  const newest = newestOf(sql, domain, nameHash)?.id ?? null;
   if (newest === previous) return;
   throw new HoldfastError(
     "precondition-failed",

@@ -2,7 +2,7 @@
 
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import { beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { parseTreeIndex, parseTreeRoot } from "../../lib/tree-index.ts";
 import { writeFolder } from "./publish-tree.ts";
 import { type CliResult, Publisher, run } from "./publisher.ts";
@@ -130,6 +130,18 @@ describe("a folder", () => {
     ]);
     expect(stderr).toContain("3 changes, 2 unchanged; nothing was sent");
     expect(await textAt(`${prefix}/README.txt`)).toBe("read me");
+  });
+
+  test("whose Versions have run out is published anew, though its bytes are the same", async () => {
+    const prefix = newPrefix();
+    const dir = await folderOf({ "a.txt": "a" });
+    await publish(dir, prefix, "--expires", new Date(Date.now() + 4000).toISOString());
+    await vi.waitUntil(async () => (await textAt(`${prefix}/a.txt`)) === 422, {
+      timeout: 20_000,
+      interval: 200,
+    });
+    expect(await publish(dir, prefix)).toMatchObject({ changed: 1, unchanged: 0 });
+    expect(await textAt(`${prefix}/a.txt`)).toBe("a");
   });
 
   test("touched by another publisher since its index was written is looked at again, not taken for unchanged", async () => {

@@ -109,6 +109,13 @@ describe("a look-up with the Version that the asker has", () => {
     expect(older).toMatchObject({ version: { id: hashOf("version 2") } });
     expect(unknown).toBeNull();
   });
+
+  test("is answered in full where the newest one expires: it may have run out", async () => {
+    const shard = newShard();
+    await shard.append([version(1, { expires: "2026-01-02T00:00:00.000Z" })]);
+    const [newest] = await shard.newest([{ domain, nameHash, known: hashOf("version 1") }]);
+    expect(newest).toMatchObject({ version: { id: hashOf("version 1") } });
+  });
 });
 
 describe("Versions in a shard", () => {
