@@ -45,18 +45,20 @@ interface LookedUp {
   entry: KnownEntry | null;
 }
 
-/** Each group with what is known of its names; the next one is asked for while this one is worked on. */
+/** Groups that are read and looked up while one is worked on: an answer takes longer than to read a group. */
+export const GROUPS_AHEAD = 3;
+
+/** Each group with what is known of its names; the next ones are asked for while it is worked on. */
 export async function* lookedUp(
   groups: AsyncIterable<BatchRequest[]>,
   options: DraftOptions,
 ): AsyncGenerator<Group> {
-  let before: Group | null = null;
+  const ahead: Group[] = [];
   for await (const requests of groups) {
-    const looked = handled(lookUpGroup(requests, options));
-    if (before !== null) yield before;
-    before = { looked };
+    ahead.push({ looked: handled(lookUpGroup(requests, options)) });
+    if (ahead.length > GROUPS_AHEAD) yield* ahead.splice(0, 1);
   }
-  if (before !== null) yield before;
+  yield* ahead;
 }
 
 async function lookUpGroup(requests: BatchRequest[], options: DraftOptions): Promise<LookedUp[]> {

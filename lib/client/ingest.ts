@@ -2,8 +2,9 @@
 // read and hashed while the one before it is uploaded, and its memory is used again for the one after, so that memory
 // stays constant however large the object is.
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { BufferPool } from "../buffer-pool.ts";
-import { chunkStream } from "../chunker.ts";
+import { CHUNK_BYTES_MIN, chunkStream } from "../chunker.ts";
 import type { Hash, Hasher } from "../hash.ts";
 import type { ManifestHead } from "../manifest.ts";
 import { handled } from "../promise.ts";
@@ -41,12 +42,77 @@ export async function ingest(
   options: IngestOptions,
 ): Promise<Ingested> {
   const builder = new ManifestBuilder(options.chunksPerManifest);
-  const stream = new HashedStream(blocks, options);
-  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), stream.pool, options.store);
-  const manifestBytes = builder.finish({ ...head, size: stream.sizeBytes, digest: stream.digest() });
+  const start = await startOf(blocks);
+  const read =
+    "whole" in start
+      ? await storeWhole(start.whole, builder, options)
+      : await storeStream(start.blocks, builder, options);
+  const manifestBytes = builder.finish({ ...head, ...read });
   const manifest = await asChunk(manifestBytes, options.hasher);
   await options.store([manifest]);
-  return { manifest: manifest.hash, manifestBytes, sizeBytes: stream.sizeBytes };
+  return { manifest: manifest.hash, manifestBytes, sizeBytes: read.size };
+}
+
+/** What only the bytes tell. */
+type Read = Pick<ManifestHead, "size" | "digest">;
+
+/** All bytes of an object that is one chunk at most; else its blocks from the first on. */
+async function startOf(
+  blocks: AsyncIterable<Uint8Array>,
+): Promise<{ whole: Uint8Array<ArrayBuffer> } | { blocks: AsyncIterable<Uint8Array> }> {
+  const iterator = blocks[Symbol.asyncIterator]();
+  const before: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await iterator.next();
+    if (done === true) return { whole: joined(before) };
+    length += value.length;
+    if (length > CHUNK_BYTES_MIN) return { blocks: continued([...before, value], iterator) };
+    // The next block may come in the same memory.
+    before.push(value.slice());
+  }
+}
+
+function joined(blocks: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [only] = blocks;
+  return only !== undefined && blocks.length === 1 ? only : concatBytes(...blocks);
+}
+
+async function* continued(
+  before: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* before;
+    yield* { [Symbol.asyncIterator]: () => rest };
+  } finally {
+    await rest.return?.();
+  }
+}
+
+/** A small object without windows and parts: among thousands of them these would take half of the time. */
+async function storeWhole(
+  bytes: Uint8Array<ArrayBuffer>,
+  builder: ManifestBuilder,
+  { hasher, store, onRead }: IngestOptions,
+): Promise<Read> {
+  onRead?.(bytes.length);
+  const chunk = await asChunk(bytes, hasher);
+  if (chunk.size > 0) {
+    builder.addChunk({ hash: chunk.hash, size: chunk.size });
+    await store([chunk]);
+  }
+  return { size: chunk.size, digest: chunk.hash };
+}
+
+async function storeStream(
+  blocks: AsyncIterable<Uint8Array>,
+  builder: ManifestBuilder,
+  options: IngestOptions,
+): Promise<Read> {
+  const stream = new HashedStream(blocks, options);
+  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), stream.pool, options.store);
+  return { size: stream.sizeBytes, digest: stream.digest() };
 }
 
 /** The payload chunks of a byte stream, hashed one by one and as a whole. */
