@@ -9,6 +9,7 @@ import { errorOf } from "../problem.ts";
 import type { VerifiedVersion } from "../version.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
+  type Contact,
   formatSigned,
   NAMES_BODY_MAX,
   type NamesRequest,
@@ -61,11 +62,15 @@ export async function announceToEdge(
   return outcomes;
 }
 
-/** Hands each bundle to those of its Manifest's holders that the edge knows and that can be reached directly. */
+/** Who holds a Manifest, where the publisher knows it already. */
+export type KnownHolders = (manifest: Hash) => readonly Contact[] | null;
+
+/** Hands each bundle to those of its Manifest's holders that can be reached directly: the known ones, else those that the edge knows. */
 export async function announceToHolders(
   edge: Server,
   fetch: Fetch,
   announced: readonly Announced[],
+  known: KnownHolders,
 ): Promise<BundleReport[]> {
   const reports = announced.map((): BundleReport => ({ reachable: 0, kept: 0, failures: [] }));
   const bundles = announced.map((one, i) => ({
@@ -76,6 +81,7 @@ export async function announceToHolders(
     const urls = await directUrls(
       edge,
       announced.map(({ version }) => version.body.manifest),
+      known,
     );
     const byUrl = Map.groupBy(
       bundles.flatMap(({ report, json }, i) =>
@@ -124,18 +130,25 @@ async function noting(
 }
 
 /** For each Manifest, the URLs of its holders. A relay carries reads and chunks only: others cannot be handed a bundle. */
-async function directUrls(edge: Server, manifests: readonly Hash[]): Promise<string[][]> {
-  const urls = new Map<Hash, string[]>();
-  for (let at = 0; at < manifests.length; at += CHUNKS_PER_PLAN_MAX) {
-    const { chunks, nodes } = await edge.locate(manifests.slice(at, at + CHUNKS_PER_PLAN_MAX));
-    const byId = new Map(nodes.map((contact) => [contact.id, directUrl(contact, edge)]));
-    for (const { hash, holders } of chunks)
-      urls.set(
+async function directUrls(
+  edge: Server,
+  manifests: readonly Hash[],
+  known: KnownHolders,
+): Promise<string[][]> {
+  const holders = new Map(manifests.map((manifest) => [manifest, known(manifest)]));
+  const unknown = [...holders].flatMap(([manifest, contacts]) => (contacts === null ? [manifest] : []));
+  for (let at = 0; at < unknown.length; at += CHUNKS_PER_PLAN_MAX) {
+    const { chunks, nodes } = await edge.locate(unknown.slice(at, at + CHUNKS_PER_PLAN_MAX));
+    const byId = new Map(nodes.map((contact) => [contact.id, contact]));
+    for (const { hash, holders: ids } of chunks)
+      holders.set(
         hash,
-        holders.flatMap((id) => byId.get(id) ?? []),
+        ids.flatMap((id) => byId.get(id) ?? []),
       );
   }
-  return manifests.map((manifest) => urls.get(manifest) ?? []);
+  return manifests.map((manifest) =>
+    (holders.get(manifest) ?? []).flatMap((contact) => directUrl(contact, edge) ?? []),
+  );
 }
 
 /** As many statements together as one POST takes. */

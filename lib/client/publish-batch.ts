@@ -2,12 +2,13 @@
 // Groups follow each other through these steps without waiting for the end of the one before. Each object stands or falls
 // by itself.
 
+import pLimit from "p-limit";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { handled } from "../promise.ts";
 import { authorizeFor } from "../publication.ts";
 import type { VerifiedVersion } from "../version.ts";
-import { type SignedJson, STATEMENTS_PER_POST_MAX } from "../wire.ts";
+import { type Contact, type SignedJson, STATEMENTS_PER_POST_MAX } from "../wire.ts";
 import { type Announced, type Announcement, announceToEdge, announceToHolders } from "./announce.ts";
 import {
   type BatchRequest,
@@ -30,7 +31,9 @@ export type { BatchRequest, KnownEntry } from "./batch-draft.ts";
 /** Objects looked up, signed and announced together. */
 export const GROUP_OBJECTS = STATEMENTS_PER_POST_MAX;
 /** Groups between the upload of their chunks and their outcome. */
-export const GROUPS_AT_ONCE = 3;
+export const GROUPS_AT_ONCE = 4;
+/** Groups that the edge is asked to accept at a time: while one waits for the index, another is verified. */
+export const POSTS_AT_ONCE = 2;
 
 export type BatchOptions = PublishOptions & DraftOptions;
 
@@ -115,9 +118,22 @@ class Uploads {
     await Promise.all([...this.#byReplicas.values()].map(({ collector }) => collector.settle()));
   }
 
-  async takeReceipts(): Promise<SignedJson[]> {
+  /** Who holds a chunk, where one of the uploaders remembers it. */
+  holdersOf(hash: Hash): readonly Contact[] | null {
+    for (const { uploader } of this.#byReplicas.values()) {
+      const holders = uploader.holdersOf(hash);
+      if (holders !== null) return holders;
+    }
+    return null;
+  }
+
+  /** Sends what the edge may not have yet of receipts with `post`. */
+  async withReceipts<T>(post: (receipts: SignedJson[]) => Promise<T>): Promise<T> {
     const uploaders = [...this.#byReplicas.values()].map(({ uploader }) => uploader);
-    return (await Promise.all(uploaders.map((uploader) => uploader.takeReceipts()))).flat();
+    const receipts = (await Promise.all(uploaders.map((uploader) => uploader.pendingReceipts()))).flat();
+    const result = await post(receipts);
+    await Promise.all(uploaders.map((uploader) => uploader.noteHandedOver(receipts)));
+    return result;
   }
 
   #open(replicas: number): { uploader: Uploader; collector: ChunkCollector } {
@@ -129,11 +145,11 @@ class Uploads {
   }
 }
 
-/** Announces groups one after the other to the edge, and meanwhile the ones before to the holders. */
+/** Announces groups to the edge, and meanwhile the ones before to the holders. */
 class Announcer {
   readonly #uploads: Uploads;
   readonly #options: BatchOptions;
-  #toEdge: Promise<unknown> = Promise.resolve();
+  readonly #toEdge = pLimit(POSTS_AT_ONCE);
 
   constructor(uploads: Uploads, options: BatchOptions) {
     this.#uploads = uploads;
@@ -147,13 +163,11 @@ class Announcer {
     const announcements = prepared.flatMap((one) =>
       one instanceof HoldfastError || one === null ? [] : [one],
     );
-    const announcing = this.#toEdge.then(async () => {
-      await stored;
-      return announcements.length === 0 ? [] : this.#tellEdge(announcements);
-    });
-    this.#toEdge = handled(announcing);
-    const results = await announcing;
-    await announceToHolders(edge, host.fetch, acceptedOf(announcements, results));
+    await stored;
+    const results = announcements.length === 0 ? [] : await this.#toEdge(() => this.#tellEdge(announcements));
+    await announceToHolders(edge, host.fetch, acceptedOf(announcements, results), (manifest) =>
+      this.#uploads.holdersOf(manifest),
+    );
     const resultOf = new Map(announcements.map((announcement, i) => [announcement, results[i]]));
     return drafted.map((one, i): BatchOutcome => {
       const { request, nameHash } = one;
@@ -175,14 +189,15 @@ class Announcer {
     return { version, manifestBytes: draft.ingested.manifestBytes, ifMatch };
   }
 
-  async #tellEdge(announcements: Announcement[]): Promise<(SignedJson[] | HoldfastError)[]> {
-    const receipts = await this.#uploads.takeReceipts();
-    return announceToEdge(this.#options.edge, announcements, receipts).catch((error: unknown) => {
-      // Where all were refused, the answer is the first refusal.
-      if (!isHoldfastError(error) || isHoldfastError(error, "unreachable", "timeout", "bad-answer"))
-        throw error;
-      return announcements.map(() => error);
-    });
+  #tellEdge(announcements: Announcement[]): Promise<(SignedJson[] | HoldfastError)[]> {
+    return this.#uploads.withReceipts((receipts) =>
+      announceToEdge(this.#options.edge, announcements, receipts).catch((error: unknown) => {
+        // Where all were refused, the answer is the first refusal.
+        if (!isHoldfastError(error) || isHoldfastError(error, "unreachable", "timeout", "bad-answer"))
+          throw error;
+        return announcements.map(() => error);
+      }),
+    );
   }
 }
 

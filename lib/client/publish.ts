@@ -108,11 +108,16 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const version = await signVersion(draft, signer);
   const ifMatch = request.ifMatch !== undefined;
   const announcement = { version, manifestBytes: ingested.manifestBytes, ifMatch };
-  const receipts = await uploader.takeReceipts();
+  const receipts = await uploader.pendingReceipts();
   const witnesses = await announceOne(edge, announcement, receipts);
-  await options.keeper?.release(receipts);
+  await uploader.noteHandedOver(receipts);
   await noteSeen(version, options.seen);
-  const [bundle = null] = await announceToHolders(edge, host.fetch, [{ ...announcement, witnesses }]);
+  const [bundle = null] = await announceToHolders(
+    edge,
+    host.fetch,
+    [{ ...announcement, witnesses }],
+    (manifest) => uploader.holdersOf(manifest),
+  );
   if (bundle !== null) warnings.push(...bundleWarnings(bundle, request.replicas));
   return { status: "published", version, nameHash, witnesses: witnesses.length, bundle, warnings };
 }

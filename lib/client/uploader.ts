@@ -26,6 +26,9 @@ export const UPLOADS_AT_ONCE = 8;
 /** A kept-alive connection may be closed just as it is used: a lost connection is tried once more. */
 export const PUT_ATTEMPTS_MAX = 2;
 
+/** Of so many chunks, the last that were stored, an uploader remembers the holders: the Manifests of a batch are among them. */
+export const HOLDERS_REMEMBERED_MAX = 2048;
+
 /** Chunks up to this size are sent in batches: by themselves, a request would cost more than their bytes. */
 export const SMALL_CHUNK_BYTES_MAX = 128 * 1024;
 
@@ -51,7 +54,7 @@ interface Progress {
   chunk: UploadChunk;
   copies: Set<NodeId>;
   lacking: Set<NodeId>;
-  sent: number;
+  sentTo: Contact[];
   reported: boolean;
 }
 
@@ -60,6 +63,8 @@ export class Uploader {
   readonly #avoid = new Map<NodeId, HoldfastError>();
   readonly #reach = new Reach();
   readonly #limit = pLimit(UPLOADS_AT_ONCE);
+  /** Those that were stored last, at the end. */
+  readonly #holders = new Map<Hash, Contact[]>();
   #receipts: SignedJson[] = [];
 
   constructor(options: UploaderOptions) {
@@ -75,7 +80,7 @@ export class Uploader {
       chunk,
       copies: new Set(),
       lacking: new Set(),
-      sent: 0,
+      sentTo: [],
       reported: false,
     }));
     for (let round = 0; round < PLAN_ROUNDS_MAX && missing.length > 0; round++) {
@@ -90,6 +95,11 @@ export class Uploader {
     if (first !== undefined) throw this.#tooFewNodes(first);
   }
 
+  /** Who holds a chunk that was stored a moment ago, if it is remembered, and every one of them took it from us. */
+  holdersOf(hash: Hash): readonly Contact[] | null {
+    return this.#holders.get(hash) ?? null;
+  }
+
   /** Hands over what an earlier run left. What the edge refuses is dropped: those chunks are sent again. */
   async handOverEarlier(): Promise<void> {
     const { keeper } = this.#options;
@@ -102,10 +112,20 @@ export class Uploader {
     }
   }
 
-  /** Hands over receipts until no more are left than one POST /names may carry, and returns those. */
-  async takeReceipts(): Promise<SignedJson[]> {
+  /**
+   * The receipts that the edge may not have yet, for a POST /names. Hands some over first where they are more than that
+   * may carry. Tell `noteHandedOver` when it is answered: requests meanwhile carry them as well, so that none relies on another.
+   */
+  async pendingReceipts(): Promise<SignedJson[]> {
     while (this.#receipts.length > RECEIPTS_PER_POST_MAX) await this.#plan([]);
-    return this.#receipts.splice(0);
+    return [...this.#receipts];
+  }
+
+  /** The edge has these receipts. */
+  async noteHandedOver(receipts: readonly SignedJson[]): Promise<void> {
+    const handedOver = new Set(receipts);
+    this.#receipts = this.#receipts.filter((receipt) => !handedOver.has(receipt));
+    await this.#options.keeper?.release(receipts);
   }
 
   /** Hands over every receipt, where no POST /names is to follow. */
@@ -123,10 +143,7 @@ export class Uploader {
       avoid: [...this.#avoid.keys()].slice(-AVOIDED_NODES_MAX),
       receipts,
     });
-    // Until now they were kept for every request, so that none relies on another that may not have come yet.
-    const handedOver = new Set(receipts);
-    this.#receipts = this.#receipts.filter((receipt) => !handedOver.has(receipt));
-    await this.#options.keeper?.release(receipts);
+    await this.noteHandedOver(receipts);
     return answer;
   }
 
@@ -183,7 +200,7 @@ export class Uploader {
   #noteSent(node: Contact, progress: Progress): void {
     progress.copies.add(node.id);
     progress.lacking.delete(node.id);
-    progress.sent += 1;
+    progress.sentTo.push(node);
     this.#report(progress);
   }
 
@@ -231,7 +248,14 @@ export class Uploader {
     const { hash, size } = progress.chunk;
     if (progress.reported || !this.#isStored(progress)) return;
     progress.reported = true;
-    this.#options.onEvent?.({ type: "stored", hash, sizeBytes: size, sent: progress.sent });
+    if (progress.sentTo.length === progress.copies.size) this.#remember(hash, progress.sentTo);
+    this.#options.onEvent?.({ type: "stored", hash, sizeBytes: size, sent: progress.sentTo.length });
+  }
+
+  #remember(hash: Hash, holders: Contact[]): void {
+    this.#holders.set(hash, holders);
+    const [oldest] = this.#holders.keys();
+    if (this.#holders.size > HOLDERS_REMEMBERED_MAX && oldest !== undefined) this.#holders.delete(oldest);
   }
 
   #tooFewNodes({ chunk, copies }: Progress): HoldfastError {
