@@ -2,11 +2,15 @@
 
 import { type Hash, type NodeId, partitionOfDigits } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import { readSetting, writeSetting } from "./settings-table.ts";
 
 /** Holders listed for one chunk: more are never needed to read it. */
 export const HOLDERS_LISTED_MAX = 64;
 export const PIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
-const PINS_SWEPT_MAX = 1000;
+/** A sweep reads all pins: an index of when they end would cost every plan a third of its writes. */
+export const PINS_SWEEP_INTERVAL_MS = 60 * 60 * 1000;
+
+const PINS_SWEPT_SETTING = "pins-swept-at";
 
 export interface HeldChunk {
   chunk: Hash;
@@ -62,12 +66,12 @@ export function pinChunks(sql: SqlStorage, chunks: Hash[], domain: Domain, nowMs
   }
 }
 
+/** Deletes the pins that have ended, now and then: whoever asks for a pin looks at its end. */
 export function sweepPins(sql: SqlStorage, nowMs: number): void {
-  sql.exec(
-    `DELETE FROM pins WHERE (chunk, domain) IN
-       (SELECT chunk, domain FROM pins WHERE until < ? ORDER BY until LIMIT ${PINS_SWEPT_MAX})`,
-    nowMs,
-  );
+  const sweptMs = Number(readSetting(sql, PINS_SWEPT_SETTING) ?? 0);
+  if (nowMs - sweptMs < PINS_SWEEP_INTERVAL_MS) return;
+  sql.exec("DELETE FROM pins WHERE until < ?", nowMs);
+  writeSetting(sql, PINS_SWEPT_SETTING, String(nowMs));
 }
 
 export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {

@@ -53,10 +53,10 @@ import {
   versionById,
 } from "./versions-table.ts";
 
-/** A change is reported upward this long after the first write that follows a report: longer where counting is. */
-export const REPORT_DELAY_MS = 1000;
-export const REPORT_DELAY_LARGE_MS = 60_000;
-export const LARGE_SHARD_HOLDERS = 20_000;
+/** A change is reported upward so long after the first write that follows a report: longer where there is more to count. */
+export const REPORT_DELAY_MIN_MS = 1000;
+export const REPORT_DELAY_MAX_MS = 60_000;
+const REPORT_DELAY_PER_HOLDER_MS = 3;
 
 /** What became of one Version: an expected refusal crosses as a value, not as an exception. */
 export type AppendResult =
@@ -197,8 +197,10 @@ export class PartitionShard extends DurableObject<Env> {
   /** Makes sure that a report will follow. An alarm already set covers this write too. */
   async #noteChange(): Promise<void> {
     if ((await this.ctx.storage.getAlarm()) !== null) return;
-    const isLarge = countHolders(this.#sql) > LARGE_SHARD_HOLDERS;
-    await this.ctx.storage.setAlarm(Date.now() + (isLarge ? REPORT_DELAY_LARGE_MS : REPORT_DELAY_MS));
+    const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
+    await this.ctx.storage.setAlarm(
+      Date.now() + Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs)),
+    );
   }
 
   #prefix(): ShardPrefix {

@@ -65,6 +65,8 @@ const SHARD_MIGRATIONS = [
 
    -- What this shard must know of itself after an eviction.
    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
+
+  "DROP INDEX pins_until;",
 ];
 
 const LINK_MIGRATIONS = [

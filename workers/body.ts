@@ -1,13 +1,15 @@
 // Bodies as home nodes and clients send them, read whole into one buffer of bounded size. The runtime hands a body out in small
 // pieces unless it is asked for more at once: a chunk read so takes one step instead of hundreds.
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { parseJson } from "../lib/canonical-json.ts";
 import { HoldfastError } from "../lib/error.ts";
-import { readBody } from "../lib/fetch.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 
-/** Bodies up to this size get a buffer before it is known that they fill it. */
+/** So much gets a buffer before it is known whether it is filled. */
 const BUFFER_BYTES_MAX = CHUNK_BYTES_MAX;
+/** What a body of undeclared length is expected to have. */
+const UNDECLARED_BYTES = 256 * 1024;
 const LENGTH = /^\d{1,15}$/;
 
 type Message = Pick<Request | Response, "headers" | "body">;
@@ -15,15 +17,41 @@ type Message = Pick<Request | Response, "headers" | "body">;
 /** At most `maxBytes`. Throws `body-too-large`, before reading where the length is declared. */
 export async function readBytes(message: Message, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const { body } = message;
-  const length = declaredLength(message) ?? maxBytes;
-  if (body === null || length > BUFFER_BYTES_MAX || length > maxBytes) return readBody(message, maxBytes);
-  // One byte more than there may be: a body that fills the buffer is too large.
+  if (body === null) return new Uint8Array(0);
+  const length = declaredLength(message);
+  if (length !== null && length > maxBytes) {
+    await body.cancel();
+    throw new HoldfastError("body-too-large", `the body has ${length} bytes, the limit is ${maxBytes}`);
+  }
+  return readParts(body, maxBytes, length ?? UNDECLARED_BYTES);
+}
+
+/** One read where there is no more than `expected` bytes; then reads of what has come so far. */
+async function readParts(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+  expected: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const reader = body.getReader({ mode: "byob" });
-  const { value } = await reader.readAtLeast(length + 1, new Uint8Array(length + 1));
-  if (value === undefined) return new Uint8Array(0);
-  if (value.length <= length) return value;
-  await reader.cancel();
-  throw new HoldfastError("body-too-large", `the body is larger than ${length} bytes`);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  for (let size = expected; ; size = length) {
+    // One byte more than is expected tells that there is more; one more than there may be, that it is too large.
+    const wanted = Math.min(size, BUFFER_BYTES_MAX, maxBytes - length) + 1;
+    const { value } = await reader.readAtLeast(wanted, new Uint8Array(wanted));
+    if (value !== undefined) parts.push(value);
+    length += value?.length ?? 0;
+    if (length > maxBytes) {
+      await reader.cancel();
+      throw new HoldfastError("body-too-large", `the body is larger than ${maxBytes} bytes`);
+    }
+    if (value === undefined || value.length < wanted) return joined(parts);
+  }
+}
+
+function joined(parts: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [only] = parts;
+  return only !== undefined && parts.length === 1 ? only : concatBytes(...parts);
 }
 
 /** What a node declares through its tunnel may be anything: what is no length is not looked at. */
