@@ -11,7 +11,15 @@ import * as v from "valibot";
 import { parseJson } from "../../lib/canonical-json.ts";
 import { isHoldfastError } from "../../lib/error.ts";
 import { countSchema, hashSchema, parseWith } from "../../lib/schema.ts";
-import { diskFull, isDiskFull, isFileError, makeDirectory, syncDirectory, syncFile } from "./durable-file.ts";
+import {
+  diskFull,
+  isDiskFull,
+  isFileError,
+  makeDirectory,
+  syncDirectory,
+  syncFile,
+  syncFileSystem,
+} from "./durable-file.ts";
 
 /** Files up to this size are worth the second copy. */
 export const LOGGED_BYTES_MAX = 128 * 1024;
@@ -21,6 +29,8 @@ export const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 export const LOG_BYTES_MAX = 64 * 1024 * 1024;
 /** After so long without a write, too: then a start has nothing to read. */
 export const LOG_IDLE_MS = 5_000;
+/** Up to so many files are synced one by one: what else others have written on the file system need not wait for them. */
+export const FILES_SYNCED_SINGLY_MAX = 64;
 const RECORD_HEAD_MAX = 4096;
 /** Logs are written again in the order of their names. */
 const COUNT_DIGITS = 12;
@@ -188,6 +198,13 @@ function writePlace(path: string, bytes: Uint8Array): void {
 /** Syncs the files of a log and the directories above them, then deletes the log. */
 async function settleFiles({ path, handle, files }: OpenLog): Promise<void> {
   await handle.close();
+  const isSynced = files.size > FILES_SYNCED_SINGLY_MAX && (await syncFileSystem(path));
+  if (!isSynced) await syncEach(files);
+  await rm(path);
+  await syncDirectory(dirname(path));
+}
+
+async function syncEach(files: ReadonlySet<string>): Promise<void> {
   const directories = new Set<string>();
   for (const file of files) {
     await syncFile(file).catch(ignoreDeleted);
@@ -197,8 +214,6 @@ async function settleFiles({ path, handle, files }: OpenLog): Promise<void> {
       .add(dirname(dirname(dirname(file))));
   }
   for (const directory of directories) await syncDirectory(directory);
-  await rm(path);
-  await syncDirectory(dirname(path));
 }
 
 function ignoreDeleted(error: unknown): void {
