@@ -53,24 +53,22 @@ export async function publishFolder(dir: string, target: string, options: Publis
     throw usageError("--content-type is for one file: a tree's files have the types of their names");
   const root = parseTreeRoot(target);
   const files = await filesOf(dir);
+  const expiry = options.expires === undefined ? {} : { expires: options.expires };
   const request: TreeRequest = {
     root,
     phases: inPhases(
-      files.map((file) => withExpiry(file, options.expires)),
+      files.map((file) => ({ ...file, ...expiry })),
       options.last ?? [],
       (glob) => warn(`--last ${glob}: no file is held back by it`),
     ),
     replicas: options.replicas,
     deletesVanished: options.delete === true,
     ...ifMatchOf(options.ifMatch),
+    ...expiry,
   };
   const settings = await loadSettings(options);
   if (options.dryRun === true) return compare(request, settings, options);
   await publish(request, settings, options);
-}
-
-function withExpiry(file: TreeFile, expires: string | undefined): TreeFile {
-  return expires === undefined ? file : { ...file, expires };
 }
 
 function ifMatchOf(ifMatch: IfMatch | undefined): { ifMatch?: IfMatch } {

@@ -45,6 +45,8 @@ export interface TreeRequest {
   deletesVanished: boolean;
   /** The Version of the index that must be the newest. */
   ifMatch?: IfMatch;
+  /** When the index expires, ISO 8601 with milliseconds, UTC; its files say so for themselves. */
+  expires?: string;
 }
 
 export interface TreeOptions extends Omit<BatchOptions, "domain" | "entries"> {
@@ -84,6 +86,13 @@ export async function publishTree(request: TreeRequest, options: PublishTreeOpti
     }
   }
   const deleted = request.deletesVanished ? [...known.keys()].filter((name) => !published.has(name)) : [];
+  if (
+    current.tree !== null &&
+    deleted.length === 0 &&
+    saysAll(known, published) &&
+    stands(request, current.tree, options)
+  )
+    return unchangedIndex(current.tree);
   return writeIndex(request, { published, deleted }, current, options);
 }
 
@@ -144,11 +153,12 @@ async function currentTree(root: TreeRoot, options: ReadingOptions): Promise<Cur
       seen,
       hasher: host.hasher,
       now: host.now,
+      acceptsExpired: true,
     });
     return { tree, ifMatch: tree.version.id };
   } catch (error) {
     if (isHoldfastError(error, "not-found")) return { tree: null, ifMatch: "none" };
-    if (!isHoldfastError(error, "invalid-index", "key-not-authorized", "statement-expired")) throw error;
+    if (!isHoldfastError(error, "invalid-index", "key-not-authorized")) throw error;
     options.onWarning?.(`the tree is indexed anew, because its index cannot be used: ${error.message}`);
     return { tree: null };
   }
@@ -203,6 +213,29 @@ function pathIn({ prefix }: TreeRoot, name: ObjectName): ObjectName {
   return prefix === null ? name : parseName(name.slice(prefix.length + 1));
 }
 
+function saysAll(
+  known: ReadonlyMap<ObjectName, TreeEntry>,
+  published: ReadonlyMap<ObjectName, TreeEntry>,
+): boolean {
+  return [...published].every(([name, entry]) => known.get(name)?.version === entry.version);
+}
+
+/** Whether the index needs no new date. */
+function stands({ expires }: TreeRequest, { version }: Tree, { host }: PublishTreeOptions): boolean {
+  const until = version.body.expires;
+  return expires === undefined && (until === undefined || Date.parse(until) > host.now());
+}
+
+function unchangedIndex({ version, index }: Tree): TreeResult {
+  const { size, manifest } = version.body;
+  return {
+    index: { version: version.id, size, manifest },
+    version: null,
+    entries: index.entries.length,
+    deleted: [],
+  };
+}
+
 interface Changes {
   published: ReadonlyMap<ObjectName, TreeEntry>;
   deleted: readonly ObjectName[];
@@ -238,7 +271,7 @@ function merge(tree: Tree | null, { published, deleted }: Changes): TreeEntry[] 
 }
 
 async function publishIndex(
-  { root, replicas }: TreeRequest,
+  { root, replicas, expires }: TreeRequest,
   entries: readonly TreeEntry[],
   ifMatch: IfMatch | undefined,
   options: PublishTreeOptions,
@@ -251,6 +284,7 @@ async function publishIndex(
     replicas,
     contentType: INDEX_CONTENT_TYPE,
     ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(expires === undefined ? {} : { expires }),
   };
   for await (const outcome of publishBatch([request], { ...options, domain: root.domain })) return outcome;
   throw new TypeError("an index without an answer");

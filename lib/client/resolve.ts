@@ -30,6 +30,8 @@ export interface ResolveOptions extends VersionsOptions {
   now(): number;
   /** What was seen before: an older newest Version is refused with `rolled-back`. */
   seen?: SeenVersions | undefined;
+  /** For who is about to publish the next one: the newest Version may have expired. */
+  acceptsExpired?: boolean;
 }
 
 export interface ResolvedObject {
@@ -109,7 +111,7 @@ async function resolveFrom(
   const version = chooseVersion(request, knowledge);
   if (request.versionId === undefined) {
     await checkNotOlder(version.body, version, options.seen);
-    checkExpiry(version.body, options.now());
+    if (options.acceptsExpired !== true) checkExpiry(version.body, options.now());
   }
   const manifestBytes =
     knowledge.manifests.get(version.body.manifest) ??

@@ -135,13 +135,24 @@ describe("a folder", () => {
   test("whose Versions have run out is published anew, though its bytes are the same", async () => {
     const prefix = newPrefix();
     const dir = await folderOf({ "a.txt": "a" });
-    await publish(dir, prefix, "--expires", new Date(Date.now() + 4000).toISOString());
+    await publish(dir, prefix, "--expires", inSeconds(4));
     await vi.waitUntil(async () => (await textAt(`${prefix}/a.txt`)) === 422, {
       timeout: 20_000,
       interval: 200,
     });
     expect(await publish(dir, prefix)).toMatchObject({ changed: 1, unchanged: 0 });
     expect(await textAt(`${prefix}/a.txt`)).toBe("a");
+  });
+
+  test("has an index that runs out with its files, and goes on from it", async () => {
+    const prefix = newPrefix();
+    const ls = () => publisher.holdfast("ls", `${publisher.domain}/${prefix}`);
+    await publish(await folderOf({ "a.txt": "a" }), prefix, "--expires", inSeconds(6));
+    expect(await ls()).toMatchObject({ code: 0, stdout: expect.stringContaining("a.txt") });
+    await vi.waitUntil(async () => (await ls()).code === 4, { timeout: 20_000, interval: 500 });
+    expect((await ls()).stderr).toContain("statement-expired");
+    await publish(await folderOf({ "b.txt": "b" }), prefix);
+    expect(await ls()).toMatchObject({ code: 0, stdout: expect.stringMatching(/a\.txt.*b\.txt/s) });
   });
 
   test("touched by another publisher since its index was written is looked at again, not taken for unchanged", async () => {
@@ -362,3 +373,7 @@ describe("what cannot be published", () => {
     });
   });
 });
+
+function inSeconds(seconds: number): string {
+  return new Date(Date.now() + 1000 * seconds).toISOString();
+}
