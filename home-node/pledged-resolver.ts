@@ -20,5 +20,7 @@ export function createPledgedResolver(
       }
       return spaced.resolve(domain, options);
     },
+    // Asked only about authors whom a domain in the pledge admits.
+    resolveAuthor: (email, options) => spaced.resolveAuthor(email, options),
   };
 }

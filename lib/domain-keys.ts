@@ -3,16 +3,12 @@
 // outlives its TTL.
 
 import { queryTxt, type TxtAnswer } from "./dns.ts";
-import {
-  type DomainKey,
-  type DomainPolicy,
-  type DomainRecords,
-  parseDomainRecords,
-} from "./domain-records.ts";
+import { type DomainKey, type DomainRecords, parseDomainRecords } from "./domain-records.ts";
 import { HoldfastError, isHoldfastError } from "./error.ts";
 import { ExpiringCache } from "./expiring-cache.ts";
 import type { Fetch } from "./fetch.ts";
-import type { Domain } from "./names.ts";
+import { hashBytes } from "./hash.ts";
+import { type Domain, parseDomain } from "./names.ts";
 import { formatPublicKeyText } from "./openssh-key.ts";
 
 /** However long a TTL is, a withdrawn key is forgotten after this. */
@@ -20,23 +16,33 @@ export const KEYS_TTL_SECONDS_MAX = 3600;
 /** Whoever has just published a record should not wait. */
 export const NEGATIVE_TTL_SECONDS_MAX = 30;
 export const CACHED_DOMAINS_MAX = 1000;
+/** 28 octets. */
+const AUTHOR_LABEL_DIGITS = 56;
 
-export interface DomainKeys {
+/** How DNS was seen to say something. */
+export interface DnsEvidence {
+  /** The resolver says that it validated the records with DNSSEC. */
+  ad: boolean;
+  records: string[];
+  /** The URL of the resolver that answered. */
+  resolver: string;
+  /** ISO 8601, UTC. */
+  resolvedAt: string;
+  ttlSeconds: number;
+}
+
+export interface DomainKeys extends Omit<DomainRecords, "records"> {
   domain: Domain;
-  policy: DomainPolicy;
+  evidence: DnsEvidence;
+}
+
+/** An author's own keys, as their mail domain publishes them. */
+export interface AuthorKeys {
+  email: string;
   keys: DomainKey[];
   /** One sentence for each published record that was ignored. */
   problems: string[];
-  evidence: {
-    /** The resolver says that it validated the records with DNSSEC. */
-    ad: boolean;
-    records: string[];
-    /** The URL of the resolver that answered. */
-    resolver: string;
-    /** ISO 8601, UTC. */
-    resolvedAt: string;
-    ttlSeconds: number;
-  };
+  evidence: DnsEvidence;
 }
 
 export interface DomainKeyResolver {
@@ -46,6 +52,11 @@ export interface DomainKeyResolver {
    * `fresh` asks again instead of looking into the cache.
    */
   resolve(domain: Domain, options?: { fresh?: boolean }): Promise<DomainKeys>;
+  /**
+   * The keys of an author at `authorRecordName`. Throws `no-author-key` where none stand there, `invalid-record`, or
+   * `dns-failed`.
+   */
+  resolveAuthor(email: string, options?: { fresh?: boolean }): Promise<AuthorKeys>;
 }
 
 export interface DomainKeyResolverOptions {
@@ -63,7 +74,8 @@ export interface DomainKeyResolverOptions {
   cache?: DomainKeyCache;
 }
 
-type Outcome = { keys: DomainKeys } | { error: HoldfastError };
+type Outcome = { records: DomainRecords; evidence: DnsEvidence } | { error: HoldfastError };
+/** What stands at a DNS name, by that name. */
 export type DomainKeyCache = ExpiringCache<Outcome>;
 type Resolved = TxtAnswer & { resolver: string };
 
@@ -76,33 +88,59 @@ export function createDomainKeyCache(domainsMax: number = CACHED_DOMAINS_MAX): D
   return new ExpiringCache(domainsMax);
 }
 
+/** The TXT name that holds an author's keys: RFC 7929's naming, below the mail domain's own. Throws `invalid-domain`. */
+export function authorRecordName(email: string): string {
+  const at = email.lastIndexOf("@");
+  const digest = hashBytes(new TextEncoder().encode(email.slice(0, at)));
+  return `${digest.slice(0, AUTHOR_LABEL_DIGITS)}.${keyRecordName(parseDomain(email.slice(at + 1)))}`;
+}
+
 export function createDomainKeyResolver(options: DomainKeyResolverOptions): DomainKeyResolver {
   if (options.dohUrls.length === 0) throw new RangeError("a resolver needs one DNS-over-HTTPS URL or more");
   const { cache = createDomainKeyCache() } = options;
-  const pending = new Map<Domain, Promise<Outcome>>();
+  const pending = new Map<string, Promise<Outcome>>();
 
-  async function ask(domain: Domain): Promise<Outcome> {
-    const answer = await askInOrder(keyRecordName(domain), options);
-    const outcome = readAnswer(domain, answer, options.now());
-    const ttlMax = "keys" in outcome ? KEYS_TTL_SECONDS_MAX : NEGATIVE_TTL_SECONDS_MAX;
-    cache.set(domain, outcome, options.now() + Math.min(answer.ttlSeconds, ttlMax) * 1000);
+  async function ask(name: string): Promise<Outcome> {
+    const answer = await askInOrder(name, options);
+    const outcome = readAnswer(name, answer, options.now());
+    const hasKeys = "records" in outcome && outcome.records.keys.length > 0;
+    const ttlMax = hasKeys ? KEYS_TTL_SECONDS_MAX : NEGATIVE_TTL_SECONDS_MAX;
+    cache.set(name, outcome, options.now() + Math.min(answer.ttlSeconds, ttlMax) * 1000);
     return outcome;
   }
 
-  function askOnce(domain: Domain): Promise<Outcome> {
-    const running = pending.get(domain);
+  function askOnce(name: string): Promise<Outcome> {
+    const running = pending.get(name);
     if (running !== undefined) return running;
-    const started = ask(domain).finally(() => pending.delete(domain));
-    pending.set(domain, started);
+    const started = ask(name).finally(() => pending.delete(name));
+    pending.set(name, started);
     return started;
   }
 
+  async function look(name: string, { fresh = false }: { fresh?: boolean } = {}) {
+    const cached = fresh ? null : cache.get(name, options.now());
+    const outcome = cached ?? (await askOnce(name));
+    if ("error" in outcome) throw outcome.error;
+    return outcome;
+  }
+
   return {
-    async resolve(domain, { fresh = false } = {}) {
-      const cached = fresh ? null : cache.get(domain, options.now());
-      const outcome = cached ?? (await askOnce(domain));
-      if ("error" in outcome) throw outcome.error;
-      return outcome.keys;
+    async resolve(domain, how) {
+      const { records, evidence } = await look(keyRecordName(domain), how);
+      const { records: _, ...said } = records;
+      if (said.keys.length === 0 && said.policy === "exclusive") throw noKey(domain, records);
+      return { domain, ...said, evidence };
+    },
+    async resolveAuthor(email, how) {
+      try {
+        const { records, evidence } = await look(authorRecordName(email), how);
+        const keys = records.keys.filter(({ emails }) => emails.length === 0 || emails.includes(email));
+        if (keys.length > 0) return { email, keys, problems: records.problems, evidence };
+        throw noAuthorKey(email, records.problems);
+      } catch (error) {
+        if (isHoldfastError(error, "domain-not-found", "invalid-domain")) throw noAuthorKey(email, []);
+        throw error;
+      }
     },
   };
 }
@@ -148,24 +186,20 @@ async function askInOrder(name: string, options: DomainKeyResolverOptions): Prom
   });
 }
 
-function readAnswer(domain: Domain, answer: Resolved, nowMs: number): Outcome {
+function readAnswer(name: string, answer: Resolved, nowMs: number): Outcome {
   try {
-    if (!answer.exists) throw notFound(domain, answer.target);
-    const { policy, keys, records, problems } = parseDomainRecords(answer.texts);
-    if (keys.length === 0 && policy === "exclusive") throw noKey(domain, { records, problems });
+    if (!answer.exists) throw notFound(name, answer.target);
+    const records = parseDomainRecords(answer.texts);
     const resolvedAt = new Date(nowMs).toISOString();
     const { ad, resolver, ttlSeconds } = answer;
-    return {
-      keys: { domain, policy, keys, problems, evidence: { ad, records, resolver, resolvedAt, ttlSeconds } },
-    };
+    return { records, evidence: { ad, records: records.records, resolver, resolvedAt, ttlSeconds } };
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
-    return { error: error.code === "invalid-record" ? contradiction(domain, error) : error };
+    return { error: error.code === "invalid-record" ? contradiction(name, error) : error };
   }
 }
 
-function notFound(domain: Domain, target: string): HoldfastError {
-  const name = keyRecordName(domain);
+function notFound(name: string, target: string): HoldfastError {
   const what =
     target === name ? `${name} does not exist` : `${name} is an alias of ${target}, which does not exist`;
   return new HoldfastError("domain-not-found", `${what} in DNS: ${advice(name)}`);
@@ -181,8 +215,13 @@ function noKey(
   return new HoldfastError("no-domain-key", `${name} has ${found}${why}: ${advice(name)}`);
 }
 
-function contradiction(domain: Domain, cause: HoldfastError): HoldfastError {
-  return new HoldfastError("invalid-record", `at ${keyRecordName(domain)} ${cause.message}`, { cause });
+function noAuthorKey(email: string, problems: readonly string[]): HoldfastError {
+  const why = problems.length === 0 ? "" : ` (${problems.slice(0, 3).join("; ")})`;
+  return new HoldfastError("no-author-key", `${email} has published no key of their own in DNS${why}`);
+}
+
+function contradiction(name: string, cause: HoldfastError): HoldfastError {
+  return new HoldfastError("invalid-record", `at ${name} ${cause.message}`, { cause });
 }
 
 function advice(name: string): string {

@@ -2,14 +2,19 @@
 // formatting. A record that is not understood never gives a right: a malformed key is no key, an unknown
 // policy leaves the narrow one, and policies that contradict each other stop everything.
 
+import { base64 } from "@scure/base";
 import * as v from "valibot";
 import { HoldfastError, isHoldfastError } from "./error.ts";
+import { type Hash, parseHash } from "./hash.ts";
 import { fingerprintOf, formatPublicKeyText, parsePublicKeyText } from "./openssh-key.ts";
 import { emailSchema } from "./schema.ts";
+import { decodeArmor, encodeArmor } from "./sshsig.ts";
+import type { SignedStatement } from "./statement.ts";
 import { parseTagList, type TagList } from "./tag-list.ts";
 
 /** A longer record counts as malformed. */
 export const RECORD_LENGTH_MAX = 4096;
+export const AUTHOR_PATTERNS_MAX = 64;
 
 export type DomainPolicy = "exclusive" | "moderated";
 
@@ -24,9 +29,21 @@ export interface DomainKey {
   emails: string[];
 }
 
+/** What all Holdfast records of one DNS name say. */
 export interface DomainRecords {
   policy: DomainPolicy;
+  /**
+   * In a moderated domain, who may come with a key of their own: addresses, and `*@example.net` for all of a domain.
+   * Null: anybody. Empty: nobody, which leaves delegations.
+   */
+  authors: string[] | null;
   keys: DomainKey[];
+  /** A record with an empty `p=`: keys stood here, and were withdrawn. */
+  hasWithdrawnKey: boolean;
+  /** Ids of delegations that hold no longer. */
+  revoked: Hash[];
+  /** Statements by which an old key names its successor, as published: rotation.ts verifies them. */
+  rotations: SignedStatement[];
   /** The records that are Holdfast's, as published. */
   records: string[];
   /** One sentence for each of them that was ignored. */
@@ -36,12 +53,14 @@ export interface DomainRecords {
 type DomainRecord =
   | { kind: "key"; blob: Uint8Array; email: string | null }
   | { kind: "withdrawn-key" }
+  | { kind: "revocation"; delegation: Hash }
+  | { kind: "rotation"; rotation: SignedStatement }
   | PolicyRecord;
 
 interface PolicyRecord {
   kind: "policy";
   policy: string;
-  authors: string | null;
+  authors: string[] | null;
 }
 
 const KEY_TYPE = "ssh-ed25519";
@@ -58,7 +77,15 @@ export function parseDomainRecords(texts: readonly string[]): DomainRecords {
     parsed.filter((record) => record.kind === "policy"),
     problems,
   );
-  return { policy, keys: mergeKeys(parsed), records: records.filter(isShort), problems };
+  return {
+    ...policy,
+    keys: mergeKeys(parsed),
+    hasWithdrawnKey: parsed.some(({ kind }) => kind === "withdrawn-key"),
+    revoked: parsed.flatMap((record) => (record.kind === "revocation" ? [record.delegation] : [])),
+    rotations: parsed.flatMap((record) => (record.kind === "rotation" ? [record.rotation] : [])),
+    records: records.filter(isShort),
+    problems,
+  };
 }
 
 /** The TXT texts to publish for a key: one for each of its e-mail addresses, or one for anybody's. */
@@ -72,6 +99,23 @@ export function formatKeyRecords({
   const record = `v=hf1; k=${KEY_TYPE}; p=${formatPublicKeyText(blob)}`;
   if (emails.length === 0) return [record];
   return emails.map((email) => `${record}; e=${parseRecordEmail(email)}`);
+}
+
+/** The TXT text by which a key's rotation is published. */
+export function formatRotationRecord({ bytes, signature }: SignedStatement): string {
+  return `v=hf1; rotation=${base64.encode(bytes)}; s=${base64.encode(decodeArmor(signature))}`;
+}
+
+/** The TXT text that revokes a delegation before its time. */
+export function formatRevocationRecord(delegation: Hash): string {
+  return `v=hf1; revoked=${delegation}`;
+}
+
+/** Whether `email` is among `authors`, as DomainRecords has them. */
+export function admitsAuthor(authors: readonly string[] | null, email: string): boolean {
+  if (authors === null) return true;
+  const domain = email.slice(email.lastIndexOf("@"));
+  return authors.some((pattern) => pattern === email || pattern === `*${domain}`);
 }
 
 function parseOrReport(text: string, problems: string[]): DomainRecord | null {
@@ -89,10 +133,44 @@ function parseRecord(text: string): DomainRecord {
   const tags = parseTagList(text);
   const policy = tags.get("policy");
   const isKey = tags.has("k") || tags.has("p");
-  if (policy === undefined && !isKey) throw malformed("it has neither p= (a key) nor policy=");
-  if (policy === undefined) return parseKeyRecord(tags);
-  if (isKey) throw malformed("a key and a policy are two records");
-  return { kind: "policy", policy, authors: tags.get("a") ?? null };
+  const [rotation, revoked] = [tags.get("rotation"), tags.get("revoked")];
+  const kinds = [policy !== undefined, isKey, rotation !== undefined, revoked !== undefined];
+  if (kinds.filter(Boolean).length > 1)
+    throw malformed("a key, a policy, a rotation and a revocation are records of their own");
+  if (policy !== undefined) return { kind: "policy", policy, authors: parseAuthors(tags.get("a")) };
+  if (rotation !== undefined) return { kind: "rotation", rotation: parseRotation(rotation, tags.get("s")) };
+  if (revoked !== undefined) return { kind: "revocation", delegation: parseHash(revoked) };
+  if (isKey) return parseKeyRecord(tags);
+  throw malformed("it has none of p= (a key), policy=, rotation= and revoked=");
+}
+
+/** `alice@example.org, *@example.net`; an empty text admits nobody. */
+function parseAuthors(text: string | undefined): string[] | null {
+  if (text === undefined) return null;
+  const patterns = text.split(",").map((pattern) => pattern.trim());
+  if (patterns.length === 1 && patterns[0] === "") return [];
+  if (patterns.length > AUTHOR_PATTERNS_MAX)
+    throw malformed(`a= has more than ${AUTHOR_PATTERNS_MAX} patterns`);
+  return patterns.map(parseAuthorPattern);
+}
+
+function parseAuthorPattern(pattern: string): string {
+  const [local = "", domain = "", ...rest] = pattern.split("@");
+  if (rest.length === 0 && local === "*" && v.is(emailSchema, `all@${domain}`)) return pattern;
+  return parseRecordEmail(pattern);
+}
+
+function parseRotation(statement: string, signature: string | undefined): SignedStatement {
+  if (signature === undefined) throw malformed("a rotation has a signature, s=");
+  return { bytes: parseBase64(statement), signature: encodeArmor(parseBase64(signature)) };
+}
+
+function parseBase64(text: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(base64.decode(text.replace(/[ \t]/g, "")));
+  } catch (cause) {
+    throw new HoldfastError("invalid-record", "its statement and signature must be base64", { cause });
+  }
 }
 
 function parseKeyRecord(tags: TagList): DomainRecord {
@@ -132,15 +210,23 @@ function mergeKeys(records: readonly DomainRecord[]): DomainKey[] {
   return [...keys.values()];
 }
 
-function choosePolicy(records: readonly PolicyRecord[], problems: string[]): DomainPolicy {
+function choosePolicy(
+  records: readonly PolicyRecord[],
+  problems: string[],
+): Pick<DomainRecords, "policy" | "authors"> {
   const [first, ...others] = records;
-  if (first === undefined) return "exclusive";
-  if (others.some((other) => other.policy !== first.policy || other.authors !== first.authors)) {
+  if (first === undefined) return { policy: "exclusive", authors: [] };
+  if (others.some((other) => other.policy !== first.policy || !isSameList(other.authors, first.authors))) {
     throw malformed("the policy records contradict each other: publish one");
   }
-  if (first.policy === "exclusive" || first.policy === "moderated") return first.policy;
-  problems.push(`policy=${quote(first.policy)} is not known; policy=exclusive holds`);
-  return "exclusive";
+  if (first.policy === "moderated") return { policy: "moderated", authors: first.authors };
+  if (first.policy !== "exclusive")
+    problems.push(`policy=${quote(first.policy)} is not known; policy=exclusive holds`);
+  return { policy: "exclusive", authors: [] };
+}
+
+function isSameList(a: readonly string[] | null, b: readonly string[] | null): boolean {
+  return a === b || (a !== null && b !== null && a.length === b.length && a.every((one, i) => one === b[i]));
 }
 
 function isShort(text: string): boolean {

@@ -35,6 +35,7 @@ export const ERROR_CODES = [
   // the domain
   "domain-not-found",
   "no-domain-key",
+  "no-author-key",
   "dns-failed",
   // names and versions
   "sequence-gap",

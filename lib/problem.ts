@@ -35,6 +35,7 @@ const STATUS: Record<ErrorCode, number> = {
   "rolled-back": 409,
   "domain-not-found": 422,
   "no-domain-key": 422,
+  "no-author-key": 422,
   "dns-failed": 503,
   "sequence-gap": 409,
   "unknown-previous": 409,

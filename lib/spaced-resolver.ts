@@ -8,7 +8,7 @@ import { ExpiringCache } from "./expiring-cache.ts";
 export const FRESH_INTERVAL_MS = 2_000;
 const REMEMBERED_DOMAINS_MAX = 1_000;
 
-/** Domains that were asked for afresh lately. */
+/** Domains and authors that were asked for afresh lately. */
 export type FreshQuestions = ExpiringCache<true>;
 
 export function createFreshQuestions(): FreshQuestions {
@@ -20,11 +20,15 @@ export function createSpacedResolver(
   now: () => number,
   asked: FreshQuestions = createFreshQuestions(),
 ): DomainKeyResolver {
+  const mayAsk = (subject: string): boolean => {
+    if (asked.get(subject, now()) !== null) return false;
+    asked.set(subject, true, now() + FRESH_INTERVAL_MS);
+    return true;
+  };
   return {
-    resolve: async (domain, { fresh = false } = {}) => {
-      const mayAsk = fresh && asked.get(domain, now()) === null;
-      if (mayAsk) asked.set(domain, true, now() + FRESH_INTERVAL_MS);
-      return resolver.resolve(domain, { fresh: mayAsk });
-    },
+    resolve: async (domain, { fresh = false } = {}) =>
+      resolver.resolve(domain, { fresh: fresh && mayAsk(domain) }),
+    resolveAuthor: async (email, { fresh = false } = {}) =>
+      resolver.resolveAuthor(email, { fresh: fresh && mayAsk(email) }),
   };
 }

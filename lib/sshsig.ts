@@ -9,8 +9,14 @@ import { HoldfastError } from "./error.ts";
 import { encodePublicKeyBlob, parsePublicKeyBlob } from "./openssh-key.ts";
 import { SshReader, sshString, sshUint32 } from "./ssh-wire.ts";
 
-/** One namespace per purpose: Versions and Removals, registrations, upload grants and proofs, an edge's witnesses. */
-export const NAMESPACES = ["holdfast", "holdfast-node", "holdfast-upload", "holdfast-edge"] as const;
+/** One namespace per purpose: Versions and Removals, registrations, upload grants and proofs, an edge's witnesses, and what a domain's key says of other keys. */
+export const NAMESPACES = [
+  "holdfast",
+  "holdfast-node",
+  "holdfast-upload",
+  "holdfast-edge",
+  "holdfast-domain",
+] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 
 export const SSHSIG_TEXT_MAX = 2048;
@@ -96,6 +102,11 @@ export function formatSshSignature(parts: SshSignature): string {
     sshString(parts.hashName),
     sshString(concatBytes(sshString(SIGNATURE_TYPE), sshString(parts.signature))),
   );
+  return encodeArmor(body);
+}
+
+/** A signature's bytes as `ssh-keygen -Y sign` writes them. */
+export function encodeArmor(body: Uint8Array): string {
   const lines = base64.encode(body).match(new RegExp(`.{1,${LINE_LENGTH}}`, "g")) ?? [];
   return [BEGIN, ...lines, END, ""].join("\n");
 }
@@ -132,7 +143,8 @@ function parseSignatureBlob(blob: Uint8Array): Uint8Array {
   return signature;
 }
 
-function decodeArmor(armored: string): Uint8Array {
+/** The bytes in an armored signature. Throws `invalid-signature`. */
+export function decodeArmor(armored: string): Uint8Array {
   if (armored.length > SSHSIG_TEXT_MAX)
     throw new HoldfastError("invalid-signature", "the signature is too long");
   const body = armored.trim();
