@@ -1,12 +1,15 @@
 // What a command works with, put together once: flag before environment before configuration file.
 
+import { dirname, join } from "node:path";
 import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
 import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import type { TrustedEdges } from "../lib/earlier-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
+import { trustedEdgesFrom } from "./known-edges.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
 import { warn } from "./output.ts";
 import { SeenFiles, seenFolder } from "./seen-files.ts";
@@ -19,6 +22,7 @@ export interface CommonOptions {
   from?: string[];
   key?: string;
   author?: string;
+  delegation?: string;
   json?: boolean;
   allowOlder?: boolean;
 }
@@ -32,6 +36,8 @@ export interface Settings {
   /** A path, or the text of a private key; null where none is set. */
   key: string | null;
   author: string | null;
+  /** The path of a delegation; null where none is set. */
+  delegation: string | null;
   /** Where the newest Versions seen are kept. */
   seenFolder: string;
 }
@@ -54,6 +60,7 @@ export function mergeSettings(options: CommonOptions, env: Environment["env"], c
     dohUrls: doh.length === 0 ? DEFAULT_DOH_URLS : doh,
     key: options.key ?? nonEmpty(env.HOLDFAST_KEY) ?? config.key ?? null,
     author: options.author ?? config.author ?? null,
+    delegation: options.delegation ?? nonEmpty(env.HOLDFAST_DELEGATION) ?? null,
     seenFolder: seenFolder(env, config.file),
   };
 }
@@ -74,6 +81,16 @@ export function serversOf(settings: Settings): Server[] {
 
 export function domainKeysOf(settings: Settings): DomainKeyResolver {
   return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls: settings.dohUrls, now: nodeHost.now });
+}
+
+/** Whose witnesses count where DNS shows a key no longer. They are asked for only then. */
+export function trustedEdgesOf(settings: Settings): () => Promise<TrustedEdges> {
+  const edges = settings.edgeUrls.map((url) => new Server(url, nodeHost.fetch));
+  let trusted: Promise<TrustedEdges> | null = null;
+  return () => {
+    trusted ??= trustedEdgesFrom(join(dirname(settings.seenFolder), "known_edges"), edges);
+    return trusted;
+  };
 }
 
 /** What was seen before counts, unless the user says otherwise. */

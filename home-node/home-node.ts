@@ -27,6 +27,7 @@ import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
+import { RemovalStore } from "./store/removal-store.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
 import { StatementStore } from "./store/statement-store.ts";
 import { WriteLog } from "./store/write-log.ts";
@@ -109,10 +110,12 @@ async function prepare(
   const writeLog = new WriteLog({ dir, log: deps.log });
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
+  const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
+  await removals.start();
   await counters.start();
   return new RunningNode(config, {
     log: deps.log,
@@ -123,6 +126,7 @@ async function prepare(
     freeDiskBytes,
     chunks,
     statements,
+    removals,
     counters,
     writeLog,
     unlock,
@@ -131,7 +135,10 @@ async function prepare(
 }
 
 interface Parts
-  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "identity" | "clock" | "log"> {
+  extends Pick<
+    NodeAppDeps,
+    "chunks" | "statements" | "removals" | "counters" | "identity" | "clock" | "log"
+  > {
   room: Room;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;

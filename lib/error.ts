@@ -29,6 +29,9 @@ export const ERROR_CODES = [
   "digest-mismatch",
   "key-not-authorized",
   "author-mismatch",
+  "delegation-mismatch",
+  "name-owned",
+  "witness-mismatch",
   "time-order",
   "statement-expired",
   "rolled-back",
@@ -43,6 +46,7 @@ export const ERROR_CODES = [
   "fork",
   "not-held",
   "not-found",
+  "removed",
   // grants, receipts and registration
   "grant-missing",
   "grant-expired",

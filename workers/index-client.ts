@@ -5,6 +5,7 @@ import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
+import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
@@ -99,6 +100,22 @@ export class IndexClient {
       }),
     );
     return new Map(answers.flat());
+  }
+
+  /** Applies Removals; results by their ids. */
+  async remove(removals: NewRemoval[]): Promise<Map<Hash, AppendResult>> {
+    const results = new Map<Hash, AppendResult>();
+    const groups = groupByShard(removals, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const answers = await this.#shard(prefix).remove(group);
+        for (const [i, { id }] of group.entries()) {
+          const answer = answers[i];
+          if (answer !== undefined) results.set(id, answer);
+        }
+      }),
+    );
+    return results;
   }
 
   /** The newest Version of each name, in the order of the names. */

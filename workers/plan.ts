@@ -2,12 +2,12 @@
 // domain, so that strangers neither pin chunks nor learn where to push them.
 
 import type { Member } from "../durable-objects/members-table.ts";
+import { authorizeFor } from "../lib/authority.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
-import { authorizeFor } from "../lib/publication.ts";
-import { verifyGrant } from "../lib/upload.ts";
+import { claimOfGrant, delegationOfGrant, verifyGrant } from "../lib/upload.ts";
 import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
 import { type AppContext, resolverOf } from "./app.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
@@ -17,8 +17,8 @@ type PlannedChunk = PlanAnswer["chunks"][number];
 
 export async function makePlan(c: AppContext, index: IndexClient, request: PlanRequest): Promise<PlanAnswer> {
   const grant = await verifyGrant(parseSigned(request.grant), Date.now());
-  const { domain, author } = grant.body;
-  await authorizeFor(resolverOf(c), domain, grant.key, author);
+  const { domain } = grant.body;
+  await authorizeFor(resolverOf(c), claimOfGrant(grant, Date.now()), delegationOfGrant(grant));
   if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
   const held = await verifyReceipts(index, request.receipts, new Set([domain]));
   const holdings = await index.plan(

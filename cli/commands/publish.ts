@@ -32,8 +32,9 @@ import {
   processEnvironment,
   seenVersionsOf,
   serversOf,
+  trustedEdgesOf,
 } from "../settings.ts";
-import { loadAuthor, loadSigner } from "../signing-key.ts";
+import { loadAuthor, loadDelegation, loadSigner } from "../signing-key.ts";
 import { contentTypeOf } from "../tree-files.ts";
 import { publishFolder } from "./publish-tree.ts";
 
@@ -131,7 +132,9 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
         edge,
         servers: serversOf(settings),
         domainKeys: domainKeysOf(settings),
+        trustedEdges: trustedEdgesOf(settings),
         signer,
+        delegation: await loadDelegation(settings),
         keeper,
         seen: seenVersionsOf(settings, options),
         onEvent: showProgress(progress, input.sizeBytes ?? Number.POSITIVE_INFINITY),

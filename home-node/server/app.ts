@@ -152,7 +152,7 @@ async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> 
   const file = c.req.param("id") ?? "";
   const wantsSignature = file.endsWith(SIGNATURE_SUFFIX);
   const id: Hash = parseHash(wantsSignature ? file.slice(0, -SIGNATURE_SUFFIX.length) : file);
-  const kept = await deps.statements.get(id);
+  const kept = deps.removals.get(id) ?? (await deps.statements.get(id));
   if (kept === null) throw new HoldfastError("not-found", "this home node does not keep this Version");
   const headers = { "Cache-Control": IMMUTABLE, ETag: `"${file}"` };
   return wantsSignature

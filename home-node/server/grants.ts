@@ -1,13 +1,21 @@
 // Upload grants as one node sees them: verified once and remembered, asked of DNS for each chunk (the resolver has
 // its own cache), and charged for what was stored under them. A grant's bytes are counted on each node by itself.
 
+import { authorizeFor } from "../../lib/authority.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { ExpiringCache } from "../../lib/expiring-cache.ts";
 import type { Hash, NodeId } from "../../lib/hash.ts";
-import { authorizeFor } from "../../lib/publication.ts";
 import { type VerifiedStatement, verifyStatement } from "../../lib/statement.ts";
-import { checkUpload, type Upload, type UploadGrant, uploadKind, verifyGrant } from "../../lib/upload.ts";
+import {
+  checkUpload,
+  claimOfGrant,
+  delegationOfGrant,
+  type Upload,
+  type UploadGrant,
+  uploadKind,
+  verifyGrant,
+} from "../../lib/upload.ts";
 import { GRANT_HEADER, parseSignedHeader, UPLOAD_HEADER } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 
@@ -55,7 +63,8 @@ export class Grants {
     const chunk = chunkOf(upload);
     if (chunk === null) throw new HoldfastError("grant-mismatch", "the upload names no chunk");
     checkUpload(grant, upload, this.#node, chunk);
-    await authorizeFor(this.#resolver, grant.body.domain, grant.key, grant.body.author);
+    const claim = claimOfGrant(grant, this.#clock.now());
+    await authorizeFor(this.#resolver, claim, delegationOfGrant(grant));
     return { grant, upload };
   }
 

@@ -6,6 +6,7 @@ import { type ErrorCode, HoldfastError, isHoldfastError } from "../error.ts";
 import type { Fetch } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
 import { errorOf } from "../problem.ts";
+import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
@@ -14,6 +15,7 @@ import {
   NAMES_BODY_MAX,
   type NamesRequest,
   type NamesResult,
+  type PostedRemovalJson,
   type PublishedJson,
   type SignedJson,
   STATEMENTS_PER_POST_MAX,
@@ -31,6 +33,7 @@ const RACE_CODES: ErrorCode[] = ["unknown-previous", "sequence-gap", "fork"];
 export interface Announcement {
   version: VerifiedVersion;
   manifestBytes: Uint8Array<ArrayBuffer>;
+  delegation: SignedStatement | null;
   /** The edge is to refuse it where the Version that it follows is not the newest. */
   ifMatch?: boolean;
 }
@@ -93,6 +96,29 @@ export async function announceToHolders(
     await Promise.all([...byUrl].map(([url, its]) => handTo(new Server(url, fetch), its)));
   });
   return reports;
+}
+
+/** Hands a Removal to those who hold the Manifests of what it takes back, so that their answers carry it. */
+export async function announceRemovalToHolders(
+  edge: Server,
+  fetch: Fetch,
+  removal: PostedRemovalJson,
+  manifests: readonly Hash[],
+): Promise<BundleReport> {
+  const report: BundleReport = { reachable: 0, kept: 0, failures: [] };
+  await noting([report], edge.url, async () => {
+    const urls = new Set((await directUrls(edge, manifests, () => null)).flat());
+    report.reachable = urls.size;
+    await Promise.all(
+      [...urls].map((url) =>
+        noting([report], url, async () => {
+          const [result] = await post(new Server(url, fetch), { statements: [removal], receipts: [] });
+          count(report, url, result);
+        }),
+      ),
+    );
+  });
+  return report;
 }
 
 async function handTo(
@@ -184,8 +210,16 @@ function requestOf(announcement: Announcement): PublishedJson {
   return announcement.ifMatch === true ? { ...published, ifMatch: true } : published;
 }
 
-function publishedJson({ version, manifestBytes }: Announcement, witnesses: SignedJson[]): PublishedJson {
-  return { version: formatSigned(version), manifest: base64.encode(manifestBytes), witnesses };
+function publishedJson(
+  { version, manifestBytes, delegation }: Announcement,
+  witnesses: SignedJson[],
+): PublishedJson {
+  return {
+    version: formatSigned(version),
+    manifest: base64.encode(manifestBytes),
+    witnesses,
+    ...(delegation === null ? {} : { delegation: formatSigned(delegation) }),
+  };
 }
 
 function outcomeOf(result: NamesResult): SignedJson[] | HoldfastError {

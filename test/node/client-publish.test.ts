@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
+import { decodeBase64 } from "../../lib/base64.ts";
 import { parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { download } from "../../lib/client/download.ts";
 import { type PublishEvent, type PublishOptions, publish } from "../../lib/client/publish.ts";
@@ -19,7 +20,6 @@ import { checkUpload, grantKind, receiptKind, uploadKind, verifyGrant } from "..
 import { verifyVersion } from "../../lib/version.ts";
 import {
   type Contact,
-  decodeBase64,
   formatSigned,
   type NamesRequest,
   type PublishedJson,
@@ -93,10 +93,14 @@ function takeNames(body: Buffer, fault: Fault, published: PublishedJson[], respo
     answerProblem(response, "disk-full", 507);
     return;
   }
-  const { statements } = parseNamesRequest(JSON.parse(body.toString()));
+  const statements = versionsOf(parseNamesRequest(JSON.parse(body.toString())));
   published.push(...statements);
   const ids = statements.map(({ version }) => hashOf(decodeBase64(version.statement)));
   answerJson(response, { results: ids.map((id) => ({ id, status: "accepted", witnesses: [] })) });
+}
+
+function versionsOf({ statements }: NamesRequest): PublishedJson[] {
+  return statements.filter((entry) => "version" in entry);
 }
 
 /** What a real node checks; a request that fails here makes the test fail, because the socket is then closed. */
@@ -173,8 +177,9 @@ class TestEdge {
       answerProblem(response, this.refuseWith, 409);
       return;
     }
-    this.#published = [...request.statements, ...this.#published];
-    const results = request.statements.map(({ version }) => ({
+    const statements = versionsOf(request);
+    this.#published = [...statements, ...this.#published];
+    const results = statements.map(({ version }) => ({
       id: hashOf(decodeBase64(version.statement)),
       status: "accepted",
       witnesses: [version],

@@ -7,14 +7,9 @@ import type { NewestVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import {
-  formatSigned,
-  LOOKUP_BODY_MAX,
-  type LookupAnswer,
-  type NameAnswer,
-  parseLookupRequest,
-} from "../../lib/wire.ts";
+import { LOOKUP_BODY_MAX, type LookupAnswer, type NameAnswer, parseLookupRequest } from "../../lib/wire.ts";
 import { type AppEnv, indexOf, readJson } from "../app.ts";
+import { formatStored } from "../stored-statement.ts";
 
 export const name = new Hono<AppEnv>()
   .post("/lookup", async (c) => {
@@ -36,10 +31,9 @@ export const name = new Hono<AppEnv>()
     return c.json<NameAnswer>({
       nameHash,
       domain,
-      versions: page.versions.map((version) => ({
-        ...formatSigned(version),
-        witnesses: [formatSigned(version.witness)],
-      })),
+      versions: page.versions.map(formatStored),
+      ...(page.removals.length === 0 ? {} : { removals: page.removals.map(formatStored) }),
+      ...(page.first === null ? {} : { first: formatStored(page.first) }),
       manifest: page.manifest === null ? null : base64.encode(page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
@@ -48,6 +42,11 @@ export const name = new Hono<AppEnv>()
 function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
   if (found === null) return { version: null, manifest: null };
   if (found === "known") return { version: null, manifest: null, isKnown: true };
-  const { version, manifest } = found;
-  return { version: formatSigned(version), manifest: manifest === null ? null : base64.encode(manifest) };
+  const { version, manifest, first, hasRemovals } = found;
+  return {
+    version: version === null ? null : formatStored(version),
+    manifest: manifest === null ? null : base64.encode(manifest),
+    ...(first === null ? {} : { first: formatStored(first) }),
+    ...(hasRemovals ? { hasRemovals } : {}),
+  };
 }

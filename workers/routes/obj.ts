@@ -3,6 +3,7 @@
 // slash at the end it is a folder: its index.html, else a listing.
 
 import { Hono } from "hono";
+import type { RemovalNotice } from "../../durable-objects/removals-table.ts";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
@@ -63,7 +64,7 @@ function isOfObject(c: AppContext): boolean {
   return wantsReferral(c.req.header("Accept")) || c.req.query("version") !== undefined;
 }
 
-/** The Version to serve, or null. Throws `statement-expired` for a newest one that has run out. */
+/** The Version to serve, or null. Throws `statement-expired` for a newest one that has run out, `removed`. */
 async function findHead(
   c: AppContext,
   index: IndexClient,
@@ -75,7 +76,9 @@ async function findHead(
   const head = await index
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
-  if (head !== null && only === undefined) checkExpiry(head, Date.now());
+  if (head === null) return null;
+  if ("removed" in head) throw removed(head.removed);
+  if (only === undefined) checkExpiry(head, Date.now());
   return head;
 }
 
@@ -113,6 +116,11 @@ async function missing(
     "not-found",
     `${domain}/${name} is a folder, not an object: ask for ${formatFolder(folder)} with the slash at its end`,
   );
+}
+
+function removed({ author, time, reason }: RemovalNotice): HoldfastError {
+  const why = reason === "" ? "" : `: ${reason}`;
+  return new HoldfastError("removed", `the object was taken back by ${author} at ${time}${why}`);
 }
 
 function notFound(domain: Domain, name: ObjectName): HoldfastError {
