@@ -23,7 +23,7 @@ interface DelegateOptions {
   email: string;
   names: string[];
   by?: string;
-  from?: string;
+  begin?: string;
   until?: string;
 }
 
@@ -41,7 +41,7 @@ export function domainDelegateCommand(): Command {
       "a name, or the beginning of names and a *; repeatable",
       repeated(parseNamePattern),
     )
-    .option("--from <DATE>", "from when on (default: now)", timeArgument)
+    .option("--begin <DATE>", "from when on (default: now)", timeArgument)
     .option("--until <DATE>", `until when (default: ${DEFAULT_DAYS} days from then)`, timeArgument)
     .option("--by <EMAIL>", "you are an author, and delegate names of your own", parseEmail)
     .option("--key <FILE>", "your OpenSSH key, or .pub of a key in the agent (default: HOLDFAST_KEY)")
@@ -81,7 +81,7 @@ async function run(domain: Domain, options: DelegateOptions): Promise<void> {
 }
 
 function bodyOf(domain: Domain, key: string, options: DelegateOptions): Delegation {
-  const { email, names, by, from = new Date().toISOString() } = options;
+  const { email, names, by, begin: from = new Date().toISOString() } = options;
   const until = options.until ?? new Date(Date.parse(from) + DEFAULT_DAYS * DAY_MS).toISOString();
   return {
     type: "holdfast-delegation-1",
