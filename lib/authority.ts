@@ -25,6 +25,8 @@ export type Right =
 /** A right, and what it was seen by. */
 export interface Authority {
   right: Right;
+  /** Whether something says that the key is the author's: a record of the domain's key with an address has to. */
+  isAuthorVerified: boolean;
   domainKeys: DomainKeys;
   /** Where an author's own key had to be asked for. */
   authorKeys: AuthorKeys | null;
@@ -68,8 +70,13 @@ async function authorize(
   const domainKeys = await resolver.resolve(claim.domain, { fresh });
   const isDomainKey = holdsKey(domainKeys.keys, claim.key);
   if (isDomainKey || domainKeys.policy === "exclusive") {
-    authorizeKey(domainKeys, claim.key, claim.author);
-    return { right: { by: "domain-key" }, domainKeys, authorKeys: null };
+    const { emails } = authorizeKey(domainKeys, claim.key, claim.author);
+    return {
+      right: { by: "domain-key" },
+      isAuthorVerified: emails.length > 0,
+      domainKeys,
+      authorKeys: null,
+    };
   }
   const asking = { resolver, domainKeys, fresh };
   return delegation === null ? byAuthorKey(claim, asking) : byDelegation(claim, delegation, asking);
@@ -84,7 +91,8 @@ interface Asking {
 async function byAuthorKey(claim: Claim, asking: Asking): Promise<Authority> {
   const { domainKeys } = asking;
   const authorKeys = await keysOfAdmitted(claim.author, asking);
-  if (holdsKey(authorKeys.keys, claim.key)) return { right: { by: "author-key" }, domainKeys, authorKeys };
+  if (holdsKey(authorKeys.keys, claim.key))
+    return { right: { by: "author-key" }, isAuthorVerified: true, domainKeys, authorKeys };
   throw new HoldfastError(
     "key-not-authorized",
     `the key is neither one of ${domainKeys.domain}'s nor one that ${claim.author} has published in DNS`,
@@ -99,11 +107,13 @@ async function byDelegation(claim: Claim, signed: SignedStatement, asking: Askin
   const { by } = delegation.body;
   const right = { by: "delegation", delegation: delegation.id, from: by ?? null } as const;
   if (by === undefined) {
-    if (holdsKey(domainKeys.keys, delegation.key)) return { right, domainKeys, authorKeys: null };
+    if (holdsKey(domainKeys.keys, delegation.key))
+      return { right, isAuthorVerified: true, domainKeys, authorKeys: null };
     throw mismatch(`is signed by a key that is not one of ${domainKeys.domain}'s`);
   }
   const authorKeys = await keysOfAdmitted(by, asking);
-  if (holdsKey(authorKeys.keys, delegation.key)) return { right, domainKeys, authorKeys };
+  if (holdsKey(authorKeys.keys, delegation.key))
+    return { right, isAuthorVerified: true, domainKeys, authorKeys };
   throw mismatch(`is signed by a key that ${by} has not published`);
 }
 

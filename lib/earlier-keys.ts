@@ -3,7 +3,7 @@
 
 import type { Right } from "./authority.ts";
 import { delegationKind } from "./delegation.ts";
-import { parseDomainRecords } from "./domain-records.ts";
+import { type DomainKey, parseDomainRecords } from "./domain-records.ts";
 import { isHoldfastError } from "./error.ts";
 import type { Hash } from "./hash.ts";
 import { type SignedStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
@@ -28,17 +28,25 @@ export interface Evidenced<T extends Witnessed> {
   delegation: SignedStatement | null;
 }
 
+/** As in Authority. */
+export interface WitnessedRight {
+  right: Right;
+  isAuthorVerified: boolean;
+}
+
 /** By what right edges that are trusted saw `statement` signed; null where too few of them did. */
 export async function witnessedRight<T extends Witnessed & VerifiedStatement<{ time: string }>>(
   { statement, witnesses, delegation }: Evidenced<T>,
   trusted: TrustedEdges,
-): Promise<Right | null> {
-  const rights = new Map<Hash, Right>();
+): Promise<WitnessedRight | null> {
+  const rights = new Map<Hash, WitnessedRight>();
   for (const signed of witnesses) {
     const witness = await genuineWitness(signed, statement);
-    if (witness === null || !showsKey(witness)) continue;
+    const shown = witness === null ? null : keyIn(witness);
+    if (witness === null || shown === null) continue;
     const right = await rightIn(witness, delegation);
-    if (right !== null) rights.set(witness.edge, right);
+    const isAuthorVerified = right?.by !== "domain-key" || shown.emails.length > 0;
+    if (right !== null) rights.set(witness.edge, { right, isAuthorVerified });
   }
   const own = [...rights].find(([edge]) => trusted.own.has(edge));
   if (own !== undefined) return own[1];
@@ -74,14 +82,14 @@ async function genuineWitness(
   }
 }
 
-/** Whether the evidence in a witness has the key that it is about; by a delegation, that of who delegates is there instead. */
-function showsKey({ right, key, dns, authorDns }: Witness): boolean {
-  if (right === "delegation") return true;
+/** The key that a witness is about, as its evidence has it; by a delegation, that of who delegates is there instead. */
+function keyIn({ right, key, dns, authorDns }: Witness): Pick<DomainKey, "emails"> | null {
+  if (right === "delegation") return { emails: [] };
   const records = right === "author-key" ? authorDns?.records : dns.records;
   try {
-    return parseDomainRecords(records ?? []).keys.some(({ text }) => text === key);
+    return parseDomainRecords(records ?? []).keys.find(({ text }) => text === key) ?? null;
   } catch (error) {
-    if (isHoldfastError(error)) return false;
+    if (isHoldfastError(error)) return null;
     throw error;
   }
 }

@@ -3,6 +3,7 @@
 
 import * as v from "valibot";
 import type { Right } from "./authority.ts";
+import { HoldfastError } from "./error.ts";
 import type { Hash } from "./hash.ts";
 import { domainSchema, emailSchema, hashSchema, positiveSchema, timeSchema } from "./schema.ts";
 import type { SignedStatement, VerifiedStatement } from "./statement.ts";
@@ -15,23 +16,24 @@ export const REMOVALS_PER_NAME_MAX = 64;
 /** It is shown in terminals and pages. */
 const REASON = /^[^\p{Cc}\p{Cs}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/u;
 
-const headSchema = {
-  type: v.literal("holdfast-removal-1"),
-  domain: domainSchema,
-  nameHash: hashSchema,
-  /** Who removes: what they published themselves, or anything where the domain's key signs. */
-  author: emailSchema,
-  reason: v.pipe(v.string(), v.maxLength(REMOVAL_REASON_MAX), v.regex(REASON, "expected plain text")),
-  time: timeSchema,
-};
-const removalSchema = v.union([
+const removalSchema = v.pipe(
   v.strictObject({
-    ...headSchema,
-    versions: v.pipe(v.array(hashSchema), v.minLength(1), v.maxLength(VERSIONS_PER_REMOVAL_MAX)),
+    type: v.literal("holdfast-removal-1"),
+    domain: domainSchema,
+    nameHash: hashSchema,
+    /** Who removes: what they published themselves, or anything where the domain's key signs. */
+    author: emailSchema,
+    reason: v.pipe(v.string(), v.maxLength(REMOVAL_REASON_MAX), v.regex(REASON, "expected plain text")),
+    time: timeSchema,
+    versions: v.optional(v.pipe(v.array(hashSchema), v.minLength(1), v.maxLength(VERSIONS_PER_REMOVAL_MAX))),
+    /** Everything up to this sequence, it included. */
+    through: v.optional(positiveSchema),
   }),
-  /** Everything up to this sequence, it included. */
-  v.strictObject({ ...headSchema, through: positiveSchema }),
-]);
+  v.check(
+    ({ versions, through }) => (versions === undefined) !== (through === undefined),
+    "expected either versions or through",
+  ),
+);
 
 export type Removal = v.InferOutput<typeof removalSchema>;
 export type VerifiedRemoval = VerifiedStatement<Removal>;
@@ -48,8 +50,20 @@ export function verifyRemoval(signed: SignedStatement): Promise<VerifiedRemoval>
 }
 
 /** Whether the Removal names this Version of its name. */
-export function removes(removal: Removal, version: { id: Hash; sequence: number }): boolean {
-  return "through" in removal ? version.sequence <= removal.through : removal.versions.includes(version.id);
+export function removes(
+  { versions = [], through = 0 }: Removal,
+  version: { id: Hash; sequence: number },
+): boolean {
+  return version.sequence <= through || versions.includes(version.id);
+}
+
+/** A reason as a Removal gives it. Throws `invalid-request`. */
+export function parseReason(text: string): string {
+  if (text.length <= REMOVAL_REASON_MAX && REASON.test(text)) return text;
+  throw new HoldfastError(
+    "invalid-request",
+    `a reason is plain text on one line, of at most ${REMOVAL_REASON_MAX} characters`,
+  );
 }
 
 /** Whether a Removal by this right may take back a Version: anything by the domain's key, else what its author published. */

@@ -6,6 +6,7 @@ import type { KnownVersion } from "../../lib/client/name-knowledge.ts";
 import { plainText } from "../../lib/client/request.ts";
 import { collectVersions } from "../../lib/client/versions.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { nameHashOf } from "../../lib/names.ts";
 import { fingerprintOf } from "../../lib/openssh-key.ts";
 import type { VerifiedRemoval } from "../../lib/removal.ts";
@@ -17,6 +18,7 @@ import { printData, printJson } from "../output.ts";
 import { warnOfServers } from "../reading.ts";
 import {
   type CommonOptions,
+  chunkSourceOf,
   domainKeysOf,
   edgeOf,
   loadSettings,
@@ -64,8 +66,11 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
       `no server asked knows a Version of ${target.domain}/${target.name}`,
     );
   }
-  const holdings =
-    options.holders === false ? null : await holdingsOf(versions, knowledge.manifests, edgeOf(settings));
+  const source = chunkSourceOf(servers, () => undefined);
+  const load = (hash: Hash) => source.get({ hash, sizeBytes: null });
+  const holdings = options.holders
+    ? await holdingsOf(versions, knowledge.manifests, { edge: edgeOf(settings), load })
+    : null;
   const entries = await Promise.all(
     versions.map(async (known, i) => ({
       known,
@@ -106,7 +111,7 @@ function describe({ known, witnesses, holding }: Entry): string {
   const lines = [
     `version ${id}${body.previous === null ? "" : `, after ${body.previous.slice(0, 12)}…`}`,
     `  sequence  ${body.sequence}, ${formatSize(body.size)}, ${body.time}${expiryOf(body.expires)}`,
-    `  author    ${plainText(body.author)}`,
+    `  author    ${plainText(body.author)}${known.isAuthorVerified ? "" : " (not verified)"}`,
     `  key       ${fingerprintOf(key)} (${describeRight(known)})`,
     ...(first === undefined
       ? ["  witnessed by nobody who is known here"]
@@ -146,7 +151,8 @@ function jsonOf({ known, witnesses, holding }: Entry): object {
   const { sequence, previous, time, expires, author, size, manifest } = body;
   const { right, unverified, removal } = known;
   return {
-    ...{ sequence, version: id, previous, time, ...(expires === undefined ? {} : { expires }), author },
+    ...{ sequence, version: id, previous, time, ...(expires === undefined ? {} : { expires }) },
+    ...{ author, authorVerified: known.isAuthorVerified },
     ...{ key: fingerprintOf(key), size, manifest },
     verified: unverified === null ? (right?.by ?? null) : `not verified: ${unverified.code}`,
     ...(right?.by === "delegation" ? { delegation: right.delegation, delegatedBy: right.from } : {}),

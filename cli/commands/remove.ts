@@ -10,6 +10,7 @@ import {
   removeVersions,
 } from "../../lib/client/remove.ts";
 import type { Hash } from "../../lib/hash.ts";
+import { parseReason } from "../../lib/removal.ts";
 import { usageError } from "../failure.ts";
 import { plural } from "../format.ts";
 import { nodeHost } from "../node-host.ts";
@@ -55,7 +56,7 @@ export function removeCommand(): Command {
       integerArgument(text, 1, Number.MAX_SAFE_INTEGER),
     )
     .option("--all", "everything that there is of the name")
-    .option("--reason <TEXT>", "why, for everybody to read", "")
+    .option("--reason <TEXT>", "why, for everybody to read", parseReason, "")
     .option("--dry-run", "say what would be taken back, and sign nothing");
   return withServers(withKey(command))
     .addHelpText("after", EXAMPLES)

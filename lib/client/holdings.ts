@@ -1,5 +1,6 @@
 // Who holds a Version's chunks now, as an edge knows it: what its weakest chunk has.
 
+import pLimit from "p-limit";
 import { isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import { namedHashes, parseManifest } from "../manifest.ts";
@@ -9,6 +10,9 @@ import type { Server } from "./server.ts";
 
 /** Chunks that are asked about, of all Versions together; past it, only about the Manifests. */
 export const CHUNKS_ASKED_MAX = 10_000;
+/** Versions, the newest first, whose chunks are asked about beside their Manifests. */
+export const MANIFESTS_LOADED_MAX = 100;
+const MANIFESTS_AT_ONCE = 4;
 
 /** How well a Version is held: of its chunks, the one that fewest nodes hold. */
 export interface Holding {
@@ -20,25 +24,49 @@ export interface Holding {
   online: number;
 }
 
-/** For each Version; null where the edge does not say. Chunks are asked about where the Manifest is at hand. */
+export interface HoldingsOptions {
+  edge: Server;
+  /** Verified bytes of a Manifest. */
+  load: (manifest: Hash) => Promise<Uint8Array>;
+}
+
+/**
+ * For each Version; null where the edge does not say. Of a Version whose Manifest cannot be had, or past the first ones,
+ * only the Manifest is asked about.
+ */
 export async function holdingsOf(
   versions: readonly KnownVersion[],
   manifests: ReadonlyMap<Hash, Uint8Array>,
-  edge: Server,
+  { edge, load }: HoldingsOptions,
 ): Promise<(Holding | null)[]> {
+  const limit = pLimit(MANIFESTS_AT_ONCE);
+  const named = await Promise.all(
+    versions.map(({ version: { body } }, i) =>
+      i < MANIFESTS_LOADED_MAX
+        ? limit(() => namedIn(body.manifest, async (hash) => manifests.get(hash) ?? load(hash)))
+        : [],
+    ),
+  );
   let asked = 0;
-  const chunksOf = versions.map(({ version: { body } }) => {
-    const bytes = manifests.get(body.manifest);
-    const named = bytes === undefined ? [] : namedHashes(parseManifest(bytes));
-    const chunks = asked + named.length > CHUNKS_ASKED_MAX ? [] : named;
-    asked += chunks.length;
-    return [body.manifest, ...chunks];
+  const chunksOf = versions.map(({ version: { body } }, i) => {
+    const its = named[i] ?? [];
+    asked += its.length;
+    return [body.manifest, ...(asked > CHUNKS_ASKED_MAX ? [] : its)];
   });
   try {
     const holders = await locateAll([...new Set(chunksOf.flat())], edge);
     return chunksOf.map((chunks) => weakest(new Set(chunks), holders));
   } catch (error) {
     if (isHoldfastError(error)) return versions.map(() => null);
+    throw error;
+  }
+}
+
+async function namedIn(manifest: Hash, load: HoldingsOptions["load"]): Promise<Hash[]> {
+  try {
+    return namedHashes(parseManifest(await load(manifest)));
+  } catch (error) {
+    if (isHoldfastError(error)) return [];
     throw error;
   }
 }

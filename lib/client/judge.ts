@@ -24,7 +24,9 @@ export interface Evidence {
 }
 
 /** A right, or why there is none. */
-export type Verdict = { right: Right; unverified: null } | { right: null; unverified: HoldfastError };
+export type Verdict =
+  | { right: Right; isAuthorVerified: boolean; unverified: null }
+  | { right: null; isAuthorVerified: false; unverified: HoldfastError };
 
 /** What may be wrong with a domain in DNS while what it signed before still stands. */
 const DOMAIN_CODES = ["domain-not-found", "no-domain-key"] as const;
@@ -79,12 +81,15 @@ export class Judge {
     evidence: Evidence,
   ): Promise<Verdict> {
     try {
-      const { right } = await authorizeFor(this.#resolver, claim, evidence.delegation);
-      return { right, unverified: null };
+      const authority = await authorizeFor(this.#resolver, claim, evidence.delegation);
+      const { right, isAuthorVerified } = authority;
+      return { right, isAuthorVerified, unverified: null };
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
-      const right = await witnessedRight({ statement, ...evidence }, await this.#trusted());
-      return right === null ? { right, unverified: error } : { right, unverified: null };
+      const witnessed = await witnessedRight({ statement, ...evidence }, await this.#trusted());
+      return witnessed === null
+        ? { right: null, isAuthorVerified: false, unverified: error }
+        : { ...witnessed, unverified: null };
     }
   }
 }

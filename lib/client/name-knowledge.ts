@@ -14,6 +14,8 @@ export interface KnownVersion {
   version: VerifiedVersion;
   /** By what right its key signed; null where it had none that can be seen. */
   right: Right | null;
+  /** Whether something says that the key is the author's; else the domain's key has merely said so. */
+  isAuthorVerified: boolean;
   /** Null: to be relied on. Else why it is not. */
   unverified: HoldfastError | null;
   /** The Removal that took it back; null where it stands. */

@@ -114,7 +114,8 @@ async function strangersWitness(version: VerifiedVersion): Promise<SignedStateme
     ...{ domain: domain.domain, policy: "exclusive" as const, authors: [], keys: [], problems: [] },
     ...{ hasWithdrawnKey: false, revoked: [], rotations: [], evidence },
   };
-  const authority = { right: { by: "domain-key" as const }, domainKeys, authorKeys: null };
+  const right = { by: "domain-key" as const };
+  const authority = { right, isAuthorVerified: false, domainKeys, authorKeys: null };
   return signWitness(version, authority, hashBytes(signer.key), Date.parse(version.body.time), signer);
 }
 
