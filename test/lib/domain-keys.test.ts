@@ -4,6 +4,7 @@ import { decode, encode } from "@leichtgewicht/dns-packet";
 import { describe, expect, test } from "vitest";
 import {
   authorizeKey,
+  authorRecordName,
   createDomainKeyCache,
   createDomainKeyResolver,
   type DomainKeyResolverOptions,
@@ -48,7 +49,7 @@ function testResolver(answer: (url: string) => Zone, options: Partial<DomainKeyR
     now: () => clock.nowMs,
     ...options,
   });
-  return { resolve: resolver.resolve, asked, clock };
+  return { ...resolver, asked, clock };
 }
 
 function encodeZone(
@@ -336,5 +337,55 @@ describe("authorizing a key", () => {
         expect.objectContaining({ code: "key-not-authorized" }),
       );
     }
+  });
+});
+
+describe("an author's own keys", () => {
+  // printf alice | sha256sum | cut -c1-56
+  const ALICE_NAME = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db._holdfast.example.net";
+  const ALICE = "alice@example.net";
+
+  test("stand at the name of RFC 7929, below the mail domain's", () => {
+    expect(authorRecordName(ALICE)).toBe(ALICE_NAME);
+    expect(authorRecordName("Alice@example.net")).not.toBe(ALICE_NAME);
+    expect(() => authorRecordName("alice@no_domain")).toThrow(
+      expect.objectContaining({ code: "invalid-domain" }),
+    );
+  });
+
+  test("come with their evidence, those left out that are somebody else's", async () => {
+    const texts = [
+      ...formatKeyRecords({ blob: BLOB, emails: [ALICE] }),
+      ...formatKeyRecords({ blob: OTHER_BLOB, emails: ["bob@example.net"] }),
+    ];
+    const { resolveAuthor } = testResolver(() => ({ texts }));
+    const found = await resolveAuthor(ALICE);
+    expect(found).toMatchObject({ email: ALICE, keys: [{ blob: BLOB }], evidence: { records: texts } });
+    expect(found.keys).toHaveLength(1);
+  });
+
+  for (const [title, zone] of Object.entries({
+    "a name that does not exist": { rcode: NXDOMAIN },
+    "no Holdfast record": { texts: ["v=spf1 -all"] },
+    "another's key only": { texts: formatKeyRecords({ blob: BLOB, emails: ["bob@example.net"] }) },
+    "a withdrawn key": { texts: ["v=hf1; k=ssh-ed25519; p="] },
+  } satisfies Record<string, Zone>)) {
+    test(`are missing where there is ${title}: no-author-key`, async () => {
+      const { resolveAuthor } = testResolver(() => zone);
+      await expect(resolveAuthor(ALICE)).rejects.toMatchObject({ code: "no-author-key" });
+    });
+  }
+
+  test("are not known where DNS fails, or contradicts itself", async () => {
+    const failing = testResolver(() => ({ rcode: SERVFAIL }));
+    await expect(failing.resolveAuthor(ALICE)).rejects.toMatchObject({ code: "dns-failed" });
+    const torn = testResolver(() => ({ texts: ["v=hf1; policy=exclusive", "v=hf1; policy=moderated"] }));
+    await expect(torn.resolveAuthor(ALICE)).rejects.toMatchObject({ code: "invalid-record" });
+  });
+
+  test("of an address whose domain is none are no-author-key, and nobody is asked", async () => {
+    const { resolveAuthor, asked } = testResolver(() => ({ texts: [KEY_TEXT] }));
+    await expect(resolveAuthor("alice@localhost..")).rejects.toMatchObject({ code: "no-author-key" });
+    expect(asked).toEqual([]);
   });
 });
