@@ -4,7 +4,7 @@ import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
-import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import { createDomainKeyResolver, type DomainKeyResolver, type DomainKeyUse } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
@@ -72,8 +72,14 @@ export function serversOf(settings: Settings): Server[] {
   return urls.map((url) => new Server(url, nodeHost.fetch));
 }
 
-export function domainKeysOf(settings: Settings): DomainKeyResolver {
-  return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls: settings.dohUrls, now: nodeHost.now });
+/** Commands that read go on where one of several resolvers fails; those that write ask for "write". */
+export function domainKeysOf(settings: Settings, use: DomainKeyUse = "read"): DomainKeyResolver {
+  return createDomainKeyResolver({
+    fetch: nodeHost.fetch,
+    dohUrls: settings.dohUrls,
+    now: nodeHost.now,
+    use,
+  });
 }
 
 /** What was seen before counts, unless the user says otherwise. */

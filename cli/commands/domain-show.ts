@@ -32,13 +32,13 @@ async function run(domain: Domain, options: CommonOptions): Promise<void> {
 }
 
 function formatKeys({ domain, policy, keys, evidence }: DomainKeys): string {
-  const { resolver, resolvedAt, ttlSeconds, ad } = evidence;
+  const { resolvers, resolvedAt, ttlSeconds, ad } = evidence;
   return formatTable([
     ["domain", domain],
     ["policy", policy],
     ...keys.map(({ fingerprint, emails }) => ["key", `${fingerprint} ${emails.join(", ")}`.trimEnd()]),
     ["records", `${keyRecordName(domain)}, kept for ${ttlSeconds} s`],
-    ["resolver", `${resolver} at ${resolvedAt}`],
+    ["resolvers", `${resolvers.join(", ")} at ${resolvedAt}`],
     ["DNSSEC", ad ? "validated by the resolver" : "not validated"],
   ]);
 }

@@ -89,7 +89,7 @@ function treeOptions(settings: Settings, options: CommonOptions) {
     host: nodeHost,
     servers,
     source: chunkSourceOf(servers, holderNotes(say)),
-    domainKeys: domainKeysOf(settings),
+    domainKeys: domainKeysOf(settings, "write"),
     onWarning: warn,
     seen: seenVersionsOf(settings, options),
   };

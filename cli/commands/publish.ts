@@ -130,7 +130,7 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
         host: nodeHost,
         edge,
         servers: serversOf(settings),
-        domainKeys: domainKeysOf(settings),
+        domainKeys: domainKeysOf(settings, "write"),
         signer,
         keeper,
         seen: seenVersionsOf(settings, options),

@@ -18,6 +18,7 @@ export const network = new Hono<AppEnv>()
   .get("/domain/:domain", async (c) => {
     const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
       parseDomain(c.req.param("domain")),
+      { for: "read" },
     );
     return c.json<DomainAnswer>({
       domain,
