@@ -180,6 +180,20 @@ export function createDomainKeyResolver(options: DomainKeyResolverOptions): Doma
   };
 }
 
+/**
+ * The domain's keys as an earlier answer has them, marked as stale: for a reader whom DNS fails. Null where the answer ran
+ * out more than STALE_SECONDS_MAX ago, or gives nobody a right.
+ */
+export function keysOfEarlierAnswer(domain: Domain, earlier: DnsEvidence, nowMs: number): DomainKeys | null {
+  const { ttlSeconds, resolvedAt } = earlier;
+  const ttlMs = (Math.min(ttlSeconds, KEYS_TTL_SECONDS_MAX) + STALE_SECONDS_MAX) * 1000;
+  const atMs = Date.parse(resolvedAt);
+  if (nowMs >= atMs + ttlMs || atMs > nowMs) return null;
+  const evidence = { ...earlier, stale: true };
+  const { records, ...said } = parseDomainRecords(evidence.records);
+  return givesRights({ records: { ...said, records }, evidence }) ? { domain, ...said, evidence } : null;
+}
+
 /** The domain's key that `blob` is. Throws `key-not-authorized`, or `author-mismatch` where it is somebody else's. */
 export function authorizeKey(domainKeys: DomainKeys, blob: Uint8Array, author: string): DomainKey {
   const text = formatPublicKeyText(blob);

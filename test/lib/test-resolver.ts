@@ -6,7 +6,9 @@ import {
   type DomainKeyResolver,
   type DomainKeyResolverOptions,
 } from "../../lib/domain-keys.ts";
+import { importSigner } from "../../lib/ed25519.ts";
 import type { Fetch } from "../../lib/fetch.ts";
+import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts";
 
 export const START_MS = Date.UTC(2026, 0, 2);
 export const FIRST_URL = "https://one.test/dns-query";
@@ -61,7 +63,7 @@ export function encodeZone(
       type: "response",
       flags: rcode | (ad ? AUTHENTIC_DATA : 0),
       questions: [{ type: "TXT", name }],
-      answers: texts.map((text) => ({ type: "TXT", name, ttl, data: [text] })),
+      answers: texts.map((text) => ({ type: "TXT", name, ttl, data: text.match(/.{1,255}/g) ?? [""] })),
       authorities: [
         { type: "SOA", name: "org", ttl, data: { mname: "a.test", rname: "b.test", minimum: ttl } },
       ],
@@ -71,6 +73,11 @@ export function encodeZone(
 
 export function nameIn(query: Uint8Array): string {
   return decode(query).questions?.[0]?.name ?? "";
+}
+
+/** A key that signs in memory, always the same one for a number. */
+export async function testSigner(seed: number): Promise<StatementSigner> {
+  return createStatementSigner(await importSigner(new Uint8Array(32).fill(seed)));
 }
 
 function untilAborted(signal: AbortSignal | undefined): Promise<never> {
