@@ -67,6 +67,9 @@ const SHARD_MIGRATIONS = [
    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
 
   "DROP INDEX pins_until;",
+
+  `-- TXT names whose hash is in this shard that were seen validated by DNSSEC, and when last.
+   CREATE TABLE dnssec (name TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

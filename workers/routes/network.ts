@@ -16,7 +16,7 @@ export const network = new Hono<AppEnv>()
     return c.json<ClosestAnswer>({ nodes: members.map(contactOf) });
   })
   .get("/domain/:domain", async (c) => {
-    const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
+    const { domain, policy, keys, problems, evidence } = await resolverOf(c).resolve(
       parseDomain(c.req.param("domain")),
       { for: "read" },
     );
@@ -24,6 +24,7 @@ export const network = new Hono<AppEnv>()
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
+      problems,
       evidence,
     });
   })
