@@ -11,6 +11,8 @@ import type { Fetch } from "./fetch.ts";
 export const ANSWERS_MAX = 3;
 /** So many resolvers must say the same, where that many are configured. */
 export const AGREEMENT = 2;
+/** Characters: a key's record differs from another's in its last third. */
+const RECORD_SHOWN_MAX = 120;
 
 export interface QuorumOptions {
   fetch: Fetch;
@@ -61,7 +63,7 @@ export async function askResolvers(name: string, options: QuorumOptions): Promis
   if (only === undefined) throw failed(failures);
   const agreed = agreeing(answers);
   if (agreed !== null) return merge(agreed, null);
-  if (answers.length > 1) throw disagreement(name, answers);
+  if (answers.length > 1) throw disagreement(name, answers, failures);
   return merge([only], dohUrls.size > 1 ? failed(failures) : null);
 }
 
@@ -116,13 +118,28 @@ function failed(failures: readonly HoldfastError[]): HoldfastError {
   });
 }
 
-function disagreement(name: string, answers: readonly Answer[]): HoldfastError {
-  const said = answers.map(
-    ({ resolver, exists, records }) =>
-      `${resolver} ${exists ? `shows ${records.length} Holdfast records` : "says that it does not exist"}`,
-  );
+function disagreement(
+  name: string,
+  answers: readonly Answer[],
+  failures: readonly HoldfastError[],
+): HoldfastError {
+  const said = [
+    ...answers.map((answer) => describe(answer, answers)),
+    ...failures.map(({ message }) => message),
+  ];
   return new HoldfastError(
     "dns-disagreement",
     `resolvers differ about ${name}: ${said.join("; ")}. If its records were changed just now, try again when their TTL has passed`,
   );
+}
+
+/** What the resolver says, and the first record that not all others show. */
+function describe({ resolver, exists, records }: Answer, answers: readonly Answer[]): string {
+  if (!exists) return `${resolver} says that it does not exist`;
+  const own = records.find((record) => !answers.every((other) => other.records.includes(record)));
+  const which =
+    own === undefined
+      ? ""
+      : `, ${JSON.stringify(own.slice(0, RECORD_SHOWN_MAX).replace(/[^\x20-\x7e]/g, "?"))} among them`;
+  return `${resolver} shows ${records.length} Holdfast records${which}`;
 }
