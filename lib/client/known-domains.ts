@@ -73,15 +73,16 @@ export interface KnownDomainsOptions {
 /** A resolver whose answers about domains are held against what is known. Authors' own keys pass as they come. */
 export function createKnownDomainsResolver(options: KnownDomainsOptions): DomainKeyResolver {
   const { resolver, use } = options;
-  const judged = new Map<Domain, string>();
+  const judged = new Map<Domain, { answer: string; isDnssecLost: boolean }>();
   return {
     async resolve(domain, how) {
       const keys = await resolver.resolve(domain, how);
       const answer = `${keys.evidence.ad} ${fingerprintsOf(keys).sort().join(" ")}`;
       const isWrite = (how?.for ?? use) === "write";
-      if (judged.get(domain) === answer && !isWrite) return keys;
-      await hold(keys, isWrite, options);
-      judged.set(domain, answer);
+      const last = judged.get(domain);
+      if (last?.answer === answer && !(isWrite && last.isDnssecLost)) return keys;
+      const { isDnssecLost } = await hold(keys, isWrite, options);
+      judged.set(domain, { answer, isDnssecLost });
       return keys;
     },
     resolveAuthor: (email, how) => resolver.resolveAuthor(email, how),
@@ -101,7 +102,7 @@ async function hold(
   keys: DomainKeys,
   isWrite: boolean,
   { known, agreementMin, now, tell }: KnownDomainsOptions,
-): Promise<void> {
+): Promise<Judgement> {
   const before = await known.find(keys.domain);
   const judgement = await judgeDomain(before, keys);
   if (judgement.isDnssecLost) {
@@ -111,11 +112,12 @@ async function hold(
   const told = describeChange(keys.domain, judgement);
   if (told !== null) tell(told);
   const { stale, agreement } = keys.evidence;
-  if (stale || agreement < agreementMin) return;
+  if (stale || agreement < agreementMin) return judgement;
   const next = knownOf(keys, now());
   const dnssec = next.dnssec || before?.dnssec === true;
   if (before === null || isWorthWriting(before, judgement, { ...next, dnssec }))
     await known.remember(keys.domain, { ...next, dnssec });
+  return judgement;
 }
 
 function isWorthWriting(before: KnownDomain, { added, removed }: Judgement, next: KnownDomain): boolean {

@@ -56,12 +56,15 @@ export function parseDnsEvidence(value: unknown): DnsEvidence {
 export function createRememberingResolver(options: RememberingOptions): DomainKeyResolver {
   const { resolver, answers, use, agreementMin, now, tell } = options;
   const told = new Set<Domain>();
+  const kept = new Map<Domain, string>();
   return {
     async resolve(domain, how) {
       try {
         const keys = await resolver.resolve(domain, how);
-        const { stale, agreement } = keys.evidence;
-        if (!stale && agreement >= agreementMin) await answers.keep(domain, keys.evidence);
+        const { stale, agreement, resolvedAt } = keys.evidence;
+        if (stale || agreement < agreementMin || kept.get(domain) === resolvedAt) return keys;
+        await answers.keep(domain, keys.evidence);
+        kept.set(domain, resolvedAt);
         return keys;
       } catch (error) {
         if ((how?.for ?? use) === "write" || !isHoldfastError(error, "dns-failed")) throw error;

@@ -1,9 +1,10 @@
 // A domain's keys as the command sees them over real sockets: what it follows, where it stops, and the walk from one key
 // to the next. The zone is a file that a DNS-over-HTTPS responder reads for each question.
 
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
@@ -40,7 +41,7 @@ const OWNER = keyRecordName(DOMAIN);
 const SIGNED_ZONE_TYPE = "application/dns-message";
 
 const runProgram = promisify(execFile);
-const { missing } = requirePrograms({ "ssh-keygen": "openssh-client" });
+const { missing } = requirePrograms({ "ssh-keygen": "openssh-client", "ssh-agent": "openssh-client" });
 const [a, b] = await Promise.all([makeSigner(1), makeSigner(2)]);
 const recordOf = ({ key }: StatementSigner) => formatKeyRecords({ blob: key, emails: [] })[0] ?? "";
 const object = makeObject(3, 2_000);
@@ -98,6 +99,19 @@ async function writeKeyFile(name: string, fill: number, { key }: StatementSigner
 
 function run(...args: string[]): Promise<Run> {
   return holdfast(args, { cwd, env: { HOLDFAST_EDGE: edgeUrl, HOLDFAST_DOH: dohUrls.join(",") } });
+}
+
+/** The agent's socket appears a moment after its start. */
+async function untilAdded(key: string, env: Record<string, string>): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await runProgram("ssh-add", [key], { env: { ...process.env, ...env } });
+      return;
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await sleep(100);
+    }
+  }
 }
 
 const get = () => run("get", TARGET, "-o", "-");
@@ -237,6 +251,28 @@ describe("domain rotate", () => {
     await writeZone([recordOf(await makeSigner(3))]);
     expect((await rotate()).stderr).toContain("key-not-authorized");
   });
+
+  test.skipIf(missing.length > 0)(
+    "signs through an agent where the old key is named by its public half",
+    async () => {
+      const socket = join(cwd, "agent");
+      const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+      try {
+        const env = { SSH_AUTH_SOCK: socket };
+        await untilAdded(join(cwd, "a"), env);
+        const args = ["domain", "rotate", DOMAIN, "--key", "a.pub", "--to", "b.pub", "--json"];
+        const settings = { HOLDFAST_DOH: dohUrls.join(",") };
+        const { stdout } = await holdfast(args, { cwd, env: { ...settings, ...env } });
+        const { add } = JSON.parse(stdout.toString());
+        await writeZone([recordOf(b), ...add.slice(1)]);
+        expect(await step()).toMatchObject({ stage: "done" });
+        const without = await holdfast(args, { cwd, env: settings });
+        expect(without).toMatchObject({ code: EXIT.ok, stderr: expect.stringContaining("Done") });
+      } finally {
+        agent.kill();
+      }
+    },
+  );
 
   test.skipIf(missing.length > 0)("makes a statement that ssh-keygen -Y verify accepts", async () => {
     const [rotation] = parseDomainRecords((await step()).add).rotations;
