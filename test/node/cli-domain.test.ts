@@ -2,7 +2,7 @@
 // to the next. The zone is a file that a DNS-over-HTTPS responder reads for each question.
 
 import { execFile, spawn } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -258,16 +258,17 @@ describe("domain rotate", () => {
       const socket = join(cwd, "agent");
       const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
       try {
-        const env = { SSH_AUTH_SOCK: socket };
-        await untilAdded(join(cwd, "a"), env);
+        await untilAdded(join(cwd, "a"), { SSH_AUTH_SOCK: socket });
+        await rm(join(cwd, "a"));
         const args = ["domain", "rotate", DOMAIN, "--key", "a.pub", "--to", "b.pub", "--json"];
-        const settings = { HOLDFAST_DOH: dohUrls.join(",") };
-        const { stdout } = await holdfast(args, { cwd, env: { ...settings, ...env } });
-        const { add } = JSON.parse(stdout.toString());
-        await writeZone([recordOf(b), ...add.slice(1)]);
-        expect(await step()).toMatchObject({ stage: "done" });
-        const without = await holdfast(args, { cwd, env: settings });
-        expect(without).toMatchObject({ code: EXIT.ok, stderr: expect.stringContaining("Done") });
+        const env = { HOLDFAST_DOH: dohUrls.join(",") };
+        const without = await holdfast(args, { cwd, env });
+        expect(without).toMatchObject({ code: EXIT.failed, stderr: expect.stringContaining("ssh-add") });
+        const { stdout } = await holdfast(args, { cwd, env: { ...env, SSH_AUTH_SOCK: socket } });
+        const [, rotation = ""] = JSON.parse(stdout.toString()).add;
+        await writeZone([recordOf(b), rotation]);
+        const done = await holdfast(args, { cwd, env });
+        expect(JSON.parse(done.stdout.toString())).toMatchObject({ stage: "done" });
       } finally {
         agent.kill();
       }
