@@ -146,8 +146,8 @@ function wordsOf(domain: Domain, plan: RotationPlan, { compromised = false }: Ro
       ];
     case "overlap":
       return [
-        "Step 2 of 3: both keys and the rotation are in DNS. Publish with the new key from now on,",
-        `once it is seen everywhere. Not before ${plan.removeAfter}, when no server keeps an older answer, remove:`,
+        "Step 2 of 3: both keys and the rotation are in DNS. Publish with the new key from now on.",
+        `Not before ${plan.removeAfter}, when no cache keeps an older answer, remove:`,
         ...gone,
         `Step 3 of 3: run this again. The rotation record stays: it is how others follow, however late they come.`,
       ];

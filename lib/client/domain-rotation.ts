@@ -52,7 +52,8 @@ export async function planRotation(request: RotationRequest, make: MakeRotation)
     add.push(formatRotationRecord(await make()));
   if (add.length > 0) return { stage: "publish", add, remove: [], removeAfter: null };
   if (!hasOld) return { stage: "done", add, remove: [], removeAfter: null };
-  const removeAfter = new Date(nowMs + KEYS_TTL_SECONDS_MAX * 1000).toISOString();
+  const keptSeconds = Math.max(KEYS_TTL_SECONDS_MAX, keys.evidence.ttlSeconds);
+  const removeAfter = new Date(nowMs + keptSeconds * 1000).toISOString();
   return { stage: "overlap", add, remove: keyRecords(request), removeAfter };
 }
 

@@ -164,8 +164,9 @@ function keysChanged(domain: Domain, known: KnownDomain, present: readonly strin
       `  known before: ${list(known.fingerprints)}`,
       `  in DNS now:   ${list(present)}`,
       `  last seen:    ${known.seenAt}`,
-      "Ask the owner for the fingerprint of the new key, by another way than this domain. If it is the one above,",
-      `accept it with: holdfast domain trust ${domain}`,
+      "Ask the owner for the fingerprint of the new key, by another way than this domain. If it is the one above:",
+      `  holdfast domain trust ${domain}`,
+      "Until then nothing is read or published under it.",
     ].join("\n"),
   );
 }
