@@ -3,12 +3,17 @@
 import { dirname, join } from "node:path";
 import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
+import { createKnownDomainsResolver } from "../lib/client/known-domains.ts";
+import { createRememberingResolver } from "../lib/client/remembered-answers.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
-import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import { AGREEMENT } from "../lib/dns-quorum.ts";
+import { createDomainKeyResolver, type DomainKeyResolver, type DomainKeyUse } from "../lib/domain-keys.ts";
 import type { TrustedEdges } from "../lib/earlier-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
+import { answersFolder, DomainAnswerFiles } from "./domain-answers.ts";
+import { KnownDomainsFile, knownDomainsPath } from "./known-domains.ts";
 import { trustedEdgesFrom } from "./known-edges.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
 import { warn } from "./output.ts";
@@ -79,8 +84,29 @@ export function serversOf(settings: Settings): Server[] {
   return urls.map((url) => new Server(url, nodeHost.fetch));
 }
 
-export function domainKeysOf(settings: Settings): DomainKeyResolver {
-  return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls: settings.dohUrls, now: nodeHost.now });
+/**
+ * The domain's keys in DNS, held against what is known of it. Commands that read go on where one of several resolvers
+ * fails; those that write ask for "write".
+ */
+export function domainKeysOf(settings: Settings, use: DomainKeyUse = "read"): DomainKeyResolver {
+  const { now } = nodeHost;
+  const agreementMin = Math.min(AGREEMENT, new Set(settings.dohUrls).size);
+  const answers = new DomainAnswerFiles({ folder: answersFolder(settings.seenFolder), warn });
+  const common = { use, agreementMin, now, tell: warn };
+  return createKnownDomainsResolver({
+    resolver: createRememberingResolver({ resolver: dnsOf(settings, use), answers, ...common }),
+    known: knownDomainsOf(settings),
+    ...common,
+  });
+}
+
+/** The domain's keys in DNS, whatever is known of it: for the commands about domains. */
+export function dnsOf({ dohUrls }: Settings, use: DomainKeyUse): DomainKeyResolver {
+  return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls, now: nodeHost.now, use });
+}
+
+export function knownDomainsOf({ seenFolder: folder }: Settings): KnownDomainsFile {
+  return new KnownDomainsFile({ path: knownDomainsPath(folder), warn });
 }
 
 /** Whose witnesses count where DNS shows a key no longer. They are asked for only then. */

@@ -18,6 +18,7 @@ import {
   type Reference,
   sweepPins,
 } from "./chunks-table.ts";
+import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import {
   closestMembers,
@@ -190,6 +191,11 @@ export class PartitionShard extends DurableObject<Env> {
   async closest(target: Hash, count: number): Promise<MemberPage> {
     const members = closestMembers(this.#sql, target, count);
     return { members, complete: countMembers(this.#sql).online <= members.length };
+  }
+
+  /** Remembers that a DNS name was seen with DNSSEC; true where it was, and comes without. */
+  async noteDnssec(sight: DnssecSight): Promise<boolean> {
+    return noteDnssec(this.#sql, sight, Date.now(), parseSettings(this.env).dnssecMemoryMs);
   }
 
   /** Root shard: takes a shard's report. */

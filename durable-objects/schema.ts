@@ -90,6 +90,8 @@ const SHARD_MIGRATIONS = [
      accepted_at INTEGER NOT NULL
    ) WITHOUT ROWID;
    CREATE INDEX removals_name ON removals (name_hash, domain);`,
+  `-- TXT names whose hash is in this shard that were seen validated by DNSSEC, and when last.
+   CREATE TABLE dnssec (name TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

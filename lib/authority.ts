@@ -20,7 +20,9 @@ export type Right =
   /** An author's own key, in a moderated domain. */
   | { by: "author-key" }
   /** A delegation, by the domain (null) or by an author whose names it is about. */
-  | { by: "delegation"; delegation: Hash; from: string | null };
+  | { by: "delegation"; delegation: Hash; from: string | null }
+  /** Not seen itself, but in the history of a Version that is: whoever signed that one vouches for what it follows. */
+  | { by: "successor"; version: Hash };
 
 /** A right, and what it was seen by. */
 export interface Authority {

@@ -40,6 +40,9 @@ export const ERROR_CODES = [
   "no-domain-key",
   "no-author-key",
   "dns-failed",
+  "dns-disagreement",
+  "dnssec-lost",
+  "domain-keys-changed",
   // names and versions
   "sequence-gap",
   "unknown-previous",

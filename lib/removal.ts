@@ -72,5 +72,6 @@ export function mayRemove(
   version: { right: Right; author: string },
 ): boolean {
   if (removal.right.by === "domain-key") return true;
-  return version.right.by !== "domain-key" && version.author === removal.author;
+  const isAuthors = version.right.by === "author-key" || version.right.by === "delegation";
+  return isAuthors && version.author === removal.author;
 }

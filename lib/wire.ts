@@ -295,6 +295,8 @@ export interface DomainAnswer {
   domain: Domain;
   policy: DomainPolicy;
   keys: { key: string; fingerprint: string; emails: string[] }[];
+  /** What is wrong with the records, or with how DNS shows them: one sentence each. */
+  problems: string[];
   evidence: DomainKeys["evidence"];
 }
 

@@ -66,7 +66,7 @@ export async function signWitness(
       key: formatPublicKeyText(statement.key),
       edge,
       time: new Date(nowMs).toISOString(),
-      ...(right.by === "domain-key" ? {} : { right: right.by }),
+      ...(right.by === "author-key" || right.by === "delegation" ? { right: right.by } : {}),
       dns: formatEvidence(domainKeys.evidence, statement.key),
       ...(authorKeys === null ? {} : { authorDns: formatEvidence(authorKeys.evidence, statement.key) }),
     },

@@ -9,6 +9,7 @@ import { HoldfastError } from "../lib/error.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
 import { readJsonBody } from "./body.ts";
+import { createDnssecStates, createDnssecWatch } from "./dnssec-watch.ts";
 import { IndexClient } from "./index-client.ts";
 
 export interface AppEnv {
@@ -29,17 +30,20 @@ export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
 
 const domainKeyCache = createDomainKeyCache();
 const freshQuestions = createFreshQuestions();
+const dnssecStates = createDnssecStates();
 
 /** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
   const now = () => Date.now();
-  const resolver = createDomainKeyResolver({
+  const index = new IndexClient(c.env);
+  const dns = createDomainKeyResolver({
     fetch: (url, init) => fetch(url, init),
-    dohUrls: new IndexClient(c.env).settings.dohUrls,
+    dohUrls: index.settings.dohUrls,
     now,
     cache: domainKeyCache,
   });
-  return createSpacedResolver(resolver, now, freshQuestions);
+  const resolver = createSpacedResolver(dns, now, freshQuestions);
+  return createDnssecWatch({ resolver, index, states: dnssecStates, now });
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */

@@ -2,12 +2,13 @@
 // shards say about nodes. The only place in the worker that addresses Durable Objects.
 
 import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
+import type { DnssecSight } from "../durable-objects/dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
-import type { Hash, NodeId } from "../lib/hash.ts";
+import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
 import {
@@ -161,6 +162,11 @@ export class IndexClient {
       return page.members;
     }
     return closestTo(chunk, await this.closest(chunk, CANDIDATES_MAX), ({ id }) => id, CANDIDATES_MAX);
+  }
+
+  /** Whether a DNS name that was seen with DNSSEC comes without. */
+  noteDnssec(sight: DnssecSight): Promise<boolean> {
+    return this.shardOf(hashBytes(new TextEncoder().encode(sight.name))).noteDnssec(sight);
   }
 
   link(node: NodeId): DurableObjectStub<import("../durable-objects/node-link.ts").NodeLink> {

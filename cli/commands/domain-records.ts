@@ -12,7 +12,7 @@ import { printData, say } from "../output.ts";
 import { readPublicKey } from "../signing-key.ts";
 
 /** Long enough to be cached, short enough to withdraw a key within the hour. */
-const DEFAULT_TTL_SECONDS = 300;
+export const DEFAULT_TTL_SECONDS = 300;
 const TTL_SECONDS_MAX = 86_400;
 
 interface RecordsOptions {
@@ -65,6 +65,6 @@ function parseEmail(text: string): string {
   return parseWith(emailSchema, text, "invalid-request");
 }
 
-function parseTtl(text: string): number {
+export function parseTtl(text: string): number {
   return integerArgument(text, 0, TTL_SECONDS_MAX);
 }

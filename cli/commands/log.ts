@@ -133,6 +133,7 @@ function expiryOf(expires: string | undefined): string {
 /** By what right its key signed, or why it is not to be relied on. */
 function describeRight({ right, unverified }: KnownVersion): string {
   if (unverified !== null) return `not verified: ${unverified.code}`;
+  if (right?.by === "successor") return `in the history of ${right.version.slice(0, 12)}…`;
   if (right?.by !== "delegation") return right?.by ?? "no right";
   return `delegation ${right.delegation.slice(0, 12)}… by ${right.from === null ? "the domain" : plainText(right.from)}`;
 }

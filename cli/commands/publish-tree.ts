@@ -90,8 +90,8 @@ function treeOptions(settings: Settings, options: CommonOptions) {
     host: nodeHost,
     servers,
     source: chunkSourceOf(servers, holderNotes(say)),
-    domainKeys: domainKeysOf(settings),
     trustedEdges: trustedEdgesOf(settings),
+    domainKeys: domainKeysOf(settings, "write"),
     onWarning: warn,
     seen: seenVersionsOf(settings, options),
   };

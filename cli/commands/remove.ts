@@ -79,7 +79,7 @@ async function run(target: FullName, options: RemoveOptions): Promise<void> {
   const client: ClientOptions = {
     edge: edgeOf(settings),
     servers: serversOf(settings),
-    domainKeys: domainKeysOf(settings),
+    domainKeys: domainKeysOf(settings, "write"),
     trustedEdges: trustedEdgesOf(settings),
     signer: await loadSigner(settings),
     delegation: await loadDelegation(settings),

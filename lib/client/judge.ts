@@ -6,8 +6,10 @@ import type { AuthorKeys, DomainKeyResolver, DomainKeys } from "../domain-keys.t
 import { NO_TRUSTED_EDGES, type TrustedEdges, witnessedAt, witnessedRight } from "../earlier-keys.ts";
 import { type HoldfastError, isHoldfastError } from "../error.ts";
 import type { Domain } from "../names.ts";
+import { fingerprintOf } from "../openssh-key.ts";
 import { claimOf } from "../publication.ts";
 import type { VerifiedRemoval } from "../removal.ts";
+import { predecessorsOf, stepOf, verifyRotations } from "../rotation.ts";
 import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
 
@@ -34,17 +36,20 @@ const DOMAIN_CODES = ["domain-not-found", "no-domain-key"] as const;
 export class Judge {
   readonly #resolver: DomainKeyResolver;
   readonly #trusted: () => Promise<TrustedEdges>;
+  readonly #domainKeys: DomainKeys | null;
   /** What is wrong with the domain itself; null where nothing is. */
   readonly domainProblem: HoldfastError | null;
+  #predecessors: Promise<Set<string>> | null = null;
 
   private constructor(
     resolver: DomainKeyResolver,
     trusted: () => Promise<TrustedEdges>,
-    problem: HoldfastError | null,
+    domain: { keys: DomainKeys | null; problem: HoldfastError | null },
   ) {
     this.#resolver = resolver;
     this.#trusted = trusted;
-    this.domainProblem = problem;
+    this.#domainKeys = domain.keys;
+    this.domainProblem = domain.problem;
   }
 
   /** Throws where DNS cannot be asked about the domain, or contradicts itself. */
@@ -52,12 +57,19 @@ export class Judge {
     const resolver = askingAfreshOnce(domainKeys);
     const trusted = trustedEdges ?? (async () => NO_TRUSTED_EDGES);
     try {
-      await resolver.resolve(domain);
-      return new Judge(resolver, trusted, null);
+      const keys = await resolver.resolve(domain);
+      return new Judge(resolver, trusted, { keys, problem: null });
     } catch (error) {
-      if (isHoldfastError(error, ...DOMAIN_CODES)) return new Judge(resolver, trusted, error);
-      throw error;
+      if (!isHoldfastError(error, ...DOMAIN_CODES)) throw error;
+      return new Judge(resolver, trusted, { keys: null, problem: error });
     }
+  }
+
+  /** Whether the key that signed has named, step by step, one that DNS shows: it was the domain's, whenever that was. */
+  async isPredecessor({ key }: VerifiedVersion): Promise<boolean> {
+    if (this.#domainKeys === null || this.#domainKeys.rotations.length === 0) return false;
+    this.#predecessors ??= predecessorKeys(this.#domainKeys);
+    return (await this.#predecessors).has(fingerprintOf(key));
   }
 
   judgeVersion(version: VerifiedVersion, evidence: Evidence): Promise<Verdict> {
@@ -92,6 +104,14 @@ export class Judge {
         : { ...witnessed, unverified: null };
     }
   }
+}
+
+async function predecessorKeys({ domain, keys, rotations: published }: DomainKeys): Promise<Set<string>> {
+  const { rotations } = await verifyRotations(domain, published);
+  return predecessorsOf(
+    keys.map(({ fingerprint }) => fingerprint),
+    rotations.map(stepOf),
+  );
 }
 
 /** However many statements DNS does not explain, it is asked a second time once, for each domain and author. */

@@ -66,6 +66,7 @@ export async function mergeParts(parts: NameKnowledge[], judge: Judge): Promise<
   for (const known of parts.flatMap((part) => part.versions)) mergeVersion(versions, known);
   const newestFirst = [...versions.values()].sort((a, b) => compareNewestFirst(headOf(a), headOf(b)));
   const removals = distinct(parts.flatMap((part) => part.removals));
+  await vouchForAncestors(newestFirst, judge);
   await judgeOwnership(newestFirst, judge);
   for (const known of newestFirst) known.removal = removalOf(known, removals);
   return {
@@ -76,6 +77,26 @@ export async function mergeParts(parts: NameKnowledge[], judge: Judge): Promise<
     answered: parts.filter((part) => part.answered > 0).length,
     isKnown: versions.size === 0 && parts.some(({ isKnown }) => isKnown),
   };
+}
+
+/**
+ * What a Version of the domain's names as the one before it was there when that one was signed. So a key that has named its
+ * successor stands for what it signed before, and for nothing that is dated back.
+ */
+async function vouchForAncestors(newestFirst: readonly KnownVersion[], judge: Judge): Promise<void> {
+  const successors = new Map<Hash, KnownVersion>();
+  for (const known of newestFirst) {
+    const { id, body } = known.version;
+    const successor = successors.get(id);
+    const isCandidate = successor !== undefined && known.unverified !== null;
+    if (isCandidate && (await judge.isPredecessor(known.version))) {
+      known.right = { by: "successor", version: successor.version.id };
+      known.unverified = null;
+    }
+    const isOfDomain = known.right?.by === "domain-key" || known.right?.by === "successor";
+    if (known.unverified === null && isOfDomain && body.previous !== null)
+      successors.set(body.previous, known);
+  }
 }
 
 function distinct(removals: readonly KnownRemoval[]): KnownRemoval[] {

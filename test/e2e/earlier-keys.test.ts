@@ -4,16 +4,18 @@ import { appendFile, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
+import { formatRotationRecord } from "../../lib/domain-records.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { nameHashOf, parseName } from "../../lib/names.ts";
+import { signRotation } from "../../lib/rotation.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { type VerifiedVersion, versionKind } from "../../lib/version.ts";
 import { formatSigned, type ListedJson, parseNameAnswer } from "../../lib/wire.ts";
 import { signWitness } from "../../lib/witness.ts";
-import { dropRecords, Person } from "./people.ts";
+import { addRecords, dropRecords, Person } from "./people.ts";
 import { type CliResult, Publisher } from "./publisher.ts";
 
 const network = inject("network");
@@ -34,6 +36,8 @@ beforeAll(async () => {
   expect(published, published.stderr).toMatchObject({ code: 0 });
   successor = await Person.create(domain, domain.author, { inDns: false });
   await addKey(successor.keyFile);
+  // Whoever knows the domain sees the keys overlap.
+  expect(await get()).toMatchObject({ code: 0, stdout: "by the old key" });
   const [, blob = ""] = (await readFile(`${domain.keyFile}.pub`, "utf8")).split(" ");
   await dropRecords(network.zoneFile, blob);
   await setTimeout(2 * TTL_SECONDS * 1000);
@@ -108,7 +112,7 @@ async function strangersWitness(version: VerifiedVersion): Promise<SignedStateme
   const [, blob = ""] = (await readFile(`${domain.keyFile}.pub`, "utf8")).split(" ");
   const evidence = {
     ...{ ad: false, records: [`v=hf1; k=ssh-ed25519; p=${blob}`], ttlSeconds: 5 },
-    ...{ resolver: "https://resolver.test", resolvedAt: version.body.time },
+    ...{ resolvers: ["https://resolver.test"], agreement: 1, resolvedAt: version.body.time, stale: false },
   };
   const domainKeys = {
     ...{ domain: domain.domain, policy: "exclusive" as const, authors: [], keys: [], problems: [] },
@@ -174,4 +178,28 @@ test("the new key goes on where the old one ended", async () => {
     stdout: expect.stringContaining("sequence 3"),
   });
   expect(await get()).toMatchObject({ code: 0, stdout: "by the new key" });
+});
+
+test("where the old key has named the new one, what the new one's Versions follow needs no witness any more", async () => {
+  const answer = await realAnswer();
+  const bare = answer.versions.map((version) => ({ ...version, witnesses: [] }));
+  const forged = await backDated();
+  fake.answer = { ...answer, versions: [...bare.slice(0, 2), listed(forged), ...bare.slice(2)] };
+  const logged = async () =>
+    JSON.parse(
+      (await domain.holdfast("log", `${domain.domain}/${NAME}`, "--json", "--edge", fake.url)).stdout,
+    );
+  const refused = "not verified: key-not-authorized";
+  const rights = (await logged()).map(({ verified }: { verified: string }) => verified).sort();
+  expect(rights).toEqual(["domain-key", "domain-key", refused, refused]);
+  const to = (await successor.signer()).key;
+  const time = new Date().toISOString();
+  const rotation = await signRotation({ domain: domain.domain, to, time }, await domain.signer());
+  await addRecords(domain, formatRotationRecord(rotation));
+  await vi.waitUntil(
+    async () => (await logged()).some(({ verified }: { verified: string }) => verified === "successor"),
+    { timeout: 20_000, interval: 1000 },
+  );
+  // A sibling that nothing follows is still nobody's.
+  expect(await logged()).toContainEqual(expect.objectContaining({ version: forged.id, verified: refused }));
 });

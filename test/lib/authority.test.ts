@@ -191,7 +191,10 @@ describe("a witness", () => {
       author,
     );
     const records = [`v=hf1; k=ssh-ed25519; p=${formatPublicKeyText(author.key)}; e=${AUTHOR}`];
-    const evidence = { ad: true, records, resolver: "https://r.test", resolvedAt: TIME, ttlSeconds: 60 };
+    const evidence = {
+      ...{ ad: true, records, resolvers: ["https://r.test"], agreement: 1 },
+      ...{ resolvedAt: TIME, ttlSeconds: 60, stale: false },
+    };
     const domainKeys = {
       ...{ domain: DOMAIN, policy: "exclusive" as const, authors: [], keys: [], problems: [], evidence },
       ...{ hasWithdrawnKey: false, revoked: [], rotations: [] },

@@ -16,13 +16,15 @@ export const network = new Hono<AppEnv>()
     return c.json<ClosestAnswer>({ nodes: members.map(contactOf) });
   })
   .get("/domain/:domain", async (c) => {
-    const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
+    const { domain, policy, keys, problems, evidence } = await resolverOf(c).resolve(
       parseDomain(c.req.param("domain")),
+      { for: "read" },
     );
     return c.json<DomainAnswer>({
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
+      problems,
       evidence,
     });
   })
