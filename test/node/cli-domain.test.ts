@@ -222,6 +222,18 @@ describe("domain rotate", () => {
     expect(emailsOf((await step("--email", "bob@example.test")).add)).toEqual(["bob@example.test"]);
   });
 
+  test("waits with --wait until DNS shows the records, also while it fails", async () => {
+    const { add } = await step();
+    const waiting = rotate("--wait", "--json");
+    await sleep(2_000);
+    await writeFile(zoneFile, "no zone file");
+    await sleep(5_000);
+    await writeZone([recordOf(a), ...add]);
+    const { stdout, stderr } = await waiting;
+    expect(JSON.parse(stdout.toString())).toMatchObject({ stage: "overlap" });
+    expect(stderr).toMatch(/^Step 1 of 3/);
+  });
+
   test("of a compromised key makes no rotation, takes back those that name it, and stops who knew only it", async () => {
     await get();
     const { add } = await step();
