@@ -27,7 +27,9 @@ import {
   parsePlanRequest,
   parseSigned,
   parseSignedHeader,
+  type SignedJson,
 } from "../../lib/wire.ts";
+import { signWitness } from "../../lib/witness.ts";
 import {
   AUTHOR,
   answerChunk,
@@ -167,19 +169,19 @@ class TestEdge {
     return { chunks, nodes: this.nodes.map(({ contact }) => contact) };
   }
 
-  #accept(request: NamesRequest, response: Parameters<Handler>[1]): void {
+  async #accept(request: NamesRequest, response: Parameters<Handler>[1]): Promise<void> {
     this.posts.push(request);
     if (this.refuseWith !== null) {
       answerProblem(response, this.refuseWith, 409);
       return;
     }
     this.#published = [...request.statements, ...this.#published];
-    const results = request.statements.map(({ version }) => ({
+    const results = request.statements.map(async ({ version }) => ({
       id: hashOf(decodeBase64(version.statement)),
       status: "accepted",
-      witnesses: [version],
+      witnesses: [await witnessOf(version)],
     }));
-    answerJson(response, { results });
+    answerJson(response, { results: await Promise.all(results) });
   }
 
   #name() {
@@ -192,6 +194,12 @@ class TestEdge {
       next: null,
     };
   }
+}
+
+async function witnessOf(signed: SignedJson): Promise<SignedJson> {
+  const signer = await makeSigner(99);
+  const [version, keys] = [await verifyVersion(parseSigned(signed)), await domainKeys.resolve(DOMAIN)];
+  return formatSigned(await signWitness(version, keys, nodeIdOf(signer.key), Date.now(), signer));
 }
 
 const idOf = ({ contact }: TestNode) => contact.id;
