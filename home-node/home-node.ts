@@ -21,6 +21,7 @@ import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Doors } from "./server/doors.ts";
+import { GrantCharges } from "./server/grant-charges.ts";
 import { Grants } from "./server/grants.ts";
 import { createLocalApp } from "./server/local-app.ts";
 import { RateLimit } from "./server/rate.ts";
@@ -110,10 +111,12 @@ async function prepare(
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
+  const charges = new GrantCharges({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
   await counters.start();
+  await charges.start();
   return new RunningNode(config, {
     log: deps.log,
     random: deps.random ?? Math.random,
@@ -124,6 +127,7 @@ async function prepare(
     chunks,
     statements,
     counters,
+    charges,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
@@ -133,6 +137,7 @@ async function prepare(
 interface Parts
   extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "identity" | "clock" | "log"> {
   room: Room;
+  charges: GrantCharges;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
@@ -185,6 +190,7 @@ class RunningNode {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
     await this.#parts.counters.stop();
+    await this.#parts.charges.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
@@ -209,14 +215,14 @@ class RunningNode {
   }
 
   #appDeps(): NodeAppDeps {
-    const { fetch, clock, identity } = this.#parts;
+    const { fetch, clock, identity, charges } = this.#parts;
     const { dohUrls, pledge } = this.#config;
     const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
     const resolver = createPledgedResolver(dns, pledge, clock);
     return {
       ...this.#parts,
       resolver,
-      grants: new Grants({ node: identity.id, resolver, clock }),
+      grants: new Grants({ node: identity.id, resolver, clock, charges }),
       uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
       received: new BufferPool(RECEIVED_FREE_BYTES_MAX),
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
