@@ -11,7 +11,7 @@ import { download } from "../../lib/client/download.ts";
 import { type PublishResult, publish } from "../../lib/client/publish.ts";
 import { type ResolvedObject, resolveObject } from "../../lib/client/resolve.ts";
 import { Server } from "../../lib/client/server.ts";
-import { openTree } from "../../lib/client/tree.ts";
+import { findTree, treeFiles } from "../../lib/client/tree.ts";
 import { findDifference } from "../../lib/client/verify.ts";
 import { collectVersions } from "../../lib/client/versions.ts";
 import type { DeadlineLimits } from "../../lib/deadline.ts";
@@ -21,6 +21,7 @@ import {
   type DomainKeyResolver,
 } from "../../lib/domain-keys.ts";
 import { isHoldfastError } from "../../lib/error.ts";
+import type { Manifest } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, parseName } from "../../lib/names.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 
@@ -63,17 +64,30 @@ export class LiedToClient {
   /** The bytes, as text. */
   async get(name: string): Promise<string> {
     const { manifest, source } = await this.#open(name);
-    const blocks: Buffer[] = [];
-    const sink = { write: async (bytes: Uint8Array) => void blocks.push(Buffer.from(bytes)) };
-    await download(manifest, sink, { source, hasher: nodeHasher });
-    return Buffer.concat(blocks).toString();
+    return bytesOf(manifest, source);
   }
 
-  /** The tree's entries, by name. */
+  /** The tree's entries. */
   async ls(prefix: string): Promise<string> {
-    const root = { domain: this.#options.domain, prefix: parseName(prefix) };
-    const { index } = await openTree(root, undefined, { ...this.#reading(), hasher: nodeHasher });
-    return JSON.stringify(index.entries);
+    const { tree } = await this.#findTree(prefix);
+    return JSON.stringify(tree.index.entries);
+  }
+
+  /** The tree's files with their bytes. */
+  async getTree(prefix: string): Promise<string> {
+    const { tree, options } = await this.#findTree(prefix);
+    const files: string[] = [];
+    for await (const group of treeFiles(tree.root, tree.index.entries, options)) {
+      for (const { entry, manifest } of group) {
+        files.push(`${entry.name}: ${await bytesOf(manifest, options.source)}`);
+      }
+    }
+    return files.join("\n");
+  }
+
+  async #findTree(prefix: string) {
+    const options = { ...this.#reading(), hasher: nodeHasher };
+    return { options, ...(await findTree(this.#options.domain, prefix, options)) };
   }
 
   /** The ids of the Versions that are said to be the domain's. */
@@ -131,6 +145,13 @@ export class LiedToClient {
   #nameHash(name: string) {
     return nameHashOf(this.#options.domain, parseName(name));
   }
+}
+
+async function bytesOf(manifest: Manifest, source: ChunkSource): Promise<string> {
+  const blocks: Buffer[] = [];
+  const sink = { write: async (bytes: Uint8Array) => void blocks.push(Buffer.from(bytes)) };
+  await download(manifest, sink, { source, hasher: nodeHasher });
+  return Buffer.concat(blocks).toString();
 }
 
 /** What `work` gives, or the code that it ends with. Other errors are defects. */

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "
 import { SeededRandom } from "../random.ts";
 import { type Outcome, outcomeOf } from "./lied-to-client.ts";
 import { type Answer, HONEST, type Lie, LyingEdge, withJson } from "./lying-edge.ts";
-import { answering, LyingScene, locating, NEW, problem, redirect } from "./lying-scene.ts";
+import { answering, LyingScene, locating, NEW, problem, redirect, relayedOnly } from "./lying-scene.ts";
 
 const network = inject("network");
 /** Pages that a client reads of one server to find the newest Version. */
@@ -23,11 +23,6 @@ const POLL_MS = 5;
 const BLOCK = Buffer.alloc(64 * 1024, " ");
 
 let scene: LyingScene;
-
-const relayedOnly = locating((honest) => ({
-  ...honest,
-  nodes: honest.nodes.map((node) => ({ ...node, url: null })),
-}));
 
 /** Name answers, and the codes that they come to. */
 const BROKEN: [string, (answer: Answer) => Answer, string][] = [

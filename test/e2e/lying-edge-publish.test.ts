@@ -12,7 +12,7 @@ import { Publisher } from "./publisher.ts";
 const network = inject("network");
 const QUICK = { idleMs: 1000, totalMs: 4000 };
 /** Of each answer's lies so many are told, spread over all of its fields. */
-const LIES_PER_ANSWER = 80;
+const LIES_PER_ANSWER = 50;
 const NAME = "pub";
 
 describe("an edge that lies to a publisher", () => {

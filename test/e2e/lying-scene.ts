@@ -137,6 +137,12 @@ export function locating(change: (honest: LocateAnswer) => unknown): Lie {
   );
 }
 
+/** No holder is to be reached but through the edge. */
+export const relayedOnly = locating((honest) => ({
+  ...honest,
+  nodes: honest.nodes.map((node) => ({ ...node, url: null })),
+}));
+
 export function redirect(location: string): Answer {
   return { status: 307, headers: { location }, body: Buffer.alloc(0) };
 }
