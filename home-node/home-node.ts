@@ -21,6 +21,7 @@ import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Doors } from "./server/doors.ts";
+import { GrantCharges } from "./server/grant-charges.ts";
 import { Grants } from "./server/grants.ts";
 import { createLocalApp } from "./server/local-app.ts";
 import { RateLimit } from "./server/rate.ts";
@@ -112,11 +113,13 @@ async function prepare(
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
+  const charges = new GrantCharges({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
   await removals.start();
   await counters.start();
+  await charges.start();
   return new RunningNode(config, {
     log: deps.log,
     random: deps.random ?? Math.random,
@@ -128,6 +131,7 @@ async function prepare(
     statements,
     removals,
     counters,
+    charges,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
@@ -140,6 +144,7 @@ interface Parts
     "chunks" | "statements" | "removals" | "counters" | "identity" | "clock" | "log"
   > {
   room: Room;
+  charges: GrantCharges;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
@@ -192,6 +197,7 @@ class RunningNode {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
     await this.#parts.counters.stop();
+    await this.#parts.charges.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
@@ -216,14 +222,14 @@ class RunningNode {
   }
 
   #appDeps(): NodeAppDeps {
-    const { fetch, clock, identity } = this.#parts;
+    const { fetch, clock, identity, charges } = this.#parts;
     const { dohUrls, pledge } = this.#config;
     const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
     const resolver = createPledgedResolver(dns, pledge, clock);
     return {
       ...this.#parts,
       resolver,
-      grants: new Grants({ node: identity.id, resolver, clock }),
+      grants: new Grants({ node: identity.id, resolver, clock, charges }),
       uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
       received: new BufferPool(RECEIVED_FREE_BYTES_MAX),
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),

@@ -69,6 +69,7 @@ export const ERROR_CODES = [
   "no-holder",
   "rate-limited",
   "method-not-allowed",
+  "service-worker-refused",
   "unreachable",
   "timeout",
   "bad-answer",

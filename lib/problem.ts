@@ -66,6 +66,7 @@ const STATUS: Record<ErrorCode, number> = {
   "no-holder": 503,
   "rate-limited": 429,
   "method-not-allowed": 405,
+  "service-worker-refused": 403,
   unreachable: 502,
   timeout: 504,
   "bad-answer": 502,

@@ -3,7 +3,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { HoldfastError } from "../lib/error.ts";
-import { type AppEnv, problemResponse } from "./app.ts";
+import { type AppEnv, guardOrigin, problemResponse, refuseServiceWorkers } from "./app.ts";
 import { chunk } from "./routes/chunk.ts";
 import { name } from "./routes/name.ts";
 import { names } from "./routes/names.ts";
@@ -25,6 +25,8 @@ const app = new Hono<AppEnv>()
       maxAge: 86_400,
     }),
   )
+  .use(guardOrigin())
+  .use(refuseServiceWorkers())
   .route("/obj", obj)
   .route("/name", name)
   .route("/names", names)

@@ -18,12 +18,11 @@ import {
 } from "../../lib/upload.ts";
 import { GRANT_HEADER, parseSignedHeader, UPLOAD_HEADER } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
+import type { GrantCharges } from "./grant-charges.ts";
 
 export const CACHED_GRANTS_MAX = 512;
 /** One names at most 128 chunks; each is asked for once a chunk. */
 export const CACHED_UPLOADS_MAX = 1_024;
-/** Grants with bytes charged to them, until they expire. Some 200 bytes each. */
-export const CHARGED_GRANTS_MAX = 50_000;
 
 export type Grant = VerifiedStatement<UploadGrant>;
 
@@ -34,12 +33,13 @@ export class Grants {
   // Keyed by the header's text: what was verified is exactly what was sent.
   readonly #grants = new ExpiringCache<Grant>(CACHED_GRANTS_MAX);
   readonly #uploads = new ExpiringCache<VerifiedStatement<Upload>>(CACHED_UPLOADS_MAX);
-  readonly #charges = new Map<Hash, { bytes: number; expiresMs: number }>();
+  readonly #charges: GrantCharges;
 
-  constructor(deps: { node: NodeId; resolver: DomainKeyResolver; clock: Clock }) {
+  constructor(deps: { node: NodeId; resolver: DomainKeyResolver; clock: Clock; charges: GrantCharges }) {
     this.#node = deps.node;
     this.#resolver = deps.resolver;
     this.#clock = deps.clock;
+    this.#charges = deps.charges;
   }
 
   /** The grant under which `chunk` may be sent to this node. Throws what is wrong with it. */
@@ -74,17 +74,18 @@ export class Grants {
     bytes: number,
     store: () => Promise<"stored" | "held">,
   ): Promise<"stored" | "held"> {
-    const charge = this.#chargeOf(grant);
-    if (charge.bytes + bytes > grant.body.bytes) {
-      throw new HoldfastError("grant-exceeded", `the upload grant is for ${grant.body.bytes} bytes`);
+    const { id, body } = grant;
+    const expiresMs = Date.parse(body.expires);
+    if (this.#charges.bytesOf(id) + bytes > body.bytes) {
+      throw new HoldfastError("grant-exceeded", `the upload grant is for ${body.bytes} bytes`);
     }
-    charge.bytes += bytes;
+    this.#charges.add(id, bytes, expiresMs);
     let outcome: "stored" | "held" = "held";
     try {
       outcome = await store();
       return outcome;
     } finally {
-      if (outcome === "held") charge.bytes -= bytes;
+      if (outcome === "held") this.#charges.add(id, -bytes, expiresMs);
     }
   }
 
@@ -103,26 +104,6 @@ export class Grants {
     const upload = await verifyStatement(uploadKind, parseSignedHeader(header));
     this.#uploads.set(header, upload, Date.parse(grant.body.expires));
     return upload;
-  }
-
-  #chargeOf(grant: Grant): { bytes: number } {
-    const known = this.#charges.get(grant.id);
-    if (known !== undefined) return known;
-    this.#forgetExpired();
-    const charge = { bytes: 0, expiresMs: Date.parse(grant.body.expires) };
-    this.#charges.set(grant.id, charge);
-    return charge;
-  }
-
-  #forgetExpired(): void {
-    if (this.#charges.size < CHARGED_GRANTS_MAX) return;
-    for (const [id, { expiresMs }] of this.#charges) {
-      if (expiresMs <= this.#clock.now()) this.#charges.delete(id);
-    }
-    // Forgetting one that is still good would let it be spent twice.
-    if (this.#charges.size >= CHARGED_GRANTS_MAX) {
-      throw new HoldfastError("rate-limited", "the home node follows as many upload grants as it can");
-    }
   }
 }
 

@@ -20,6 +20,7 @@ import {
   type SignedJson,
   STATEMENTS_PER_POST_MAX,
 } from "../wire.ts";
+import { checkAcknowledged } from "./acknowledgement.ts";
 import { directUrl } from "./holders.ts";
 import { plainText } from "./request.ts";
 import { Server } from "./server.ts";
@@ -60,7 +61,10 @@ export async function announceToEdge(
   // One after the other: the first carries the receipts that the others rely on.
   for (const statements of postsOf(announcements.map(requestOf))) {
     const results = await post(edge, { statements, receipts: outcomes.length === 0 ? receipts : [] });
-    outcomes.push(...results.map(outcomeOf));
+    const answered = announcements.slice(outcomes.length, outcomes.length + results.length);
+    outcomes.push(
+      ...(await Promise.all(answered.map(({ version }, i) => outcomeOf(edge, version, results[i])))),
+    );
   }
   return outcomes;
 }
@@ -222,8 +226,19 @@ function publishedJson(
   };
 }
 
-function outcomeOf(result: NamesResult): SignedJson[] | HoldfastError {
-  return result.status === "refused" ? explainRefusal(errorOf(result.problem)) : result.witnesses;
+async function outcomeOf(
+  edge: Server,
+  version: VerifiedVersion,
+  result: NamesResult | undefined,
+): Promise<SignedJson[] | HoldfastError> {
+  if (result === undefined) throw new TypeError("a statement without a result");
+  if (result.status === "refused") return explainRefusal(errorOf(result.problem));
+  try {
+    return await checkAcknowledged(edge.url, version, result);
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return error;
+  }
 }
 
 // Publishing again by itself could bury what someone else has just published: a person looks first.

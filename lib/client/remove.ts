@@ -11,6 +11,7 @@ import { mayRemove, type Removal, removalKind, removes, type VerifiedRemoval } f
 import type { StatementSigner } from "../sshsig.ts";
 import { type SignedStatement, signStatement } from "../statement.ts";
 import { formatSigned, type PostedRemovalJson, type SignedJson } from "../wire.ts";
+import { checkAcknowledged } from "./acknowledgement.ts";
 import { announceRemovalToHolders, type BundleReport } from "./announce.ts";
 import { type KnownVersion, stands } from "./name-knowledge.ts";
 import type { Server } from "./server.ts";
@@ -87,7 +88,7 @@ export async function removeVersions(
     witnesses: [],
     ...(delegation === null ? {} : { delegation: formatSigned(delegation) }),
   };
-  const witnesses = await postRemoval(edge, posted);
+  const witnesses = await postRemoval(edge, removal, posted);
   const taken = versions.filter(({ version }) =>
     removes(removal.body, { id: version.id, sequence: version.body.sequence }),
   );
@@ -114,11 +115,15 @@ function bodyOf(
   return { ...head, through: what === "all" ? newest : Math.min(what.through, newest) };
 }
 
-async function postRemoval(edge: Server, posted: PostedRemovalJson): Promise<SignedJson[]> {
+async function postRemoval(
+  edge: Server,
+  removal: VerifiedRemoval,
+  posted: PostedRemovalJson,
+): Promise<SignedJson[]> {
   const { results } = await edge.postNames({ statements: [posted], receipts: [] });
   const [result] = results;
   if (result === undefined)
     throw new HoldfastError("bad-answer", `${edge.url} did not answer for the Removal`);
   if (result.status === "refused") throw errorOf(result.problem);
-  return result.witnesses;
+  return checkAcknowledged(edge.url, removal, result);
 }

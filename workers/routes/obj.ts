@@ -9,6 +9,7 @@ import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
+import { isAttachment, OBJECT_POLICY } from "../../lib/user-content.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
@@ -27,12 +28,6 @@ import { type FolderPath, formatFolder, indexPageOf, parseObjectPath } from "../
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
 import { isFolder } from "../tree-finder.ts";
-
-/**
- * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
- * download files, and open windows; what opens there is not in the sandbox, or sites elsewhere would come without scripts.
- */
-const SANDBOX = "sandbox allow-downloads allow-popups allow-popups-to-escape-sandbox";
 
 /** What an answer carries: the whole, or ranges of it. */
 interface Selection {
@@ -226,7 +221,10 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     Vary: "Accept",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": SANDBOX,
+    "Content-Security-Policy": OBJECT_POLICY,
+    // Said aloud for pages elsewhere that demand it (COEP): they may embed what they may read.
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    ...(isAttachment(manifest.contentType) ? { "Content-Disposition": "attachment" } : {}),
   });
 }
 
@@ -243,7 +241,8 @@ function unsatisfiable(sizeBytes: number): Response {
 
 /** For 304: nothing about a body that is not there (RFC 9110 15.4.5). */
 function withoutBody(headers: Headers): Headers {
-  for (const name of ["Content-Type", "Accept-Ranges", "Repr-Digest"]) headers.delete(name);
+  for (const name of ["Content-Type", "Content-Disposition", "Accept-Ranges", "Repr-Digest"])
+    headers.delete(name);
   return headers;
 }
 
