@@ -56,6 +56,8 @@ export interface StoredVersion {
   signature: string;
   witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
   delegation: { bytes: Uint8Array<ArrayBuffer>; signature: string } | null;
+  /** The Removal that took it back. */
+  removedBy: Hash | null;
 }
 
 /** What `/obj` needs of the newest named Version, in one call. */
@@ -86,6 +88,7 @@ interface VersionRow extends Record<string, SqlStorageValue> {
   right_from: string | null;
   delegation: ArrayBuffer | null;
   delegation_signature: string | null;
+  removed_by: Hash | null;
 }
 
 /** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
@@ -418,5 +421,6 @@ function storedVersion(row: VersionRow): StoredVersion {
     signature: row.signature,
     witness: { bytes: new Uint8Array(row.witness), signature: row.witness_signature },
     delegation: storedDelegation(row),
+    removedBy: row.removed_by,
   };
 }

@@ -155,6 +155,8 @@ const nameAnswerSchema = v.object({
   versions: v.pipe(v.array(listedSchema), v.maxLength(VERSIONS_PER_PAGE)),
   /** On the first page: what was taken back of this name. */
   removals: v.optional(v.pipe(v.array(listedSchema), v.maxLength(REMOVALS_PER_NAME_MAX))),
+  /** Ids of the Versions on this page that the server takes for taken back: for people, because a client judges itself. */
+  removed: v.optional(v.pipe(v.array(hashSchema), v.maxLength(VERSIONS_PER_PAGE))),
   /** On the first page: the name's first Version, where an author's right to the name depends on it. */
   first: v.optional(listedSchema),
   /** The newest Version's Manifest, base64, on the first page. */

@@ -3,7 +3,7 @@
 
 import { base64 } from "@scure/base";
 import { Hono } from "hono";
-import type { NewestVersion } from "../../durable-objects/versions-table.ts";
+import type { NewestVersion, StoredVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
@@ -33,11 +33,17 @@ export const name = new Hono<AppEnv>()
       domain,
       versions: page.versions.map(formatStored),
       ...(page.removals.length === 0 ? {} : { removals: page.removals.map(formatStored) }),
+      ...removedOn(page.versions),
       ...(page.first === null ? {} : { first: formatStored(page.first) }),
       manifest: page.manifest === null ? null : base64.encode(page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
   });
+
+function removedOn(versions: readonly StoredVersion[]): Pick<NameAnswer, "removed"> {
+  const removed = versions.flatMap(({ id, removedBy }) => (removedBy === null ? [] : [id]));
+  return removed.length === 0 ? {} : { removed };
+}
 
 function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
   if (found === null) return { version: null, manifest: null };
