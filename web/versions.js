@@ -127,7 +127,7 @@ class Comparison {
     return holderWords(await askHolders(version.body.manifest, manifest, this.signal), manifest);
   }
 
-  /** Null for a Version that does not say its name: an edge gives no Manifest of it. @param {ShownVersion} version */
+  /** Null for a Version that does not say its name, or was taken back: an edge gives no Manifest of it. @param {ShownVersion} version */
   #manifestOf(version) {
     const manifest = this.#manifests.get(version.id) ?? this.#askManifest(version);
     this.#manifests.set(version.id, manifest);
@@ -136,7 +136,7 @@ class Comparison {
 
   /** @param {ShownVersion} version @returns {Promise<Manifest | null>} */
   async #askManifest(version) {
-    if (version.body.name === undefined) return null;
+    if (version.body.name === undefined || version.isRemoved) return null;
     const path = `/obj/${encodePath(this.object.full)}?version=${version.id}`;
     /** @type {ObjectReferral} */
     const { manifest } = await ask(path, { headers: { Accept: REFERRAL_TYPE }, signal: this.signal });

@@ -166,6 +166,37 @@ describe.skipIf(missing.length > 0)("a published tree", () => {
     await expectHarmless(narrow);
   });
 
+  test.each([
+    ["wide", WIDE],
+    ["narrow", PHONE],
+  ])(
+    "shows a Version that was taken back as such, and the one before as the object, on a %s screen",
+    async (_, size) => {
+      const name = `taken-${size[0]}`;
+      for (const content of ["one", "twotwo"])
+        await publisher.publish(await publisher.writeFile("content", content), name);
+      const by = ["--key", publisher.keyFile, "--author", publisher.author, "--reason", IMG];
+      const removed = await publisher.holdfast(
+        "remove",
+        `${publisher.domain}/${name}`,
+        "--all",
+        ...by,
+        "--dry-run",
+      );
+      expect(removed.stdout.trim().split("\n")).toHaveLength(2);
+      const { stdout } = await publisher.holdfast("log", `${publisher.domain}/${name}`, "--json");
+      const [{ version }] = JSON.parse(stdout);
+      await publisher.holdfast("remove", `${publisher.domain}/${name}`, "--version", version, ...by);
+      const tab = await open(`/#/${publisher.domain}/${name}`, size);
+      await tab.until(LOOKED_UP);
+      expect(await tab.text(".versions tbody")).toMatch(
+        /Version 2, taken back.*cannot be told here.*Version 1/s,
+      );
+      expect(await tab.text("#lookup-result dl")).toContain("3 bytes");
+      await expectHarmless(tab);
+    },
+  );
+
   /** By the Manifests of both Versions, compared here. */
   async function sharedOf(tab: Tab): Promise<{ percent: number }> {
     const links = await tab.evaluate(
