@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import type { NameAnswer } from "../../lib/wire.ts";
 import { outcomeOf } from "./lied-to-client.ts";
-import { HONEST } from "./lying-edge.ts";
-import { EVIL, LyingScene, NEW, naming, OLD, publishAs } from "./lying-scene.ts";
+import { HONEST, type Lie } from "./lying-edge.ts";
+import { EVIL, LyingScene, NEW, naming, OLD, problem, publishAs } from "./lying-scene.ts";
 import { publishTree, writeFolder } from "./publish-tree.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -100,6 +100,13 @@ const withForeignWitnesses = (version: NameAnswer["versions"][number]) => ({
   witnesses: scene.foreignAnswer.versions[0]?.witnesses ?? [],
 });
 
+/** Also where many names are asked for at once: there the edge says that it cannot, and each is asked for by itself. */
+function namingEach(answer: NameAnswer): Lie {
+  const name = naming(answer);
+  return (honest, asked, response) =>
+    asked.kind === "POST /name/lookup" ? problem("not-found", 404) : name(honest, asked, response);
+}
+
 async function signedForUpload(): Promise<NameAnswer> {
   const made = await scene.forged(scene.signer);
   return scene.only({ ...made, signature: await scene.signer.sign("holdfast-upload", statementOf(made)) });
@@ -166,9 +173,9 @@ describe("an edge that attacks", () => {
     const listing = await client.ls("tree");
     expect(listing).not.toContain("trojan");
     const evil = await scene.answerOf(publisher, `evil/${INDEX}`);
-    edge.lie = naming(evil);
+    edge.lie = namingEach(evil);
     expect(await outcomeOf(client.ls("tree"))).toEqual({ code: "name-hash-mismatch" });
-    edge.lie = naming({ ...(await scene.answerOf(publisher, `tree/${INDEX}`)), manifest: evil.manifest });
+    edge.lie = namingEach({ ...(await scene.answerOf(publisher, `tree/${INDEX}`)), manifest: evil.manifest });
     expect(await client.ls("tree")).toBe(listing);
   });
 
