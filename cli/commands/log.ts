@@ -2,8 +2,9 @@
 
 import { Command } from "commander";
 import { type Holding, holdingsOf } from "../../lib/client/holdings.ts";
-import type { KnownVersion } from "../../lib/client/name-knowledge.ts";
+import { type KnownVersion, stands } from "../../lib/client/name-knowledge.ts";
 import { plainText } from "../../lib/client/request.ts";
+import { checkNotOlder } from "../../lib/client/seen.ts";
 import { collectVersions } from "../../lib/client/versions.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
@@ -13,7 +14,7 @@ import type { VerifiedRemoval } from "../../lib/removal.ts";
 import { parseSigned } from "../../lib/wire.ts";
 import { verifyWitness, type Witness } from "../../lib/witness.ts";
 import { formatSize, plural } from "../format.ts";
-import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
+import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withAllowOlder, withServers } from "../options.ts";
 import { printData, printJson } from "../output.ts";
 import { warnOfServers } from "../reading.ts";
 import {
@@ -22,6 +23,7 @@ import {
   domainKeysOf,
   edgeOf,
   loadSettings,
+  seenVersionsOf,
   serversOf,
   trustedEdgesOf,
 } from "../settings.ts";
@@ -37,7 +39,7 @@ export function logCommand(): Command {
       "List every Version of DOMAIN/NAME, newest first: who signed it, by what right, who witnessed it, who holds it now.",
     )
     .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument);
-  return withServers(command.option("--no-holders", "do not ask who holds the chunks now"))
+  return withServers(withAllowOlder(command).option("--no-holders", "do not ask who holds the chunks now"))
     .addHelpText("after", EXAMPLES)
     .action((target: FullName, options: LogOptions) => run(target, options));
 }
@@ -60,7 +62,12 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
   const [problem] = problems;
   if (versions.length === 0 && answered === 0 && problem !== undefined) throw problem.error;
   warnOfServers(problems);
+  const newest = versions.find(stands)?.version ?? null;
+  const rolledBack = await problemOf(() =>
+    checkNotOlder({ domain: target.domain, nameHash }, newest, knowledge, seenVersionsOf(settings, options)),
+  );
   if (versions.length === 0) {
+    if (rolledBack !== null) throw rolledBack;
     throw new HoldfastError(
       "not-found",
       `no server asked knows a Version of ${target.domain}/${target.name}`,
@@ -78,8 +85,20 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
       holding: holdings?.[i] ?? null,
     })),
   );
-  if (options.json === true) return printJson(entries.map(jsonOf));
-  await printData(entries.map(describe).join("\n"));
+  if (options.json === true) await printJson(entries.map(jsonOf));
+  else await printData(entries.map(describe).join("\n"));
+  // What there is has been told; that it is not all comes last, and as the exit code.
+  if (rolledBack !== null) throw rolledBack;
+}
+
+async function problemOf(check: () => Promise<void>): Promise<HoldfastError | null> {
+  try {
+    await check();
+    return null;
+  } catch (error) {
+    if (isHoldfastError(error)) return error;
+    throw error;
+  }
 }
 
 /** What is told of one Version. */

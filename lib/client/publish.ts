@@ -87,7 +87,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const knowledge = await collectVersions({ domain, nameHash, depth: "newest" }, options);
   throwIfSilent(edge, knowledge);
   const parent = parentOf(knowledge);
-  await checkNotOlder({ domain, nameHash }, parent?.version ?? null, knowledge.removals, options.seen);
+  await checkNotOlder({ domain, nameHash }, parent?.version ?? null, knowledge, options.seen);
   checkOwnName(knowledge, right, author);
   const conflict = checkIfMatch(parent, request.ifMatch);
   if (conflict !== null) throw conflict;

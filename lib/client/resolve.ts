@@ -107,7 +107,7 @@ async function resolveFrom(
 ): Promise<ResolvedObject> {
   const version = chooseVersion(request, knowledge);
   if (request.versionId === undefined) {
-    await checkNotOlder(version.body, version, knowledge.removals, options.seen);
+    await checkNotOlder(version.body, version, knowledge, options.seen);
     if (options.acceptsExpired !== true) checkExpiry(version.body, options.now());
   }
   const manifestBytes =

@@ -6,7 +6,7 @@ import type { Hash } from "../hash.ts";
 import type { Domain } from "../names.ts";
 import { removes } from "../removal.ts";
 import { compareNewestFirst, type VerifiedVersion } from "../version.ts";
-import type { KnownRemoval } from "./name-knowledge.ts";
+import type { NameKnowledge } from "./name-knowledge.ts";
 
 /** A Version's place in its name's order. */
 export interface SeenVersion {
@@ -30,12 +30,12 @@ export interface SeenVersions {
 export async function checkNotOlder(
   name: { domain: Domain; nameHash: Hash },
   version: VerifiedVersion | null,
-  removals: readonly KnownRemoval[],
+  knowledge: Pick<NameKnowledge, "versions" | "removals">,
   seen: SeenVersions | undefined,
 ): Promise<void> {
   const newest = (await seen?.newestOf(name.domain, name.nameHash)) ?? null;
   if (newest === null || (version !== null && !isNewer(newest, seenOf(version)))) return;
-  if (removals.some((removal) => tookBack(removal, newest))) return;
+  if (isTakenBack(newest, knowledge)) return;
   const told = version === null ? "no Version" : `nothing newer than sequence ${version.body.sequence}`;
   throw new HoldfastError(
     "rolled-back",
@@ -44,9 +44,17 @@ export async function checkNotOlder(
   );
 }
 
-/** By the domain's key: of what was seen no more is kept than its place, so nobody else's right to it can be judged. */
-function tookBack({ removal, right }: KnownRemoval, { version, sequence }: SeenVersion): boolean {
-  return right.by === "domain-key" && removes(removal.body, { id: version, sequence });
+/** As it is listed, or by the domain's key: of what is not listed no more is known than its place, and not whose it is. */
+function isTakenBack(
+  { version: id, sequence }: SeenVersion,
+  { versions, removals }: Pick<NameKnowledge, "versions" | "removals">,
+): boolean {
+  return (
+    versions.some(({ version, removal }) => version.id === id && removal !== null) ||
+    removals.some(
+      ({ removal, right }) => right.by === "domain-key" && removes(removal.body, { id, sequence }),
+    )
+  );
 }
 
 export async function noteSeen(version: VerifiedVersion, seen: SeenVersions | undefined): Promise<void> {

@@ -165,6 +165,16 @@ describe("an author", () => {
     expect(ok(await get(name)).stdout).toBe("the domain's");
   });
 
+  test("takes back the newest that a reader has seen, and the reader goes back to what stands", async () => {
+    const name = newName();
+    for (const content of ["first of alice", "second of alice"])
+      ok(await alice.publish(await text(content), name));
+    expect(ok(await get(name)).stdout).toBe("second of alice");
+    const [{ version }] = await log(name);
+    ok(await alice.holdfast("remove", full(name), "--version", version));
+    expect(ok(await get(name)).stdout).toBe("first of alice");
+  });
+
   test("removes nothing in a name of others, nor does a stranger anything", async () => {
     const name = newName();
     await published(name, "the domain's");

@@ -93,6 +93,12 @@ describe("get", () => {
       expect(refused.stderr).toMatch(/sequence 2 of .* was seen here before \(rolled-back\).*--allow-older/s);
     }
     expect(await readdir(cwd)).toEqual(["new"]);
+    const listed = await run("log", TARGET, "--no-holders");
+    expect({ code: listed.code, stderr: listed.stderr }).toMatchObject({
+      code: EXIT.unverified,
+      stderr: expect.stringContaining("(rolled-back)"),
+    });
+    expect(listed.stdout.toString()).toContain("sequence  1");
     expect((await run("get", TARGET, "--allow-older")).code).toBe(EXIT.ok);
     expect((await run("verify", TARGET, "app.iso")).code).toBe(EXIT.ok);
   });
