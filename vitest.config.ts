@@ -2,6 +2,8 @@
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { formatPublicKeyLine } from "./lib/openssh-key.ts";
+import { operatorSigner } from "./test/edge/operator-key.ts";
 import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
 const edge = cloudflareTest({
@@ -13,6 +15,7 @@ const edge = cloudflareTest({
       FAILURE_DOMAIN: "node",
       ALLOW_LOCAL_NODES: "true",
       DOH_URLS: "http://127.0.0.1:1/dns-query",
+      OPERATOR_KEYS: formatPublicKeyLine((await operatorSigner()).key, "operator@example.org"),
     },
   },
 });

@@ -15,6 +15,8 @@ const EXIT_OF: Partial<Record<ErrorCode, ExitCode>> = {
   "invalid-name": EXIT.usage,
   "invalid-url": EXIT.usage,
   "not-found": EXIT.notFound,
+  gone: EXIT.notFound,
+  "unavailable-for-legal-reasons": EXIT.notFound,
   "domain-not-found": EXIT.notFound,
   "not-canonical": EXIT.unverified,
   "invalid-statement": EXIT.unverified,

@@ -1,6 +1,7 @@
 // The bindings of wrangler.toml, and the settings parsed from them.
 
 import { HoldfastError } from "../lib/error.ts";
+import { formatPublicKeyText, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
 import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
 import type { NodeLink } from "./node-link.ts";
@@ -21,6 +22,8 @@ export interface Env {
   ALLOW_LOCAL_NODES: string;
   /** Bytes of an object that one request may stream. */
   STREAM_BYTES_MAX: string;
+  /** Public keys of those who may block: lines of OpenSSH .pub files, separated by commas or line ends. */
+  OPERATOR_KEYS?: string;
 }
 
 export interface EdgeSettings {
@@ -29,6 +32,8 @@ export interface EdgeSettings {
   allowLocalNodes: boolean;
   dohUrls: string[];
   streamBytesMax: number;
+  /** SSH public key blobs, base64. */
+  operatorKeys: ReadonlySet<string>;
 }
 
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
@@ -53,5 +58,17 @@ export function parseSettings(env: Env): EdgeSettings {
     allowLocalNodes: env.ALLOW_LOCAL_NODES === "true",
     dohUrls,
     streamBytesMax,
+    operatorKeys: parseOperatorKeys(env.OPERATOR_KEYS ?? ""),
   };
+}
+
+function parseOperatorKeys(text: string): ReadonlySet<string> {
+  const lines = text.split(/[,\n]/).map((line) => line.trim());
+  try {
+    return new Set(
+      lines.filter((line) => line !== "").map((line) => formatPublicKeyText(parsePublicKeyLine(line).blob)),
+    );
+  } catch (cause) {
+    throw new HoldfastError("internal", "OPERATOR_KEYS must be lines of OpenSSH .pub files", { cause });
+  }
 }

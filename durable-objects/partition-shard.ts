@@ -2,6 +2,7 @@
 // Content Hash, members by node id; and, in the root shard, the numbers that all shards report upward.
 
 import { DurableObject } from "cloudflare:workers";
+import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
@@ -18,6 +19,13 @@ import {
   type Reference,
   sweepPins,
 } from "./chunks-table.ts";
+import {
+  applyChange,
+  type DenialsMark,
+  type DenialsUpdate,
+  denialsSince,
+  listDenials,
+} from "./denials-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import {
   closestMembers,
@@ -61,6 +69,10 @@ const REPORT_DELAY_PER_HOLDER_MS = 3;
 /** What became of one Version: an expected refusal crosses as a value, not as an exception. */
 export type AppendResult =
   | { status: "accepted" | "known"; witness: { bytes: Uint8Array<ArrayBuffer>; signature: string } }
+  | { status: "refused"; code: ErrorCode; detail: string };
+
+export type DenialsResult =
+  | ({ status: "done" } & DenialsAnswer)
   | { status: "refused"; code: ErrorCode; detail: string };
 
 /** Everything that one publish writes to one shard before its Versions are appended. */
@@ -172,6 +184,24 @@ export class PartitionShard extends DurableObject<Env> {
       counts: countMembers(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
+  }
+
+  /** Root shard: carries out what an operator said in a verified statement, once. */
+  async changeDenials(statement: Hash, change: DenialChange): Promise<DenialsResult> {
+    try {
+      const apply = () => applyChange(this.#sql, statement, change, Date.now());
+      const { changed } = this.ctx.storage.transactionSync(apply);
+      return { status: "done", changed, denials: change.action === "list" ? listDenials(this.#sql) : [] };
+    } catch (error) {
+      if (error instanceof HoldfastError)
+        return { status: "refused", code: error.code, detail: error.message };
+      throw error;
+    }
+  }
+
+  /** Root shard: what was blocked since a copy of the list was made. */
+  async denialsSince(mark: DenialsMark): Promise<DenialsUpdate> {
+    return denialsSince(this.#sql, mark);
   }
 
   override async alarm(): Promise<void> {

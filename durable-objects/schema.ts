@@ -67,6 +67,14 @@ const SHARD_MIGRATIONS = [
    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`,
 
   "DROP INDEX pins_until;",
+
+  `-- Kept by the root shard only: what operators have blocked, and the statements by which they said so lately.
+   CREATE TABLE denials (
+     hash TEXT PRIMARY KEY, subject TEXT NOT NULL, status INTEGER NOT NULL, reason TEXT NOT NULL,
+     at INTEGER NOT NULL, sequence INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX denials_sequence ON denials (sequence);
+   CREATE TABLE operator_statements (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -12,6 +12,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { NodeConfig } from "./config.ts";
 import { Counters } from "./counters/counters.ts";
 import type { Way } from "./counters/traffic.ts";
+import { DenyList } from "./deny-list.ts";
 import { loadIdentity } from "./identity.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
@@ -53,6 +54,8 @@ export interface HomeNode {
   stop(): Promise<void>;
   /** What the volunteer may see. */
   status(): Promise<LocalNodeStatus>;
+  /** Reads the file of denied hashes again; returns how many there are. */
+  rereadDenied(): Promise<number>;
 }
 
 export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode {
@@ -78,6 +81,7 @@ export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode
       await node?.stop();
     },
     status: () => current().status(),
+    rereadDenied: () => current().rereadDenied(),
   };
 }
 
@@ -110,6 +114,8 @@ async function prepare(
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
+  const denied = new DenyList(config.denyFile);
+  await denied.load();
   await writeLog.start();
   await chunks.start();
   await statements.start();
@@ -124,6 +130,7 @@ async function prepare(
     chunks,
     statements,
     counters,
+    denied,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
@@ -131,7 +138,7 @@ async function prepare(
 }
 
 interface Parts
-  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "identity" | "clock" | "log"> {
+  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "denied" | "identity" | "clock" | "log"> {
   room: Room;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
@@ -192,6 +199,11 @@ class RunningNode {
 
   status(): Promise<LocalNodeStatus> {
     return localStatusOf(this.#statusSources());
+  }
+
+  async rereadDenied(): Promise<number> {
+    await this.#parts.denied.load();
+    return this.#parts.denied.size;
   }
 
   #statusSources(): StatusSources {

@@ -32,6 +32,7 @@ export const ERROR_CODES = [
   "time-order",
   "statement-expired",
   "rolled-back",
+  "statement-replayed",
   // the domain
   "domain-not-found",
   "no-domain-key",
@@ -43,6 +44,8 @@ export const ERROR_CODES = [
   "fork",
   "not-held",
   "not-found",
+  "gone",
+  "unavailable-for-legal-reasons",
   // grants, receipts and registration
   "grant-missing",
   "grant-expired",

@@ -47,6 +47,14 @@ export function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
   return readJsonBody(c.req.raw, maxBytes);
 }
 
+/** `c`'s origin is what a blocked answer says it is blocked by (RFC 7725 4). */
+export function problemFor(c: AppContext, error: HoldfastError): Response {
+  const response = problemResponse(error);
+  if (error.code === "unavailable-for-legal-reasons")
+    response.headers.set("Link", `<${new URL(c.req.url).origin}/>; rel="blocked-by"`);
+  return response;
+}
+
 export function problemResponse(error: HoldfastError, extension: Record<string, unknown> = {}): Response {
   const problem = problemOf(error);
   return new Response(JSON.stringify({ ...problem, ...extension }), {

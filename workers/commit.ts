@@ -22,6 +22,7 @@ import {
 } from "../lib/wire.ts";
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
+import { denylist } from "./denylist.ts";
 import type { IndexClient } from "./index-client.ts";
 import { verifyReceipts } from "./receipts.ts";
 
@@ -77,6 +78,8 @@ export async function commitPublications(
 
 async function prepare(index: IndexClient, publication: Publication): Promise<Prepared> {
   const { manifest, version } = publication;
+  denylist().checkName(version.body.domain, version.body.nameHash);
+  denylist().checkManifest(version.body.manifest, manifest);
   const named = namedHashes(manifest);
   const chunks = [version.body.manifest, ...named];
   if ("chunks" in manifest) return { publication, chunks };
@@ -84,6 +87,7 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
   for (const { hash } of manifest.parts) {
     const part = parseManifestPart(await readChunk(index, { hash }, holders.get(hash) ?? []));
     chunks.push(...part.chunks.map((chunk) => chunk.hash));
+    denylist().check(...part.chunks.map(({ hash: chunk }) => chunk));
   }
   return { publication, chunks };
 }

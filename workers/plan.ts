@@ -2,6 +2,7 @@
 // domain, so that strangers neither pin chunks nor learn where to push them.
 
 import type { Member } from "../durable-objects/members-table.ts";
+import { domainHash } from "../lib/denial.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
@@ -10,6 +11,7 @@ import { authorizeFor } from "../lib/publication.ts";
 import { verifyGrant } from "../lib/upload.ts";
 import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
 import { type AppContext, resolverOf } from "./app.ts";
+import { denylist } from "./denylist.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
 import { verifyReceipts } from "./receipts.ts";
 
@@ -18,6 +20,7 @@ type PlannedChunk = PlanAnswer["chunks"][number];
 export async function makePlan(c: AppContext, index: IndexClient, request: PlanRequest): Promise<PlanAnswer> {
   const grant = await verifyGrant(parseSigned(request.grant), Date.now());
   const { domain, author } = grant.body;
+  denylist().check(domainHash(domain), ...request.chunks.map(({ hash }) => hash));
   await authorizeFor(resolverOf(c), domain, grant.key, author);
   if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
   const held = await verifyReceipts(index, request.receipts, new Set([domain]));

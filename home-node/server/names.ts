@@ -21,6 +21,7 @@ import {
 } from "../../lib/wire.ts";
 import { witnessKind } from "../../lib/witness.ts";
 import type { Clock } from "../clock.ts";
+import type { DenyList } from "../deny-list.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import { type IndexEntry, type StatementStore, WITNESSES_PER_VERSION_MAX } from "../store/statement-store.ts";
 
@@ -28,6 +29,7 @@ import { type IndexEntry, type StatementStore, WITNESSES_PER_VERSION_MAX } from 
 export const PAGE_FILE_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface NamesDeps {
+  denied: DenyList;
   chunks: ChunkStore;
   statements: StatementStore;
   resolver: DomainKeyResolver;
@@ -47,6 +49,7 @@ export function acceptNames(request: NamesRequest, deps: NamesDeps): Promise<Nam
 async function acceptOne(published: PublishedJson, deps: NamesDeps): Promise<NamesResult> {
   try {
     const { version, manifestBytes } = await verifyPublication(published, deps.resolver, deps.clock.now());
+    deps.denied.check(version.id, version.body.nameHash, version.body.manifest);
     const status = deps.statements.has(version.id) ? "known" : "accepted";
     await deps.chunks.put(version.body.manifest, manifestBytes);
     await keepVersion(version, await genuineWitnesses(published, version), deps);
@@ -134,7 +137,7 @@ export async function answerName(
   nameHash: Hash,
   domain: Domain,
   before: Hash | null,
-  { statements, chunks }: Pick<NamesDeps, "statements" | "chunks">,
+  { statements, chunks, denied }: Pick<NamesDeps, "statements" | "chunks" | "denied">,
 ): Promise<NameAnswer> {
   const entries = statements.list(nameHash, domain);
   const start = before === null ? 0 : entries.findIndex((entry) => entry.id === before) + 1;
@@ -143,7 +146,8 @@ export async function answerName(
     throw new HoldfastError("not-found", "this home node knows no such name");
   }
   const page = pageOf(entries.slice(start, start + VERSIONS_PER_PAGE));
-  const manifest = before === null ? await chunks.get(newest.manifest) : null;
+  const isGiven = before === null && !denied.has(newest.manifest);
+  const manifest = isGiven ? await chunks.get(newest.manifest) : null;
   return {
     nameHash,
     domain,

@@ -5,7 +5,7 @@ import { base64 } from "@scure/base";
 import { Hono } from "hono";
 import type { NewestVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
-import { parseHash } from "../../lib/hash.ts";
+import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import {
   formatSigned,
@@ -15,17 +15,22 @@ import {
   parseLookupRequest,
 } from "../../lib/wire.ts";
 import { type AppEnv, indexOf, readJson } from "../app.ts";
+import { denylist } from "../denylist.ts";
 
 export const name = new Hono<AppEnv>()
   .post("/lookup", async (c) => {
     const { names } = parseLookupRequest(await readJson(c, LOOKUP_BODY_MAX));
     const newest = await indexOf(c).newest(names);
     c.header("Cache-Control", "no-store");
-    return c.json<LookupAnswer>({ names: newest.map(formatNewest) });
+    const isDenied = names.map(({ domain, nameHash }) => denylist().hasName(domain, nameHash));
+    return c.json<LookupAnswer>({
+      names: newest.map((found, i) => formatNewest(isDenied[i] === true ? null : found)),
+    });
   })
   .get("/:nameHash", async (c) => {
     const nameHash = parseHash(c.req.param("nameHash"));
     const domain = parseDomain(c.req.query("domain") ?? "");
+    denylist().checkName(domain, nameHash);
     const before = c.req.query("before");
     const shard = indexOf(c).shardOf(nameHash);
     const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
@@ -40,14 +45,19 @@ export const name = new Hono<AppEnv>()
         ...formatSigned(version),
         witnesses: [formatSigned(version.witness)],
       })),
-      manifest: page.manifest === null ? null : base64.encode(page.manifest),
+      manifest: encodeAllowed(page.versions[0]?.manifest, page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
   });
+
+/** A Manifest that is blocked is left out: the statement that names it stays, so that histories have no holes. */
+function encodeAllowed(hash: Hash | undefined, bytes: Uint8Array | null): string | null {
+  return bytes === null || hash === undefined || denylist().has(hash) ? null : base64.encode(bytes);
+}
 
 function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
   if (found === null) return { version: null, manifest: null };
   if (found === "known") return { version: null, manifest: null, isKnown: true };
   const { version, manifest } = found;
-  return { version: formatSigned(version), manifest: manifest === null ? null : base64.encode(manifest) };
+  return { version: formatSigned(version), manifest: encodeAllowed(version.manifest, manifest) };
 }

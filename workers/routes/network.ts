@@ -4,10 +4,11 @@ import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
-import { parseDomain } from "../../lib/names.ts";
+import { nameHashOf, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import { contactOf } from "../index-client.ts";
 
 export const network = new Hono<AppEnv>()
@@ -48,7 +49,10 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     nodes: report.counts,
     index: report.index,
     partitions: report.partitions,
-    recent: report.recent,
+    recent: report.recent.filter(
+      ({ domain, name, version }) =>
+        !denylist().has(version) && !denylist().hasName(domain, nameHashOf(domain, name)),
+    ),
     members: report.members.map((member) => ({
       ...contactOf(member),
       online: member.online,

@@ -4,6 +4,7 @@
 
 import { Hono } from "hono";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
+import { domainHash } from "../../lib/denial.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
@@ -11,6 +12,7 @@ import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import { answerFolder, wantsListing } from "../folder-answer.ts";
 import { evaluateConditions, totalBytes } from "../http-range.ts";
 import type { IndexClient } from "../index-client.ts";
@@ -42,6 +44,7 @@ interface Selection {
 export const obj = new Hono<AppEnv>().get("/*", async (c) => {
   const target = parseObjectPath(new URL(c.req.url).pathname);
   const index = indexOf(c);
+  denylist().check(domainHash(target.domain));
   if (target.kind === "folder") return getFolder(c, index, target);
   const { domain, name } = target;
   const head = await findHead(c, index, domain, name);
@@ -72,6 +75,7 @@ async function findHead(
 ): Promise<ObjectHead | null> {
   const only = c.req.query("version");
   const nameHash = nameHashOf(domain, name);
+  denylist().check(nameHash);
   const head = await index
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
@@ -87,6 +91,8 @@ async function getObject(
   head: ObjectHead,
 ): Promise<Response> {
   const manifest = parseManifest(head.manifestBytes);
+  denylist().check(head.id);
+  denylist().checkManifest(head.manifest, manifest);
   if (wantsReferral(c.req.header("Accept"))) {
     const referral = await makeReferral(index, domain, name, head, manifest);
     return c.body(JSON.stringify(referral), 200, REFERRAL_HEADERS);
