@@ -24,6 +24,15 @@ export interface Env {
   STREAM_BYTES_MAX: string;
   /** Public keys of those who may block: lines of OpenSSH .pub files, separated by commas or line ends. */
   OPERATOR_KEYS?: string;
+  /** "off" leaves the limits below unasked. */
+  RATE_LIMITS?: string;
+  /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
+  READS_LIMIT?: RateLimit;
+  LOOKUPS_LIMIT?: RateLimit;
+  WRITES_LIMIT?: RateLimit;
+  REGISTRATIONS_LIMIT?: RateLimit;
+  DNS_LIMIT?: RateLimit;
+  DOMAIN_WRITES_LIMIT?: RateLimit;
 }
 
 export interface EdgeSettings {

@@ -10,9 +10,14 @@ import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
 import { readJsonBody } from "./body.ts";
 import { IndexClient } from "./index-client.ts";
+import { limitQuestions } from "./rate-limits.ts";
 
 export interface AppEnv {
   Bindings: Env;
+  Variables: {
+    /** Set where a limit refuses the request. */
+    retryAfterSeconds?: number;
+  };
 }
 
 export type AppContext = Context<AppEnv>;
@@ -33,12 +38,10 @@ const freshQuestions = createFreshQuestions();
 /** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
   const now = () => Date.now();
-  const resolver = createDomainKeyResolver({
-    fetch: (url, init) => fetch(url, init),
-    dohUrls: new IndexClient(c.env).settings.dohUrls,
-    now,
-    cache: domainKeyCache,
-  });
+  const { dohUrls } = new IndexClient(c.env).settings;
+  const resolver = limitQuestions(c, (fetch) =>
+    createDomainKeyResolver({ fetch, dohUrls, now, cache: domainKeyCache }),
+  );
   return createSpacedResolver(resolver, now, freshQuestions);
 }
 
@@ -48,8 +51,15 @@ export function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
 }
 
 /** `c`'s origin is what a blocked answer says it is blocked by (RFC 7725 4). */
-export function problemFor(c: AppContext, error: HoldfastError): Response {
-  const response = problemResponse(error);
+export function problemFor(
+  c: AppContext,
+  error: HoldfastError,
+  extension: Record<string, unknown> = {},
+): Response {
+  const response = problemResponse(error, extension);
+  const retryAfterSeconds = c.get("retryAfterSeconds");
+  if (error.code === "rate-limited" && retryAfterSeconds !== undefined)
+    response.headers.set("Retry-After", String(retryAfterSeconds));
   if (error.code === "unavailable-for-legal-reasons")
     response.headers.set("Link", `<${new URL(c.req.url).origin}/>; rel="blocked-by"`);
   return response;

@@ -10,6 +10,7 @@ import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
+import type { Domain } from "../lib/names.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { type Publication, verifyPublication } from "../lib/publication.ts";
@@ -44,6 +45,8 @@ export async function commitPublications(
   resolver: DomainKeyResolver,
   edge: EdgeKey,
   request: NamesRequest,
+  /** Throws where a domain may not write now. Asked once its key has been verified. */
+  admit: (domain: Domain) => Promise<void>,
 ): Promise<NamesResult[]> {
   const verified = await Promise.all(
     request.statements.map((entry) =>
@@ -55,6 +58,7 @@ export async function commitPublications(
   );
   const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
   const domains = new Set(accepted.map(({ version }) => version.body.domain));
+  for (const domain of domains) await admit(domain);
   const held = accepted.length === 0 ? [] : await verifyReceipts(index, request.receipts, domains);
   // The parts of a large Manifest are read from holders that have just become known; else one write does for all.
   const readsParts = accepted.some(({ manifest }) => "parts" in manifest);

@@ -5,6 +5,7 @@ import { cors } from "hono/cors";
 import { HoldfastError } from "../lib/error.ts";
 import { type AppEnv, problemFor, problemResponse } from "./app.ts";
 import { keepDenylistFresh } from "./denylist.ts";
+import { limitRates } from "./rate-limits.ts";
 import { chunk } from "./routes/chunk.ts";
 import { name } from "./routes/name.ts";
 import { names } from "./routes/names.ts";
@@ -23,10 +24,19 @@ const app = new Hono<AppEnv>()
     cors({
       origin: "*",
       allowMethods: ["GET", "HEAD", "POST", "PUT"],
-      exposeHeaders: ["Content-Length", "Content-Range", "ETag", "Repr-Digest", "Holdfast-Version"],
+      exposeHeaders: [
+        "Content-Length",
+        "Content-Range",
+        "ETag",
+        "Repr-Digest",
+        "Holdfast-Version",
+        "Retry-After",
+        "Link",
+      ],
       maxAge: 86_400,
     }),
   )
+  .use(limitRates)
   .use("/obj/*", keepDenylistFresh)
   .use("/name/*", keepDenylistFresh)
   .use("/names", keepDenylistFresh)

@@ -13,6 +13,7 @@ import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
 import { type AppContext, resolverOf } from "./app.ts";
 import { denylist } from "./denylist.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
+import { spendDomain } from "./rate-limits.ts";
 import { verifyReceipts } from "./receipts.ts";
 
 type PlannedChunk = PlanAnswer["chunks"][number];
@@ -22,6 +23,7 @@ export async function makePlan(c: AppContext, index: IndexClient, request: PlanR
   const { domain, author } = grant.body;
   denylist().check(domainHash(domain), ...request.chunks.map(({ hash }) => hash));
   await authorizeFor(resolverOf(c), domain, grant.key, author);
+  await spendDomain(c, domain);
   if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
   const held = await verifyReceipts(index, request.receipts, new Set([domain]));
   const holdings = await index.plan(

@@ -179,6 +179,7 @@ export class LocalNetwork {
       ALLOW_LOCAL_NODES: "true",
       DOH_URLS: this.dohUrl,
       OPERATOR_KEYS: this.#operatorKeys,
+      RATE_LIMITS: "off",
       ...this.#options.settings,
     };
     return {

@@ -7,7 +7,7 @@ import { type Allocate, type Fetch, type FetchResponse, readBody } from "../fetc
 import type { Hash } from "../hash.ts";
 import { CHUNK_BYTES_MAX } from "../manifest.ts";
 import { originSentTo } from "./holders.ts";
-import { checkStatus, plainText, withResponse } from "./request.ts";
+import { checkStatus, plainText, RATE_WAITS_MAX, withResponse } from "./request.ts";
 
 /** A holder is dropped for a chunk after this long without a byte, or with the chunk unfinished. */
 export const CHUNK_LIMITS: DeadlineLimits = { idleMs: 10_000, totalMs: 120_000 };
@@ -44,7 +44,9 @@ export function createChunkFetch(
   const relayLimits = { ...limits, idleMs: Math.max(limits.idleMs, RELAY_IDLE_MS) };
   const fetchChunk: FetchChunk = async (url, wanted, { redirectsMax, isRelayed = false, signal }) => {
     const headers = { accept: "application/octet-stream" };
-    const exchange = { headers, limits: isRelayed ? relayLimits : limits, signal };
+    // A holder that is busy has others beside it; a server's limit holds for all that go through it.
+    const waitsMax = isRelayed ? RATE_WAITS_MAX : 0;
+    const exchange = { headers, limits: isRelayed ? relayLimits : limits, waitsMax, signal };
     const found = await withResponse(fetch, url, exchange, async (response) => {
       if (redirectsMax > 0 && isRedirect(response)) return { moved: await locationOf(response, url) };
       await checkStatus(response, url);

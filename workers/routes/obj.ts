@@ -27,6 +27,7 @@ import {
 import { type FolderPath, formatFolder, indexPageOf, parseObjectPath } from "../object-path.ts";
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
+import { spendAddress } from "../rate-limits.ts";
 import { isFolder } from "../tree-finder.ts";
 
 /**
@@ -111,7 +112,10 @@ async function missing(
   name: ObjectName,
 ): Promise<Response> {
   const folder = { domain, path: name };
-  if (isOfObject(c) || !(await isFolder(index, folder))) throw notFound(domain, name);
+  if (isOfObject(c)) throw notFound(domain, name);
+  // The folders above it are looked up as well.
+  await spendAddress(c, "lookups");
+  if (!(await isFolder(index, folder))) throw notFound(domain, name);
   if (c.req.header("Sec-Fetch-Mode") === "navigate") {
     return c.body(null, 307, { Location: `${new URL(c.req.url).pathname}/`, "Cache-Control": "no-store" });
   }
