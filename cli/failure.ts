@@ -55,7 +55,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   "rolled-back": "ask other servers with --from URL; --allow-older takes what there is",
   "author-mismatch": "set --author to the e-mail address in the domain's record",
   "dns-failed": "check the network, or name another resolver with HOLDFAST_DOH",
-  "quota-exceeded": "more home nodes must have room; see holdfast status",
+  "quota-exceeded":
+    "home nodes must have room (see holdfast status), and the edge's operator sets what a domain may have",
   "disk-full": "more home nodes must have room; see holdfast status",
   "too-few-nodes": "see holdfast status for the home nodes known, or lower --replicas",
   "no-holder": "try again later: offline home nodes come back",

@@ -24,6 +24,10 @@ export interface Env {
   STREAM_BYTES_MAX: string;
   /** Public keys of those who may block: lines of OpenSSH .pub files, separated by commas or line ends. */
   OPERATOR_KEYS?: string;
+  /** Distinct referenced bytes that a domain may have; empty: no limit. */
+  QUOTA_BYTES?: string;
+  /** Other quotas for some: `<domain>=<bytes>`, separated by white space or commas. */
+  DOMAIN_QUOTAS?: string;
   /** "off" leaves the limits below unasked. */
   RATE_LIMITS?: string;
   /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
@@ -43,6 +47,9 @@ export interface EdgeSettings {
   streamBytesMax: number;
   /** SSH public key blobs, base64. */
   operatorKeys: ReadonlySet<string>;
+  /** Null: no limit. */
+  quotaBytes: number | null;
+  domainQuotas: ReadonlyMap<string, number>;
 }
 
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
@@ -68,7 +75,25 @@ export function parseSettings(env: Env): EdgeSettings {
     dohUrls,
     streamBytesMax,
     operatorKeys: parseOperatorKeys(env.OPERATOR_KEYS ?? ""),
+    quotaBytes: (env.QUOTA_BYTES ?? "") === "" ? null : parseQuota("QUOTA_BYTES", env.QUOTA_BYTES ?? ""),
+    domainQuotas: parseDomainQuotas(env.DOMAIN_QUOTAS ?? ""),
   };
+}
+
+function parseDomainQuotas(text: string): ReadonlyMap<string, number> {
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
+  return new Map(
+    entries.map((entry) => {
+      const [domain = "", bytes = ""] = entry.split("=");
+      return [domain, parseQuota("DOMAIN_QUOTAS", bytes)];
+    }),
+  );
+}
+
+function parseQuota(setting: string, text: string): number {
+  const bytes = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new HoldfastError("internal", `${setting} must give numbers of bytes`);
 }
 
 function parseOperatorKeys(text: string): ReadonlySet<string> {

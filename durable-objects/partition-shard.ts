@@ -9,6 +9,14 @@ import type { Domain } from "../lib/names.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
 import {
+  chargedChunks,
+  chargeReferences,
+  type DomainTotal,
+  recordTotal,
+  type Usage,
+  usageOf,
+} from "./charges-table.ts";
+import {
   addHolders,
   addReferences,
   countHolders,
@@ -82,6 +90,11 @@ export interface IndexWrites {
   statements: StatementPlace[];
 }
 
+export interface WriteResult {
+  holdings: Holding[];
+  totals: DomainTotal[];
+}
+
 export interface NamePage extends VersionPage {
   /** The newest Version's Manifest, on the first page. */
   manifest: Uint8Array<ArrayBuffer> | null;
@@ -102,14 +115,16 @@ export class PartitionShard extends DurableObject<Env> {
     migrateShard(ctx.storage);
   }
 
-  /** Writes a publish's rows, and says who holds the chunks that it references. */
-  async write(writes: IndexWrites): Promise<Holding[]> {
+  /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
+  async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
     return this.ctx.storage.transactionSync(() => {
       addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references);
       indexStatements(this.#sql, writes.statements);
-      return holdingsOf(this.#sql, [...new Set(writes.references.map((reference) => reference.chunk))]);
+      const chunks = [...new Set(writes.references.map((reference) => reference.chunk))];
+      const totals = chargeReferences(this.#sql, writes.references);
+      return { holdings: holdingsOf(this.#sql, chunks), totals };
     });
   }
 
@@ -121,6 +136,23 @@ export class PartitionShard extends DurableObject<Env> {
       pinChunks(this.#sql, chunks, domain, Date.now());
       return holdingsOf(this.#sql, chunks);
     });
+  }
+
+  /** Those of the chunks that the domain is charged for. */
+  async charged(chunks: Hash[], domain: Domain): Promise<Hash[]> {
+    return chargedChunks(this.#sql, chunks, domain);
+  }
+
+  /** A domain's shard: takes in what the chunks' shards have for it. */
+  async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const { shard, total } of totals) recordTotal(this.#sql, shard, total);
+    });
+  }
+
+  /** A domain's shard: what the domain is charged for. */
+  async usage(domain: Domain): Promise<Usage> {
+    return usageOf(this.#sql, domain);
   }
 
   async locate(chunks: Hash[]): Promise<Holding[]> {

@@ -3,8 +3,8 @@
 
 import * as v from "valibot";
 import { HoldfastError } from "./error.ts";
-import { type Hash, hashBytes, isHash } from "./hash.ts";
-import { type Domain, nameHashOf, parseDomain, parseFullName } from "./names.ts";
+import { type Hash, isHash } from "./hash.ts";
+import { domainHashOf, nameHashOf, parseDomain, parseFullName } from "./names.ts";
 import { hashSchema, parseWith, timeSchema } from "./schema.ts";
 import { type SignedStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
 
@@ -76,14 +76,9 @@ export const parseDenialsAnswer = (value: unknown): DenialsAnswer =>
 /** The hash under which a subject is blocked. Throws `invalid-domain` or `invalid-name`. */
 export function subjectHash(subject: string): Hash {
   if (isHash(subject)) return subject;
-  if (!subject.includes("/")) return domainHash(parseDomain(subject));
+  if (!subject.includes("/")) return domainHashOf(parseDomain(subject));
   const { domain, name } = parseFullName(subject);
   return nameHashOf(domain, name);
-}
-
-/** No name's hash: a fully qualified name has a slash. */
-export function domainHash(domain: Domain): Hash {
-  return hashBytes(new TextEncoder().encode(domain));
 }
 
 /** What a reader is told. */

@@ -268,6 +268,8 @@ export interface DomainAnswer {
   policy: DomainPolicy;
   keys: { key: string; fingerprint: string; emails: string[] }[];
   evidence: DomainKeys["evidence"];
+  /** Its distinct referenced chunks and their bytes on this edge; `quotaBytes` null: no limit. */
+  usage: { bytes: number; chunks: number; quotaBytes: number | null };
 }
 
 export const parsePlanRequest = (value: unknown): PlanRequest =>

@@ -25,6 +25,7 @@ import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";
 import type { IndexClient } from "./index-client.ts";
+import { QuotaRoom } from "./quota.ts";
 import { verifyReceipts } from "./receipts.ts";
 
 /** A holder that went offline this recently still counts: its disk is not gone with its link. */
@@ -37,6 +38,7 @@ interface Prepared {
   publication: Publication;
   /** The Manifest, its parts and its payload chunks. */
   chunks: Hash[];
+  sizes: Map<Hash, number>;
 }
 
 /** Commits each publication by itself; the results are in the order of the request. */
@@ -63,9 +65,10 @@ export async function commitPublications(
   // The parts of a large Manifest are read from holders that have just become known; else one write does for all.
   const readsParts = accepted.some(({ manifest }) => "parts" in manifest);
   if (readsParts) await index.write({ held, references: [], statements: [] });
-  const prepared = await Promise.all(
+  const readyToCharge = await Promise.all(
     verified.map((step) => then(step, (publication) => prepare(index, publication))),
   );
+  const prepared = await takeRoom(index, readyToCharge, domains);
   const holdings = await writeRows(index, prepared, readsParts ? [] : held);
   const members = await index.members([...holdings.values()].flat());
   const checked = await Promise.all(
@@ -86,14 +89,56 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
   denylist().checkManifest(version.body.manifest, manifest);
   const named = namedHashes(manifest);
   const chunks = [version.body.manifest, ...named];
-  if ("chunks" in manifest) return { publication, chunks };
+  const sizes = new Map<Hash, number>([[version.body.manifest, publication.manifestBytes.length]]);
+  if ("chunks" in manifest) {
+    for (const { hash, size } of manifest.chunks) sizes.set(hash, size);
+    return { publication, chunks, sizes };
+  }
   const holders = await findHolders(index, named);
   for (const { hash } of manifest.parts) {
-    const part = parseManifestPart(await readChunk(index, { hash }, holders.get(hash) ?? []));
+    const bytes = await readChunk(index, { hash }, holders.get(hash) ?? []);
+    const part = parseManifestPart(bytes);
+    sizes.set(hash, bytes.length);
+    for (const chunk of part.chunks) sizes.set(chunk.hash, chunk.size);
     chunks.push(...part.chunks.map((chunk) => chunk.hash));
     denylist().check(...part.chunks.map(({ hash: chunk }) => chunk));
   }
-  return { publication, chunks };
+  return { publication, chunks, sizes };
+}
+
+/** Refuses, in the order of the post, what a domain's quota has no room for. */
+async function takeRoom(
+  index: IndexClient,
+  prepared: Step<Prepared>[],
+  domains: ReadonlySet<Domain>,
+): Promise<Step<Prepared>[]> {
+  const rooms = new Map<Domain, { room: QuotaRoom; charged: Set<Hash> }>();
+  for (const domain of domains) {
+    const room = await QuotaRoom.of(index, domain);
+    if (room === null) continue;
+    const its = prepared.flatMap((step) =>
+      step.ok && domainOf(step.value) === domain ? step.value.chunks : [],
+    );
+    rooms.set(domain, { room, charged: await index.charged(its, domain) });
+  }
+  if (rooms.size === 0) return prepared;
+  const steps: Step<Prepared>[] = [];
+  for (const step of prepared) {
+    steps.push(
+      await then(step, async (value) => {
+        const { room, charged } = rooms.get(domainOf(value)) ?? {};
+        const uncharged = [...value.sizes].filter(([hash]) => charged?.has(hash) !== true);
+        room?.take(uncharged.map(([hash, size]) => ({ hash, size })));
+        for (const [hash] of uncharged) charged?.add(hash);
+        return value;
+      }),
+    );
+  }
+  return steps;
+}
+
+function domainOf({ publication }: Prepared): Domain {
+  return publication.version.body.domain;
 }
 
 async function writeRows(

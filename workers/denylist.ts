@@ -3,10 +3,10 @@
 
 import { createMiddleware } from "hono/factory";
 import type { DenialsMark, DenialsUpdate } from "../durable-objects/denials-table.ts";
-import { type Denial, denialError, domainHash } from "../lib/denial.ts";
+import { type Denial, denialError } from "../lib/denial.ts";
 import type { Hash } from "../lib/hash.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
-import type { Domain } from "../lib/names.ts";
+import { type Domain, domainHashOf } from "../lib/names.ts";
 import { type AppEnv, indexOf } from "./app.ts";
 import type { IndexClient } from "./index-client.ts";
 
@@ -51,7 +51,7 @@ export class Denylist {
   }
 
   checkName(domain: Domain, nameHash: Hash): void {
-    if (!this.isEmpty) this.check(domainHash(domain), nameHash);
+    if (!this.isEmpty) this.check(domainHashOf(domain), nameHash);
   }
 
   /** What an object is made of, as far as its Manifest says. The chunks of parts are looked at as they are read. */
@@ -61,7 +61,7 @@ export class Denylist {
 
   /** As checkName, for those who leave out what they may not give. */
   hasName(domain: Domain, nameHash: Hash): boolean {
-    return !this.isEmpty && (this.has(domainHash(domain)) || this.has(nameHash));
+    return !this.isEmpty && (this.has(domainHashOf(domain)) || this.has(nameHash));
   }
 }
 

@@ -10,6 +10,7 @@ import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MA
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
 import { denylist } from "../denylist.ts";
 import { contactOf } from "../index-client.ts";
+import { quotaOf } from "../quota.ts";
 
 export const network = new Hono<AppEnv>()
   .get("/closest/:hash", async (c) => {
@@ -20,11 +21,14 @@ export const network = new Hono<AppEnv>()
     const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
       parseDomain(c.req.param("domain")),
     );
+    const index = indexOf(c);
+    const usage = await index.usage(domain);
     return c.json<DomainAnswer>({
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
       evidence,
+      usage: { ...usage, quotaBytes: quotaOf(index, domain) },
     });
   })
   .get("/status", async (c) => c.json(await statusOf(c)))

@@ -4,11 +4,10 @@
 
 import { Hono } from "hono";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
-import { domainHash } from "../../lib/denial.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
-import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
+import { type Domain, domainHashOf, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
@@ -45,7 +44,7 @@ interface Selection {
 export const obj = new Hono<AppEnv>().get("/*", async (c) => {
   const target = parseObjectPath(new URL(c.req.url).pathname);
   const index = indexOf(c);
-  denylist().check(domainHash(target.domain));
+  denylist().check(domainHashOf(target.domain));
   if (target.kind === "folder") return getFolder(c, index, target);
   const { domain, name } = target;
   const head = await findHead(c, index, domain, name);

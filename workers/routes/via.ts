@@ -3,11 +3,10 @@
 
 import { Hono } from "hono";
 import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
-import { domainHash } from "../../lib/denial.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, parseNodeId } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
-import { parseDomain } from "../../lib/names.ts";
+import { domainHashOf, parseDomain } from "../../lib/names.ts";
 import { errorOf, PROBLEM_TYPE } from "../../lib/problem.ts";
 import { STATEMENT_BYTES_MAX } from "../../lib/statement.ts";
 import { type Passage, parsePassage, REQUEST_HEADERS, type Resource } from "../../lib/tunnel/passage.ts";
@@ -77,7 +76,7 @@ function checkAllowed({ hash, path }: Passage): void {
   if (denylist().isEmpty) return;
   if (hash !== null) denylist().check(hash);
   const domain = new URL(path, "http://node.invalid").searchParams.get("domain");
-  if (domain !== null) denylist().check(domainHash(parseDomain(domain)));
+  if (domain !== null) denylist().check(domainHashOf(parseDomain(domain)));
 }
 
 /** Nothing larger than a chunk, or a batch of small ones, goes up through a tunnel. */
