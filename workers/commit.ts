@@ -95,9 +95,12 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
     return { publication, chunks, sizes };
   }
   const holders = await findHolders(index, named);
-  for (const { hash } of manifest.parts) {
+  for (const { hash, size } of manifest.parts) {
     const bytes = await readChunk(index, { hash }, holders.get(hash) ?? []);
     const part = parseManifestPart(bytes);
+    // Nobody could read it.
+    if (part.size !== size)
+      throw new HoldfastError("invalid-manifest", `part ${hash} has not the size that the Manifest says`);
     sizes.set(hash, bytes.length);
     for (const chunk of part.chunks) sizes.set(chunk.hash, chunk.size);
     chunks.push(...part.chunks.map((chunk) => chunk.hash));
