@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from "commander";
 import { tuneCollector } from "./collector.ts";
+import { blameCommand } from "./commands/blame.ts";
 import { domainCommand } from "./commands/domain.ts";
 import { edgeCommand } from "./commands/edge.ts";
 import { getCommand } from "./commands/get.ts";
@@ -10,6 +11,7 @@ import { logCommand } from "./commands/log.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { nodeCommand } from "./commands/node.ts";
 import { publishCommand } from "./commands/publish.ts";
+import { removeCommand } from "./commands/remove.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { EXIT, failureOf, formatFailure } from "./failure.ts";
@@ -21,6 +23,7 @@ const FOOTER = `
 Environment:
   HOLDFAST_EDGE    the edge's URL
   HOLDFAST_KEY     path of the signing key, or the key's text
+  HOLDFAST_DELEGATION  path of a delegation, for a key that writes in a domain of others
   HOLDFAST_DOH     DNS-over-HTTPS resolvers, comma separated
   HOLDFAST_CONFIG  configuration file (default: the nearest .holdfast/config.json,
                    then ~/.config/holdfast/config.json)
@@ -39,6 +42,8 @@ export function createProgram(): Command {
     .addCommand(lsCommand())
     .addCommand(verifyCommand())
     .addCommand(logCommand())
+    .addCommand(blameCommand())
+    .addCommand(removeCommand())
     .addCommand(statusCommand())
     .addCommand(domainCommand())
     .addCommand(nodeCommand())

@@ -47,7 +47,11 @@ export function withKey(command: Command): Command {
       "--key <FILE>",
       "OpenSSH key, or .pub of a key in the agent (default: HOLDFAST_KEY, then the configuration)",
     )
-    .option("--author <EMAIL>", "who signs (default: the configuration, then git's user.email)");
+    .option("--author <EMAIL>", "who signs (default: the configuration, then git's user.email)")
+    .option(
+      "--delegation <FILE>",
+      "by which the key may write in a domain of others (default: HOLDFAST_DELEGATION)",
+    );
 }
 
 export function repeated<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {

@@ -2,9 +2,9 @@
 // about servers and holders that were found wrong on the way.
 
 import type { ChunkSource, HolderFailure } from "../lib/client/chunk-source.ts";
+import type { ServerProblem } from "../lib/client/name-knowledge.ts";
 import { plainText } from "../lib/client/request.ts";
 import { type ResolvedObject, resolveObject } from "../lib/client/resolve.ts";
-import type { ServerProblem } from "../lib/client/versions.ts";
 import type { Hash } from "../lib/hash.ts";
 import { nameHashOf } from "../lib/names.ts";
 import { nodeHost } from "./node-host.ts";
@@ -17,6 +17,7 @@ import {
   loadSettings,
   seenVersionsOf,
   serversOf,
+  trustedEdgesOf,
 } from "./settings.ts";
 
 /** Problems told one by one; the rest is counted. */
@@ -46,6 +47,7 @@ export async function openObject(
       servers,
       source,
       domainKeys: domainKeysOf(settings),
+      trustedEdges: trustedEdgesOf(settings),
       now: nodeHost.now,
       seen: seenVersionsOf(settings, options),
     },
@@ -62,6 +64,7 @@ export async function treeReading(options: CommonOptions) {
     servers,
     source: chunkSourceOf(servers, holderNotes(say)),
     domainKeys: domainKeysOf(settings),
+    trustedEdges: trustedEdgesOf(settings),
     hasher: nodeHost.hasher,
     now: nodeHost.now,
     seen: seenVersionsOf(settings, options),

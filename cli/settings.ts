@@ -1,13 +1,21 @@
 // What a command works with, put together once: flag before environment before configuration file.
 
+import { dirname, join } from "node:path";
 import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
 import type { ClientHost } from "../lib/client/host.ts";
+import { createKnownDomainsResolver } from "../lib/client/known-domains.ts";
+import { createRememberingResolver } from "../lib/client/remembered-answers.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
-import { createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import { AGREEMENT } from "../lib/dns-quorum.ts";
+import { createDomainKeyResolver, type DomainKeyResolver, type DomainKeyUse } from "../lib/domain-keys.ts";
+import type { TrustedEdges } from "../lib/earlier-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
+import { answersFolder, DomainAnswerFiles } from "./domain-answers.ts";
+import { KnownDomainsFile, knownDomainsPath } from "./known-domains.ts";
+import { trustedEdgesFrom } from "./known-edges.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
 import { warn } from "./output.ts";
 import { SeenFiles, seenFolder } from "./seen-files.ts";
@@ -21,6 +29,7 @@ export interface CommonOptions {
   from?: string[];
   key?: string;
   author?: string;
+  delegation?: string;
   json?: boolean;
   allowOlder?: boolean;
 }
@@ -34,6 +43,8 @@ export interface Settings {
   /** A path, or the text of a private key; null where none is set. */
   key: string | null;
   author: string | null;
+  /** The path of a delegation; null where none is set. */
+  delegation: string | null;
   /** Where the newest Versions seen are kept. */
   seenFolder: string;
 }
@@ -56,6 +67,7 @@ export function mergeSettings(options: CommonOptions, env: Environment["env"], c
     dohUrls: doh.length === 0 ? DEFAULT_DOH_URLS : doh,
     key: options.key ?? nonEmpty(env.HOLDFAST_KEY) ?? config.key ?? null,
     author: options.author ?? config.author ?? null,
+    delegation: options.delegation ?? nonEmpty(env.HOLDFAST_DELEGATION) ?? null,
     seenFolder: seenFolder(env, config.file),
   };
 }
@@ -74,8 +86,39 @@ export function serversOf(settings: Settings): Server[] {
   return urls.map((url) => new Server(url, nodeHost.fetch));
 }
 
-export function domainKeysOf(settings: Settings): DomainKeyResolver {
-  return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls: settings.dohUrls, now: nodeHost.now });
+/**
+ * The domain's keys in DNS, held against what is known of it. Commands that read go on where one of several resolvers
+ * fails; those that write ask for "write".
+ */
+export function domainKeysOf(settings: Settings, use: DomainKeyUse = "read"): DomainKeyResolver {
+  const { now } = nodeHost;
+  const agreementMin = Math.min(AGREEMENT, new Set(settings.dohUrls).size);
+  const answers = new DomainAnswerFiles({ folder: answersFolder(settings.seenFolder), warn });
+  const common = { use, agreementMin, now, tell: warn };
+  return createKnownDomainsResolver({
+    resolver: createRememberingResolver({ resolver: dnsOf(settings, use), answers, ...common }),
+    known: knownDomainsOf(settings),
+    ...common,
+  });
+}
+
+/** The domain's keys in DNS, whatever is known of it: for the commands about domains. */
+export function dnsOf({ dohUrls }: Settings, use: DomainKeyUse): DomainKeyResolver {
+  return createDomainKeyResolver({ fetch: nodeHost.fetch, dohUrls, now: nodeHost.now, use });
+}
+
+export function knownDomainsOf({ seenFolder: folder }: Settings): KnownDomainsFile {
+  return new KnownDomainsFile({ path: knownDomainsPath(folder), warn });
+}
+
+/** Whose witnesses count where DNS shows a key no longer. They are asked for only then. */
+export function trustedEdgesOf(settings: Settings): () => Promise<TrustedEdges> {
+  const edges = settings.edgeUrls.map((url) => new Server(url, nodeHost.fetch));
+  let trusted: Promise<TrustedEdges> | null = null;
+  return () => {
+    trusted ??= trustedEdgesFrom(join(dirname(settings.seenFolder), "known_edges"), edges);
+    return trusted;
+  };
 }
 
 /** What was seen before counts, unless the user says otherwise. */

@@ -5,16 +5,20 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { promisify } from "node:util";
+import { parseJson } from "../lib/canonical-json.ts";
 import { importSigner } from "../lib/ed25519.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { parsePrivateKeyFile, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import { emailSchema, parseWith } from "../lib/schema.ts";
 import { createStatementSigner, type StatementSigner } from "../lib/sshsig.ts";
+import type { SignedStatement } from "../lib/statement.ts";
+import { parseSigned, parseSignedJson } from "../lib/wire.ts";
 import type { Settings } from "./settings.ts";
 import { createKeygenSigner } from "./ssh-keygen.ts";
 
 const PRIVATE_BEGIN = "-----BEGIN";
 const PUBLIC_BEGIN = /^ssh-/;
+const DELEGATION_FILE_MAX = 16 * 1024;
 
 /** Throws `invalid-key`, saying what to set or to change. */
 export async function loadSigner({ key }: Pick<Settings, "key">): Promise<StatementSigner> {
@@ -51,6 +55,21 @@ export async function loadAuthor({ author }: Pick<Settings, "author">): Promise<
     );
   }
   return parseWith(emailSchema, email, "invalid-request");
+}
+
+/** The delegation in a file, as `domain delegate` writes it; null where none is set. Throws `invalid-request`. */
+export async function loadDelegation({
+  delegation: path,
+}: Pick<Settings, "delegation">): Promise<SignedStatement | null> {
+  if (path === null) return null;
+  const bytes = await readFile(expandHome(path)).catch((cause: unknown) => {
+    throw new HoldfastError("invalid-request", `cannot read the delegation ${path}`, { cause });
+  });
+  try {
+    return parseSigned(parseSignedJson(parseJson(bytes, DELEGATION_FILE_MAX)));
+  } catch (cause) {
+    throw new HoldfastError("invalid-request", `${path} is no delegation`, { cause });
+  }
 }
 
 async function signerOfText(text: string): Promise<StatementSigner> {

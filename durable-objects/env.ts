@@ -16,6 +16,8 @@ export interface Env {
   EDGE_KEY: string;
   /** RFC 8484 resolvers, separated by white space or commas. */
   DOH_URLS: string;
+  /** A domain seen with DNSSEC so lately may not come without. */
+  DNSSEC_MEMORY_DAYS: string;
   SHARD_DEPTH: string;
   FAILURE_DOMAIN: string;
   /** "true" permits nodes at http and loopback URLs. */
@@ -44,6 +46,7 @@ export interface EdgeSettings {
   failureDomain: FailureDomainMode;
   allowLocalNodes: boolean;
   dohUrls: string[];
+  dnssecMemoryMs: number;
   streamBytesMax: number;
   /** SSH public key blobs, base64. */
   operatorKeys: ReadonlySet<string>;
@@ -51,6 +54,9 @@ export interface EdgeSettings {
   quotaBytes: number | null;
   domainQuotas: ReadonlyMap<string, number>;
 }
+
+const DNSSEC_MEMORY_DAYS_MAX = 3650;
+const DAY_MS = 24 * 3600 * 1000;
 
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
 export function parseSettings(env: Env): EdgeSettings {
@@ -64,6 +70,10 @@ export function parseSettings(env: Env): EdgeSettings {
   const dohUrls = env.DOH_URLS.split(/[\s,]+/).filter((url) => url !== "");
   if (dohUrls.length === 0)
     throw new HoldfastError("internal", "DOH_URLS must name a DNS-over-HTTPS resolver");
+  const dnssecMemoryDays = Number(env.DNSSEC_MEMORY_DAYS);
+  if (!(dnssecMemoryDays >= 0 && dnssecMemoryDays <= DNSSEC_MEMORY_DAYS_MAX)) {
+    throw new HoldfastError("internal", `DNSSEC_MEMORY_DAYS must be 0 to ${DNSSEC_MEMORY_DAYS_MAX}`);
+  }
   const streamBytesMax = Number(env.STREAM_BYTES_MAX);
   if (!Number.isSafeInteger(streamBytesMax) || streamBytesMax < 1) {
     throw new HoldfastError("internal", "STREAM_BYTES_MAX must be a positive number of bytes");
@@ -73,6 +83,7 @@ export function parseSettings(env: Env): EdgeSettings {
     failureDomain: env.FAILURE_DOMAIN,
     allowLocalNodes: env.ALLOW_LOCAL_NODES === "true",
     dohUrls,
+    dnssecMemoryMs: dnssecMemoryDays * DAY_MS,
     streamBytesMax,
     operatorKeys: parseOperatorKeys(env.OPERATOR_KEYS ?? ""),
     quotaBytes: (env.QUOTA_BYTES ?? "") === "" ? null : parseQuota("QUOTA_BYTES", env.QUOTA_BYTES ?? ""),

@@ -34,6 +34,7 @@ import {
   denialsSince,
   listDenials,
 } from "./denials-table.ts";
+import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import {
   closestMembers,
@@ -45,6 +46,13 @@ import {
   putMember,
 } from "./members-table.ts";
 import {
+  applyRemoval,
+  listRemovals,
+  type NewRemoval,
+  removalById,
+  type StoredRemoval,
+} from "./removals-table.ts";
+import {
   collectReport,
   mergeReports,
   type NetworkReport,
@@ -54,13 +62,13 @@ import {
 import { migrateShard } from "./schema.ts";
 import {
   appendVersion,
+  type HeadAnswer,
   indexStatements,
   listVersions,
   manifestBytes,
   type NewestVersion,
   type NewVersion,
   newestVersion,
-  type ObjectHead,
   objectHead,
   placeOfStatement,
   type StatementPlace,
@@ -74,9 +82,11 @@ export const REPORT_DELAY_MIN_MS = 1000;
 export const REPORT_DELAY_MAX_MS = 60_000;
 const REPORT_DELAY_PER_HOLDER_MS = 3;
 
-/** What became of one Version: an expected refusal crosses as a value, not as an exception. */
+type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
+
+/** What became of one statement: an expected refusal crosses as a value, not as an exception. */
 export type AppendResult =
-  | { status: "accepted" | "known"; witness: { bytes: Uint8Array<ArrayBuffer>; signature: string } }
+  | { status: "accepted" | "known"; witness: Witness }
   | { status: "refused"; code: ErrorCode; detail: string };
 
 export type DenialsResult =
@@ -96,6 +106,8 @@ export interface WriteResult {
 }
 
 export interface NamePage extends VersionPage {
+  /** On the first page. */
+  removals: StoredRemoval[];
   /** The newest Version's Manifest, on the first page. */
   manifest: Uint8Array<ArrayBuffer> | null;
 }
@@ -168,8 +180,12 @@ export class PartitionShard extends DurableObject<Env> {
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
     const page = listVersions(this.#sql, domain, nameHash, before);
     const [newest] = page.versions;
-    const isFirst = before === null && newest !== undefined;
-    return { ...page, manifest: isFirst ? manifestBytes(this.#sql, newest.manifest) : null };
+    if (before !== null || newest === undefined) return { ...page, manifest: null, removals: [] };
+    return {
+      ...page,
+      manifest: manifestBytes(this.#sql, newest.manifest),
+      removals: listRemovals(this.#sql, { domain, nameHash }),
+    };
   }
 
   /** The newest Version of each name; null where it has none here. */
@@ -177,7 +193,7 @@ export class PartitionShard extends DurableObject<Env> {
     return names.map((name) => newestVersion(this.#sql, name, LOOKUP_MANIFEST_MAX));
   }
 
-  async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<ObjectHead | null> {
+  async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<HeadAnswer | null> {
     return objectHead(this.#sql, domain, nameHash, only);
   }
 
@@ -185,8 +201,25 @@ export class PartitionShard extends DurableObject<Env> {
     return placeOfStatement(this.#sql, id);
   }
 
+  /** A Version or a Removal, by its id. */
+  async statement(id: Hash): Promise<StoredVersion | StoredRemoval | null> {
+    return versionById(this.#sql, id) ?? removalById(this.#sql, id);
+  }
+
   async version(id: Hash): Promise<StoredVersion | null> {
     return versionById(this.#sql, id);
+  }
+
+  /** Keeps Removals and applies them, in the order given; each is accepted or refused by itself. */
+  async remove(removals: NewRemoval[]): Promise<AppendResult[]> {
+    await this.#noteChange();
+    return removals.map((removal) =>
+      this.#accept(
+        () => applyRemoval(this.#sql, removal, Date.now()),
+        removal.witness,
+        () => removalById(this.#sql, removal.id)?.witness,
+      ),
+    );
   }
 
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
@@ -202,6 +235,11 @@ export class PartitionShard extends DurableObject<Env> {
   async closest(target: Hash, count: number): Promise<MemberPage> {
     const members = closestMembers(this.#sql, target, count);
     return { members, complete: countMembers(this.#sql).online <= members.length };
+  }
+
+  /** Remembers that a DNS name was seen with DNSSEC; true where it was, and comes without. */
+  async noteDnssec(sight: DnssecSight): Promise<boolean> {
+    return noteDnssec(this.#sql, sight, Date.now(), parseSettings(this.env).dnssecMemoryMs);
   }
 
   /** Root shard: takes a shard's report. */
@@ -243,12 +281,18 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   #append(version: NewVersion): AppendResult {
+    return this.#accept(
+      () => appendVersion(this.#sql, version, Date.now()),
+      version.witness,
+      () => versionById(this.#sql, version.id)?.witness,
+    );
+  }
+
+  /** `write` says whether the statement is new; of one that is not, the witness is the one that is kept. */
+  #accept(write: () => boolean, witness: Witness, keptWitness: () => Witness | undefined): AppendResult {
     try {
-      const isNew = this.ctx.storage.transactionSync(() => appendVersion(this.#sql, version, Date.now()));
-      const witness = isNew
-        ? version.witness
-        : (versionById(this.#sql, version.id)?.witness ?? version.witness);
-      return { status: isNew ? "accepted" : "known", witness };
+      const isNew = this.ctx.storage.transactionSync(write);
+      return isNew ? { status: "accepted", witness } : { status: "known", witness: keptWitness() ?? witness };
     } catch (error) {
       if (error instanceof HoldfastError)
         return { status: "refused", code: error.code, detail: error.message };

@@ -68,6 +68,31 @@ const SHARD_MIGRATIONS = [
 
   "DROP INDEX pins_until;",
 
+  `-- By what right a Version was signed: the domain's key, an author's own, or a delegation by the domain (NULL) or an
+   -- author. And what was taken back: such Versions stay as they are, and are not served.
+   ALTER TABLE versions ADD COLUMN right_by TEXT NOT NULL DEFAULT 'domain-key';
+   ALTER TABLE versions ADD COLUMN right_from TEXT;
+   ALTER TABLE versions ADD COLUMN delegation BLOB;
+   ALTER TABLE versions ADD COLUMN delegation_signature TEXT;
+   ALTER TABLE versions ADD COLUMN removed_by TEXT;
+   CREATE TABLE removals (
+     id TEXT PRIMARY KEY,
+     name_hash TEXT NOT NULL,
+     domain TEXT NOT NULL,
+     author TEXT NOT NULL,
+     right_by TEXT NOT NULL,
+     bytes BLOB NOT NULL,
+     signature TEXT NOT NULL,
+     witness BLOB NOT NULL,
+     witness_signature TEXT NOT NULL,
+     delegation BLOB,
+     delegation_signature TEXT,
+     accepted_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX removals_name ON removals (name_hash, domain);`,
+  `-- TXT names whose hash is in this shard that were seen validated by DNSSEC, and when last.
+   CREATE TABLE dnssec (name TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;`,
+
   `-- Kept by the root shard only: what operators have blocked, and the statements by which they said so lately.
    CREATE TABLE denials (
      hash TEXT PRIMARY KEY, subject TEXT NOT NULL, status INTEGER NOT NULL, reason TEXT NOT NULL,

@@ -1,14 +1,27 @@
 // A shard's rows about names: the signed Versions, newest first by sequence, time and id, and copies of their
 // Manifests. One synchronous call decides whether a Version follows, so two publishers cannot both win.
 
+import { checkOwner, ownerBy, type Right } from "../lib/authority.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import type { Domain, ObjectName } from "../lib/names.ts";
 import { checkSuccession, type VersionHead } from "../lib/version.ts";
 import { type NameKey, RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
+import {
+  hasRemovals,
+  noticeOf,
+  type RemovalNotice,
+  removalOfNew,
+  storedDelegation,
+} from "./removals-table.ts";
 
 /** A page ends once its statements have this many bytes: its answer then fits NAME_ANSWER_MAX. */
 export const NAME_PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+interface Name {
+  domain: Domain;
+  nameHash: Hash;
+}
 
 /** A verified Version as it crosses from the Worker into the shard. */
 export interface NewVersion {
@@ -29,6 +42,8 @@ export interface NewVersion {
   signature: string;
   witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
   manifestBytes: Uint8Array<ArrayBuffer>;
+  right: Right;
+  delegation: { bytes: Uint8Array<ArrayBuffer>; signature: string } | null;
   /** True: only where `previous` is the name's newest Version. */
   ifMatch?: boolean;
 }
@@ -40,6 +55,9 @@ export interface StoredVersion {
   bytes: Uint8Array<ArrayBuffer>;
   signature: string;
   witness: { bytes: Uint8Array<ArrayBuffer>; signature: string };
+  delegation: { bytes: Uint8Array<ArrayBuffer>; signature: string } | null;
+  /** The Removal that took it back. */
+  removedBy: Hash | null;
 }
 
 /** What `/obj` needs of the newest named Version, in one call. */
@@ -51,17 +69,26 @@ export interface ObjectHead {
   manifestBytes: Uint8Array<ArrayBuffer>;
 }
 
+/** An object's head; or the notice where what there was of it was taken back. */
+export type HeadAnswer = ObjectHead | { removed: RemovalNotice };
+
 interface VersionRow extends Record<string, SqlStorageValue> {
   id: Hash;
   sequence: number;
   time: string;
   previous: Hash | null;
   manifest: Hash;
+  author: string;
   key: string;
   bytes: ArrayBuffer;
   signature: string;
   witness: ArrayBuffer;
   witness_signature: string;
+  right_by: Right["by"];
+  right_from: string | null;
+  delegation: ArrayBuffer | null;
+  delegation_signature: string | null;
+  removed_by: Hash | null;
 }
 
 /** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
@@ -71,6 +98,7 @@ export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: numbe
   const previous = version.previous === null ? null : headOf(sql, version, version.previous);
   checkSuccession(previous, version);
   checkSiblings(sql, version);
+  checkNameOwner(sql, version);
   insertVersion(sql, version, nowMs);
   return true;
 }
@@ -78,6 +106,8 @@ export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: numbe
 /** A page of a name's Versions, newest first, and whether older ones follow. */
 export interface VersionPage {
   versions: StoredVersion[];
+  /** As in FoundVersion. */
+  first: StoredVersion | null;
   hasMore: boolean;
 }
 
@@ -89,7 +119,7 @@ export function listVersions(
   before: Hash | null,
 ): VersionPage {
   const from = before === null ? null : headOf(sql, { domain, nameHash }, before);
-  if (before !== null && from === null) return { versions: [], hasMore: false };
+  if (before !== null && from === null) return { versions: [], first: null, hasMore: false };
   const rows = sql.exec<VersionRow>(
     `SELECT * FROM versions WHERE name_hash = ? AND domain = ?
        AND (? IS NULL OR (sequence, time, id) < (?, ?, ?))
@@ -101,29 +131,40 @@ export function listVersions(
     from?.time ?? null,
     from?.id ?? null,
   );
-  const versions: StoredVersion[] = [];
-  let bytes = 0;
+  const page: VersionRow[] = [];
+  let [bytes, hasMore] = [0, false];
   for (const row of rows) {
-    if (versions.length === VERSIONS_PER_PAGE || bytes > NAME_PAGE_BYTES_MAX)
-      return { versions, hasMore: true };
-    versions.push(storedVersion(row));
-    bytes += row.bytes.byteLength + row.witness.byteLength;
+    hasMore = page.length === VERSIONS_PER_PAGE || bytes > NAME_PAGE_BYTES_MAX;
+    if (hasMore) break;
+    page.push(row);
+    bytes += row.bytes.byteLength + row.witness.byteLength + (row.delegation?.byteLength ?? 0);
   }
-  return { versions, hasMore: false };
+  const first = before === null ? firstBeside(sql, { domain, nameHash }, page) : null;
+  return { versions: page.map(storedVersion), first, hasMore };
 }
 
 /**
  * A name's newest Version, and its Manifest where that has `manifestBytesMax` bytes at most; "known" where it is the one
  * that the asker has.
  */
-export type NewestVersion = "known" | { version: StoredVersion; manifest: Uint8Array<ArrayBuffer> | null };
+export type NewestVersion = "known" | FoundVersion;
+
+export interface FoundVersion {
+  /** Null where everything was taken back. */
+  version: StoredVersion | null;
+  manifest: Uint8Array<ArrayBuffer> | null;
+  first: StoredVersion | null;
+  /** Something of the name was taken back: it takes the whole list to know what stands. */
+  hasRemovals: boolean;
+}
 
 export function newestVersion(
   sql: SqlStorage,
   { domain, nameHash, known }: NameKey,
   manifestBytesMax: number,
 ): NewestVersion | null {
-  if (known !== undefined) {
+  const isTouched = hasRemovals(sql, { domain, nameHash });
+  if (known !== undefined && !isTouched) {
     // One that expires is given whole: whether it still stands is for the asker to see.
     const newest = newestOf(sql, domain, nameHash);
     if (newest?.id === known && newest.expires === null) return "known";
@@ -132,38 +173,80 @@ export function newestVersion(
     .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
       `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
          LEFT JOIN manifests m ON m.hash = v.manifest AND length(m.bytes) <= ?
-       WHERE v.name_hash = ? AND v.domain = ? ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
+       WHERE v.name_hash = ? AND v.domain = ? AND v.removed_by IS NULL
+       ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
       manifestBytesMax,
       nameHash,
       domain,
     )
     .toArray();
-  if (row === undefined) return null;
+  if (row === undefined)
+    return isTouched ? { version: null, manifest: null, first: null, hasRemovals: true } : null;
   const manifest = row.manifest_bytes === null ? null : new Uint8Array(row.manifest_bytes);
-  return { version: storedVersion(row), manifest };
+  return {
+    version: storedVersion(row),
+    manifest,
+    first: firstBeside(sql, { domain, nameHash }, [row]),
+    hasRemovals: isTouched,
+  };
 }
 
-/** The newest Version that names itself, or the one with id `only`; null where there is none. */
+/** The name's first Version, where an author's right to the name depends on it and it is not among `rows`. */
+function firstBeside(sql: SqlStorage, name: Name, rows: readonly VersionRow[]): StoredVersion | null {
+  const depends = rows.some(({ right_by, right_from }) => right_by === "author-key" || right_from !== null);
+  if (!depends || rows.some(({ sequence }) => sequence === 1)) return null;
+  const first = firstOf(sql, name);
+  return first === null ? null : storedVersion(first);
+}
+
+/** Of several that began the name, the one that came first: whose the name is. */
+function firstOf(sql: SqlStorage, { domain, nameHash }: Name): VersionRow | null {
+  const [row] = sql
+    .exec<VersionRow>(
+      `SELECT * FROM versions WHERE name_hash = ? AND domain = ? AND sequence = 1
+       ORDER BY accepted_at, id LIMIT 1`,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  return row ?? null;
+}
+
+// In the same call as the insert: of two authors who begin a name at once, one has it.
+function checkNameOwner(sql: SqlStorage, version: NewVersion): void {
+  if (ownerBy(version.right, version.author) === null) return;
+  const first = firstOf(sql, version);
+  if (first !== null) checkOwner(ownerOfRow(first), version.right, version.author);
+}
+
+function ownerOfRow({ right_by, right_from, author }: VersionRow): string | null {
+  return right_by === "author-key" ? author : right_from;
+}
+
+/** The newest Version that names itself and stands, or the one with id `only`; null where there is none. */
 export function objectHead(
   sql: SqlStorage,
   domain: Domain,
   nameHash: Hash,
   only: Hash | null,
-): ObjectHead | null {
-  const [row] = sql
-    .exec<Omit<ObjectHead, "manifestBytes"> & { bytes: ArrayBuffer }>(
-      `SELECT v.id, v.time, v.expires, v.manifest, m.bytes FROM versions v JOIN manifests m ON m.hash = v.manifest
+): HeadAnswer | null {
+  const rows = sql
+    .exec<Omit<ObjectHead, "manifestBytes"> & { bytes: ArrayBuffer; removed_by: Hash | null }>(
+      `SELECT v.id, v.time, v.expires, v.manifest, v.removed_by, m.bytes
+       FROM versions v JOIN manifests m ON m.hash = v.manifest
        WHERE v.name_hash = ? AND v.domain = ? AND v.name IS NOT NULL AND (? IS NULL OR v.id = ?)
-       ORDER BY v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
+       ORDER BY v.removed_by IS NOT NULL, v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
       nameHash,
       domain,
       only,
       only,
     )
     .toArray();
+  const [row] = rows;
   if (row === undefined) return null;
-  const { bytes, ...head } = row;
-  return { ...head, manifestBytes: new Uint8Array(bytes) };
+  const { bytes, removed_by, ...head } = row;
+  const removed = removed_by === null ? null : noticeOf(sql, removed_by);
+  return removed === null ? { ...head, manifestBytes: new Uint8Array(bytes) } : { removed };
 }
 
 export function versionById(sql: SqlStorage, id: Hash): StoredVersion | null {
@@ -225,8 +308,8 @@ export function recentObjects(sql: SqlStorage): RecentObject[] {
       size: number;
       author: string;
     }>(
-      `SELECT domain, name, id, sequence, time, size, author FROM versions WHERE name IS NOT NULL
-       ORDER BY accepted_at DESC LIMIT ${RECENT_OBJECTS_MAX}`,
+      `SELECT domain, name, id, sequence, time, size, author FROM versions
+       WHERE name IS NOT NULL AND removed_by IS NULL ORDER BY accepted_at DESC LIMIT ${RECENT_OBJECTS_MAX}`,
     )
     .toArray()
     .map(({ id, ...row }) => ({ ...row, version: id }));
@@ -294,6 +377,7 @@ function checkSiblings(sql: SqlStorage, version: NewVersion): void {
 }
 
 function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): void {
+  const { right, delegation } = version;
   sql.exec(
     "INSERT INTO manifests (hash, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
     version.manifest,
@@ -301,8 +385,9 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
   );
   sql.exec(
     `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, expires, manifest, size, author, key,
-       bytes, signature, witness, witness_signature, accepted_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       bytes, signature, witness, witness_signature, accepted_at, right_by, right_from, delegation,
+       delegation_signature, removed_by)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     version.id,
     version.nameHash,
     version.domain,
@@ -320,6 +405,11 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
     version.witness.bytes,
     version.witness.signature,
     nowMs,
+    right.by,
+    right.by === "delegation" ? right.from : null,
+    delegation?.bytes ?? null,
+    delegation?.signature ?? null,
+    removalOfNew(sql, version, { ...version, right: right.by }),
   );
 }
 
@@ -330,5 +420,7 @@ function storedVersion(row: VersionRow): StoredVersion {
     bytes: new Uint8Array(row.bytes),
     signature: row.signature,
     witness: { bytes: new Uint8Array(row.witness), signature: row.witness_signature },
+    delegation: storedDelegation(row),
+    removedBy: row.removed_by,
   };
 }

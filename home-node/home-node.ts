@@ -22,12 +22,14 @@ import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Doors } from "./server/doors.ts";
+import { GrantCharges } from "./server/grant-charges.ts";
 import { Grants } from "./server/grants.ts";
 import { createLocalApp } from "./server/local-app.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
+import { RemovalStore } from "./store/removal-store.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
 import { StatementStore } from "./store/statement-store.ts";
 import { WriteLog } from "./store/write-log.ts";
@@ -113,13 +115,17 @@ async function prepare(
   const writeLog = new WriteLog({ dir, log: deps.log });
   const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
+  const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
   const denied = new DenyList(config.denyFile);
   await denied.load();
+  const charges = new GrantCharges({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
   await statements.start();
+  await removals.start();
   await counters.start();
+  await charges.start();
   return new RunningNode(config, {
     log: deps.log,
     random: deps.random ?? Math.random,
@@ -129,8 +135,10 @@ async function prepare(
     freeDiskBytes,
     chunks,
     statements,
+    removals,
     counters,
     denied,
+    charges,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
@@ -138,8 +146,12 @@ async function prepare(
 }
 
 interface Parts
-  extends Pick<NodeAppDeps, "chunks" | "statements" | "counters" | "denied" | "identity" | "clock" | "log"> {
+  extends Pick<
+    NodeAppDeps,
+    "chunks" | "statements" | "removals" | "counters" | "denied" | "identity" | "clock" | "log"
+  > {
   room: Room;
+  charges: GrantCharges;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
@@ -192,6 +204,7 @@ class RunningNode {
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
     await this.#parts.counters.stop();
+    await this.#parts.charges.stop();
     await this.#parts.writeLog.stop();
     await this.#parts.unlock();
     this.#parts.log.info("the home node has stopped");
@@ -221,14 +234,14 @@ class RunningNode {
   }
 
   #appDeps(): NodeAppDeps {
-    const { fetch, clock, identity } = this.#parts;
+    const { fetch, clock, identity, charges } = this.#parts;
     const { dohUrls, pledge } = this.#config;
     const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
     const resolver = createPledgedResolver(dns, pledge, clock);
     return {
       ...this.#parts,
       resolver,
-      grants: new Grants({ node: identity.id, resolver, clock }),
+      grants: new Grants({ node: identity.id, resolver, clock, charges }),
       uploadSlots: new Slots(UPLOADS_AT_ONCE_MAX),
       received: new BufferPool(RECEIVED_FREE_BYTES_MAX),
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),

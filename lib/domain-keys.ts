@@ -1,12 +1,11 @@
 // Which keys may sign for a domain: asked of DNS over HTTPS, kept for as long as DNS allows. What stands in the
-// records is domain-records.ts; how one resolver is asked is dns.ts. Whoever cannot ask learns nothing: no answer
-// outlives its TTL.
+// records is domain-records.ts; how resolvers are asked and compared is dns-quorum.ts. For a write no answer outlives
+// its TTL; a reader may go on with one that has just run out, where nobody answers.
 
-import { queryTxt, type TxtAnswer } from "./dns.ts";
+import { type AgreedAnswer, askResolvers, type QuorumOptions } from "./dns-quorum.ts";
 import { type DomainKey, type DomainRecords, parseDomainRecords } from "./domain-records.ts";
 import { HoldfastError, isHoldfastError } from "./error.ts";
 import { ExpiringCache } from "./expiring-cache.ts";
-import type { Fetch } from "./fetch.ts";
 import { hashBytes } from "./hash.ts";
 import { type Domain, parseDomain } from "./names.ts";
 import { formatPublicKeyText } from "./openssh-key.ts";
@@ -15,20 +14,26 @@ import { formatPublicKeyText } from "./openssh-key.ts";
 export const KEYS_TTL_SECONDS_MAX = 3600;
 /** Whoever has just published a record should not wait. */
 export const NEGATIVE_TTL_SECONDS_MAX = 30;
+/** A reader takes an answer that ran out at most this long ago, where DNS fails. */
+export const STALE_SECONDS_MAX = 24 * 3600;
 export const CACHED_DOMAINS_MAX = 1000;
 /** 28 octets. */
 const AUTHOR_LABEL_DIGITS = 56;
 
 /** How DNS was seen to say something. */
 export interface DnsEvidence {
-  /** The resolver says that it validated the records with DNSSEC. */
+  /** Each of the resolvers says that it validated the records with DNSSEC. */
   ad: boolean;
   records: string[];
-  /** The URL of the resolver that answered. */
-  resolver: string;
+  /** The URLs of the resolvers that said so. */
+  resolvers: string[];
+  /** How many they are; 1 where the others of several failed, which is not enough for a write. */
+  agreement: number;
   /** ISO 8601, UTC. */
   resolvedAt: string;
   ttlSeconds: number;
+  /** The TTL has passed, and DNS cannot be asked: good enough for a reader only. */
+  stale: boolean;
 }
 
 export interface DomainKeys extends Omit<DomainRecords, "records"> {
@@ -45,28 +50,39 @@ export interface AuthorKeys {
   evidence: DnsEvidence;
 }
 
+/**
+ * What keys are asked for. A write (accepting a Version, a grant, a plan) needs two resolvers that agree, where several
+ * are configured, and an answer within its TTL. A reader goes on with one resolver where the others fail, and with an
+ * answer that ran out within STALE_SECONDS_MAX where all do.
+ */
+export type DomainKeyUse = "read" | "write";
+
+export interface ResolveOptions {
+  /** Asks again instead of looking into the cache. */
+  fresh?: boolean;
+  /** Left out: as the resolver was made. */
+  for?: DomainKeyUse;
+}
+
 export interface DomainKeyResolver {
   /**
    * Throws `domain-not-found` where the TXT name does not exist, `no-domain-key` where nothing usable stands there,
-   * `invalid-record` where its records contradict each other, `dns-failed` where no resolver gave an answer.
-   * `fresh` asks again instead of looking into the cache.
+   * `invalid-record` where its records contradict each other, `dns-failed` where too few resolvers gave an answer,
+   * `dns-disagreement` where they differ.
    */
-  resolve(domain: Domain, options?: { fresh?: boolean }): Promise<DomainKeys>;
+  resolve(domain: Domain, options?: ResolveOptions): Promise<DomainKeys>;
   /**
-   * The keys of an author at `authorRecordName`. Throws `no-author-key` where none stand there, `invalid-record`, or
-   * `dns-failed`.
+   * The keys of an author at `authorRecordName`. Throws `no-author-key` where none stand there, `invalid-record`,
+   * `dns-failed`, or `dns-disagreement`.
    */
-  resolveAuthor(email: string, options?: { fresh?: boolean }): Promise<AuthorKeys>;
+  resolveAuthor(email: string, options?: ResolveOptions): Promise<AuthorKeys>;
 }
 
-export interface DomainKeyResolverOptions {
-  fetch: Fetch;
-  /** Asked in this order, the next one where one fails. */
-  dohUrls: readonly string[];
+export interface DomainKeyResolverOptions extends QuorumOptions {
   /** Milliseconds since 1970. */
   now: () => number;
-  /** For each resolver asked. */
-  timeoutMs?: number;
+  /** What it is asked for where the asker does not say; "write" is the default. */
+  use?: DomainKeyUse;
   /**
    * Answers, shared by several resolvers. Questions under way are shared only inside one resolver: in workerd one
    * request may not wait for another one's I/O, so a Worker makes a resolver for each request and keeps the cache.
@@ -74,10 +90,18 @@ export interface DomainKeyResolverOptions {
   cache?: DomainKeyCache;
 }
 
-type Outcome = { records: DomainRecords; evidence: DnsEvidence } | { error: HoldfastError };
+interface Found {
+  records: DomainRecords;
+  evidence: DnsEvidence;
+}
+interface Kept {
+  outcome: Found | { error: HoldfastError };
+  /** Why a write may not rely on it; null where it may. */
+  shortfall: HoldfastError | null;
+  freshUntilMs: number;
+}
 /** What stands at a DNS name, by that name. */
-export type DomainKeyCache = ExpiringCache<Outcome>;
-type Resolved = TxtAnswer & { resolver: string };
+export type DomainKeyCache = ExpiringCache<Kept>;
 
 /** The TXT name that holds a domain's keys. */
 export function keyRecordName(domain: Domain): string {
@@ -98,18 +122,16 @@ export function authorRecordName(email: string): string {
 export function createDomainKeyResolver(options: DomainKeyResolverOptions): DomainKeyResolver {
   if (options.dohUrls.length === 0) throw new RangeError("a resolver needs one DNS-over-HTTPS URL or more");
   const { cache = createDomainKeyCache() } = options;
-  const pending = new Map<string, Promise<Outcome>>();
+  const pending = new Map<string, Promise<Kept>>();
 
-  async function ask(name: string): Promise<Outcome> {
-    const answer = await askInOrder(name, options);
-    const outcome = readAnswer(name, answer, options.now());
-    const hasKeys = "records" in outcome && outcome.records.keys.length > 0;
-    const ttlMax = hasKeys ? KEYS_TTL_SECONDS_MAX : NEGATIVE_TTL_SECONDS_MAX;
-    cache.set(name, outcome, options.now() + Math.min(answer.ttlSeconds, ttlMax) * 1000);
-    return outcome;
+  async function ask(name: string): Promise<Kept> {
+    const kept = keep(name, await askResolvers(name, options), options.now());
+    const staleMs = givesRights(kept.outcome) ? STALE_SECONDS_MAX * 1000 : 0;
+    cache.set(name, kept, kept.freshUntilMs + staleMs);
+    return kept;
   }
 
-  function askOnce(name: string): Promise<Outcome> {
+  function askOnce(name: string): Promise<Kept> {
     const running = pending.get(name);
     if (running !== undefined) return running;
     const started = ask(name).finally(() => pending.delete(name));
@@ -117,11 +139,24 @@ export function createDomainKeyResolver(options: DomainKeyResolverOptions): Doma
     return started;
   }
 
-  async function look(name: string, { fresh = false }: { fresh?: boolean } = {}) {
-    const cached = fresh ? null : cache.get(name, options.now());
-    const outcome = cached ?? (await askOnce(name));
-    if ("error" in outcome) throw outcome.error;
-    return outcome;
+  async function askOrGoOn(name: string, kept: Kept | null): Promise<Kept> {
+    try {
+      return await askOnce(name);
+    } catch (error) {
+      if (kept === null || !isHoldfastError(error, "dns-failed")) throw error;
+      return asStale(kept, options.now());
+    }
+  }
+
+  async function look(name: string, how: ResolveOptions = {}): Promise<Found> {
+    const use = how.for ?? options.use ?? "write";
+    const kept = cache.get(name, options.now());
+    const isUsable =
+      kept !== null && kept.freshUntilMs > options.now() && (use === "read" || kept.shortfall === null);
+    const known = isUsable && how.fresh !== true ? kept : await askOrGoOn(name, use === "read" ? kept : null);
+    if (use === "write" && known.shortfall !== null) throw known.shortfall;
+    if ("error" in known.outcome) throw known.outcome.error;
+    return known.outcome;
   }
 
   return {
@@ -145,6 +180,20 @@ export function createDomainKeyResolver(options: DomainKeyResolverOptions): Doma
   };
 }
 
+/**
+ * The domain's keys as an earlier answer has them, marked as stale: for a reader whom DNS fails. Null where the answer ran
+ * out more than STALE_SECONDS_MAX ago, or gives nobody a right.
+ */
+export function keysOfEarlierAnswer(domain: Domain, earlier: DnsEvidence, nowMs: number): DomainKeys | null {
+  const { ttlSeconds, resolvedAt } = earlier;
+  const ttlMs = (Math.min(ttlSeconds, KEYS_TTL_SECONDS_MAX) + STALE_SECONDS_MAX) * 1000;
+  const atMs = Date.parse(resolvedAt);
+  if (nowMs >= atMs + ttlMs || atMs > nowMs) return null;
+  const evidence = { ...earlier, stale: true };
+  const { records, ...said } = parseDomainRecords(evidence.records);
+  return givesRights({ records: { ...said, records }, evidence }) ? { domain, ...said, evidence } : null;
+}
+
 /** The domain's key that `blob` is. Throws `key-not-authorized`, or `author-mismatch` where it is somebody else's. */
 export function authorizeKey(domainKeys: DomainKeys, blob: Uint8Array, author: string): DomainKey {
   const text = formatPublicKeyText(blob);
@@ -164,39 +213,38 @@ export function authorizeKey(domainKeys: DomainKeys, blob: Uint8Array, author: s
   return key;
 }
 
-async function askInOrder(name: string, options: DomainKeyResolverOptions): Promise<Resolved> {
-  const failures: HoldfastError[] = [];
-  for (const dohUrl of options.dohUrls) {
-    try {
-      const { fetch, timeoutMs } = options;
-      const answer = await queryTxt({
-        name,
-        dohUrl,
-        fetch,
-        ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      });
-      return { ...answer, resolver: dohUrl };
-    } catch (error) {
-      if (!isHoldfastError(error, "dns-failed")) throw error;
-      failures.push(error);
-    }
-  }
-  throw new HoldfastError("dns-failed", failures.map((failure) => failure.message).join("; "), {
-    cause: failures,
-  });
+function keep(name: string, answer: AgreedAnswer, nowMs: number): Kept {
+  const { shortfall } = answer;
+  const outcome = readAnswer(name, answer, nowMs);
+  const isGood = shortfall === null && "records" in outcome && outcome.records.keys.length > 0;
+  const ttlMax = isGood ? KEYS_TTL_SECONDS_MAX : NEGATIVE_TTL_SECONDS_MAX;
+  return { outcome, shortfall, freshUntilMs: nowMs + Math.min(answer.ttlSeconds, ttlMax) * 1000 };
 }
 
-function readAnswer(name: string, answer: Resolved, nowMs: number): Outcome {
+function readAnswer(name: string, answer: AgreedAnswer, nowMs: number): Kept["outcome"] {
   try {
     if (!answer.exists) throw notFound(name, answer.target);
-    const records = parseDomainRecords(answer.texts);
+    const records = parseDomainRecords(answer.records);
     const resolvedAt = new Date(nowMs).toISOString();
-    const { ad, resolver, ttlSeconds } = answer;
-    return { records, evidence: { ad, records: records.records, resolver, resolvedAt, ttlSeconds } };
+    const { ad, resolvers, ttlSeconds } = answer;
+    const agreement = resolvers.length;
+    const said = { ad, records: records.records, resolvers, agreement, resolvedAt, ttlSeconds };
+    return { records, evidence: { ...said, stale: false } };
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
     return { error: error.code === "invalid-record" ? contradiction(name, error) : error };
   }
+}
+
+/** Nothing is worth going on with that gives nobody a right. */
+function givesRights(outcome: Kept["outcome"]): boolean {
+  return "records" in outcome && (outcome.records.keys.length > 0 || outcome.records.policy === "moderated");
+}
+
+function asStale(kept: Kept, nowMs: number): Kept {
+  if ("error" in kept.outcome || kept.freshUntilMs > nowMs) return kept;
+  const { records, evidence } = kept.outcome;
+  return { ...kept, outcome: { records, evidence: { ...evidence, stale: true } } };
 }
 
 function notFound(name: string, target: string): HoldfastError {

@@ -68,9 +68,14 @@ const KEY_TYPE = "ssh-ed25519";
 const HOLDFAST_RECORD = /^\s*v\s*=\s*hf1\s*(;|$)/;
 const RECORD_CHARACTERS = /^[\x20-\x7e]*$/;
 
+/** The Holdfast records among the TXT records of one name. */
+export function selectDomainRecords(texts: readonly string[]): string[] {
+  return texts.filter((text) => HOLDFAST_RECORD.test(text));
+}
+
 /** Reads all TXT records of one name. Throws `invalid-record` where policies contradict each other. */
 export function parseDomainRecords(texts: readonly string[]): DomainRecords {
-  const records = texts.filter((text) => HOLDFAST_RECORD.test(text));
+  const records = selectDomainRecords(texts);
   const problems: string[] = [];
   const parsed = records.map((text) => parseOrReport(text, problems)).filter((record) => record !== null);
   const policy = choosePolicy(

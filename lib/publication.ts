@@ -1,20 +1,23 @@
 // A publication: a signed Version together with its Manifest, as POST /names carries it. The checks that every
 // server makes before it keeps one, whatever else it asks for.
 
-import type { DomainKeyResolver, DomainKeys } from "./domain-keys.ts";
-import { authorizeKey } from "./domain-keys.ts";
-import { HoldfastError, isHoldfastError } from "./error.ts";
+import { type Authority, authorizeFor, type Claim } from "./authority.ts";
+import { decodeBase64 } from "./base64.ts";
+import type { DomainKeyResolver } from "./domain-keys.ts";
+import { HoldfastError } from "./error.ts";
 import { hashBytes } from "./hash.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
-import type { Domain } from "./names.ts";
-import { checkAge, type VerifiedVersion, verifyVersion } from "./version.ts";
-import { decodeBase64, type PublishedJson, parseSigned } from "./wire.ts";
+import { type VerifiedRemoval, verifyRemoval } from "./removal.ts";
+import type { SignedStatement } from "./statement.ts";
+import { CLOCK_SKEW_MAX_MS, checkAge, type VerifiedVersion, verifyVersion } from "./version.ts";
+import { type PostedRemovalJson, type PublishedJson, parseSigned } from "./wire.ts";
 
 export interface Publication {
   version: VerifiedVersion;
   manifest: Manifest;
   manifestBytes: Uint8Array<ArrayBuffer>;
-  domainKeys: DomainKeys;
+  authority: Authority;
+  delegation: SignedStatement | null;
   /** Whether it is to be refused where the Version that it follows is not the newest. */
   ifMatch: boolean;
 }
@@ -29,36 +32,48 @@ export async function verifyPublication(
   checkAge(version.body, nowMs);
   const manifestBytes = decodeBase64(published.manifest);
   const manifest = checkManifest(version, manifestBytes);
-  const domainKeys = await authorizeFor(resolver, version.body.domain, version.key, version.body.author);
-  return { version, manifest, manifestBytes, domainKeys, ifMatch: published.ifMatch ?? false };
+  const delegation = published.delegation === undefined ? null : parseSigned(published.delegation);
+  const authority = await authorizeFor(resolver, claimOf(version), delegation);
+  const { right } = authority;
+  return {
+    version,
+    manifest,
+    manifestBytes,
+    authority,
+    // One that its right does not rest on is no part of it.
+    delegation: right.by === "delegation" ? delegation : null,
+    ifMatch: published.ifMatch ?? false,
+  };
 }
 
-/** The domain's keys, after `key` was found among them. Asks DNS again before it refuses: a record may be new. */
-export async function authorizeFor(
-  resolver: DomainKeyResolver,
-  domain: Domain,
-  key: Uint8Array,
-  author: string,
-): Promise<DomainKeys> {
-  try {
-    return await authorize(resolver, domain, key, author, false);
-  } catch (error) {
-    if (!isHoldfastError(error, "key-not-authorized", "author-mismatch", "no-domain-key", "domain-not-found"))
-      throw error;
-    return authorize(resolver, domain, key, author, true);
-  }
+/** A Removal as POST /names carries it, after every check that a server makes. */
+export interface PublishedRemoval {
+  removal: VerifiedRemoval;
+  authority: Authority;
+  delegation: SignedStatement | null;
 }
 
-async function authorize(
+/** Verifies signature, form, date and the domain's leave. Throws the code of the first thing wrong. */
+export async function verifyPublishedRemoval(
+  posted: PostedRemovalJson,
   resolver: DomainKeyResolver,
-  domain: Domain,
-  key: Uint8Array,
-  author: string,
-  fresh: boolean,
-): Promise<DomainKeys> {
-  const keys = await resolver.resolve(domain, { fresh });
-  authorizeKey(keys, key, author);
-  return keys;
+  nowMs: number,
+): Promise<PublishedRemoval> {
+  const removal = await verifyRemoval(parseSigned(posted.removal));
+  const { domain, author, time } = removal.body;
+  const timeMs = Date.parse(time);
+  if (timeMs > nowMs + CLOCK_SKEW_MAX_MS)
+    throw new HoldfastError("time-order", "the Removal is dated in the future: check the clock");
+  const delegation = posted.delegation === undefined ? null : parseSigned(posted.delegation);
+  const claim = { domain, author, key: removal.key, name: undefined, timeMs };
+  const authority = await authorizeFor(resolver, claim, delegation);
+  return { removal, authority, delegation: authority.right.by === "delegation" ? delegation : null };
+}
+
+/** What a Version claims: that its key may sign it. */
+export function claimOf({ body, key }: VerifiedVersion): Claim {
+  const { domain, author, name = null, time } = body;
+  return { domain, author, key, name, timeMs: Date.parse(time) };
 }
 
 /** A Manifest's bytes against the Version that names it. Throws `content-hash-mismatch` or `invalid-manifest`. */

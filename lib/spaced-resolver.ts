@@ -26,9 +26,9 @@ export function createSpacedResolver(
     return true;
   };
   return {
-    resolve: async (domain, { fresh = false } = {}) =>
-      resolver.resolve(domain, { fresh: fresh && mayAsk(domain) }),
-    resolveAuthor: async (email, { fresh = false } = {}) =>
-      resolver.resolveAuthor(email, { fresh: fresh && mayAsk(email) }),
+    resolve: async (domain, { fresh = false, ...how } = {}) =>
+      resolver.resolve(domain, { ...how, fresh: fresh && mayAsk(domain) }),
+    resolveAuthor: async (email, { fresh = false, ...how } = {}) =>
+      resolver.resolveAuthor(email, { ...how, fresh: fresh && mayAsk(email) }),
   };
 }

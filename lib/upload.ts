@@ -3,6 +3,9 @@
 // disk, and a grant that leaks cannot be used on another node or for other chunks.
 
 import * as v from "valibot";
+import type { Claim } from "./authority.ts";
+import { decodeBase64 } from "./base64.ts";
+import { DELEGATION_BYTES_MAX } from "./delegation.ts";
 import { HoldfastError } from "./error.ts";
 import type { Hash, NodeId } from "./hash.ts";
 import { CHUNK_BYTES_MAX } from "./manifest.ts";
@@ -17,6 +20,7 @@ import {
   positiveSchema,
   timeSchema,
 } from "./schema.ts";
+import { SSHSIG_TEXT_MAX } from "./sshsig.ts";
 import { type SignedStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
 import { CLOCK_SKEW_MAX_MS } from "./version.ts";
 
@@ -25,12 +29,22 @@ export const RECEIPT_AGE_MAX_MS = 24 * 60 * 60 * 1000;
 /** Chunks that one upload statement or one receipt may name. */
 export const CHUNKS_PER_UPLOAD_MAX = 128;
 
+/** Base64. */
+const DELEGATION_TEXT_MAX = Math.ceil(DELEGATION_BYTES_MAX / 3) * 4;
+
 const grantSchema = v.strictObject({
   type: v.literal("holdfast-upload-grant-1"),
   domain: domainSchema,
   author: emailSchema,
   session: keyTextSchema,
   bytes: positiveSchema,
+  /** By which the grant's key signs, where that is neither the domain's nor its author's own. */
+  delegation: v.optional(
+    v.strictObject({
+      statement: v.pipe(v.string(), v.maxLength(DELEGATION_TEXT_MAX)),
+      signature: v.pipe(v.string(), v.maxLength(SSHSIG_TEXT_MAX)),
+    }),
+  ),
   time: timeSchema,
   expires: timeSchema,
 });
@@ -57,7 +71,7 @@ export type UploadGrant = v.InferOutput<typeof grantSchema>;
 export type Upload = v.InferOutput<typeof uploadSchema>;
 export type Receipt = v.InferOutput<typeof receiptSchema>;
 
-/** Signed by a domain key: "this session key may upload `bytes` bytes for `domain` until `expires`". */
+/** Signed by whoever may publish for the domain: "this session key may upload `bytes` bytes for `domain` until `expires`". */
 export const grantKind = {
   type: "holdfast-upload-grant-1",
   namespace: "holdfast-upload",
@@ -84,6 +98,18 @@ export async function verifyGrant(
   const grant = await verifyStatement(grantKind, signed);
   checkGrantTimes(grant.body, nowMs);
   return grant;
+}
+
+/** What a grant claims: that its key may publish for the domain, whatever the names. */
+export function claimOfGrant({ body, key }: VerifiedStatement<UploadGrant>, nowMs: number): Claim {
+  return { domain: body.domain, author: body.author, key, name: undefined, timeMs: nowMs };
+}
+
+/** Throws `invalid-statement` where its base64 is not. */
+export function delegationOfGrant({ body }: VerifiedStatement<UploadGrant>): SignedStatement | null {
+  const { delegation } = body;
+  if (delegation === undefined) return null;
+  return { bytes: decodeBase64(delegation.statement), signature: delegation.signature };
 }
 
 export function checkGrantTimes(grant: UploadGrant, nowMs: number): void {

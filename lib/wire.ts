@@ -3,12 +3,14 @@
 
 import { base64 } from "@scure/base";
 import * as v from "valibot";
+import { decodeBase64 } from "./base64.ts";
 import type { DomainKeys } from "./domain-keys.ts";
 import type { DomainPolicy } from "./domain-records.ts";
 import { HoldfastError } from "./error.ts";
 import type { Hash } from "./hash.ts";
 import { CHUNK_BYTES_MAX, CHUNKS_PER_MANIFEST_MAX, MANIFEST_BYTES_MAX, REPLICAS_MAX } from "./manifest.ts";
 import type { Domain } from "./names.ts";
+import { REMOVALS_PER_NAME_MAX } from "./removal.ts";
 import {
   countSchema,
   domainSchema,
@@ -24,6 +26,8 @@ import { SSHSIG_TEXT_MAX } from "./sshsig.ts";
 import type { SignedStatement } from "./statement.ts";
 
 export const STATEMENTS_PER_POST_MAX = 100;
+/** Witnesses that travel with one statement. */
+export const WITNESSES_MAX = 8;
 export const RECEIPTS_PER_POST_MAX = 1000;
 export const CHUNKS_PER_PLAN_MAX = 256;
 export const AVOIDED_NODES_MAX = 64;
@@ -45,6 +49,15 @@ export const signedSchema = v.strictObject({
 });
 /** A signed statement in JSON: `statement` is base64 of the bytes, `signature` the armored SSHSIG. */
 export type SignedJson = v.InferOutput<typeof signedSchema>;
+
+const witnessesSchema = v.pipe(v.array(signedSchema), v.maxLength(WITNESSES_MAX));
+/** A Version or a Removal as servers give it: with the witnesses, and the delegation that it rests on, if it does. */
+const listedSchema = v.strictObject({
+  ...signedSchema.entries,
+  witnesses: witnessesSchema,
+  delegation: v.optional(signedSchema),
+});
+export type ListedJson = v.InferOutput<typeof listedSchema>;
 
 export const contactSchema = v.strictObject({
   id: nodeIdSchema,
@@ -92,12 +105,23 @@ const publishedSchema = v.strictObject({
   /** The Manifest's bytes, base64. */
   manifest: base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4),
   /** Witnesses gathered so far, for servers other than the first. */
-  witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)),
+  witnesses: witnessesSchema,
+  /** By which its key signs, where that is neither the domain's nor its author's own. */
+  delegation: v.optional(signedSchema),
   /** True: only where the Version that it follows is the name's newest here. */
   ifMatch: v.optional(v.boolean()),
 });
+const postedRemovalSchema = v.strictObject({
+  removal: signedSchema,
+  witnesses: witnessesSchema,
+  delegation: v.optional(signedSchema),
+});
 const namesRequestSchema = v.strictObject({
-  statements: v.pipe(v.array(publishedSchema), v.minLength(1), v.maxLength(STATEMENTS_PER_POST_MAX)),
+  statements: v.pipe(
+    v.array(v.union([publishedSchema, postedRemovalSchema])),
+    v.minLength(1),
+    v.maxLength(STATEMENTS_PER_POST_MAX),
+  ),
   receipts: v.pipe(v.array(signedSchema), v.maxLength(RECEIPTS_PER_POST_MAX)),
 });
 const problemSchema = v.object({
@@ -117,6 +141,8 @@ const namesAnswerSchema = v.object({
   ),
 });
 export type PublishedJson = v.InferOutput<typeof publishedSchema>;
+export type PostedRemovalJson = v.InferOutput<typeof postedRemovalSchema>;
+export type PostedJson = PublishedJson | PostedRemovalJson;
 export type NamesRequest = v.InferOutput<typeof namesRequestSchema>;
 export type NamesAnswer = v.InferOutput<typeof namesAnswerSchema>;
 export type NamesResult = NamesAnswer["results"][number];
@@ -126,12 +152,13 @@ const nameAnswerSchema = v.object({
   nameHash: hashSchema,
   domain: domainSchema,
   /** Newest first. */
-  versions: v.pipe(
-    v.array(
-      v.strictObject({ ...signedSchema.entries, witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)) }),
-    ),
-    v.maxLength(VERSIONS_PER_PAGE),
-  ),
+  versions: v.pipe(v.array(listedSchema), v.maxLength(VERSIONS_PER_PAGE)),
+  /** On the first page: what was taken back of this name. */
+  removals: v.optional(v.pipe(v.array(listedSchema), v.maxLength(REMOVALS_PER_NAME_MAX))),
+  /** Ids of the Versions on this page that the server takes for taken back: for people, because a client judges itself. */
+  removed: v.optional(v.pipe(v.array(hashSchema), v.maxLength(VERSIONS_PER_PAGE))),
+  /** On the first page: the name's first Version, where an author's right to the name depends on it. */
+  first: v.optional(listedSchema),
   /** The newest Version's Manifest, base64, on the first page. */
   manifest: v.nullable(base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4)),
   /** Pass as `before` for the next page; null on the last. */
@@ -160,7 +187,10 @@ const lookupAnswerSchema = v.object({
     v.array(
       v.object({
         /** The newest Version, or null where the name is not known. */
-        version: v.nullable(signedSchema),
+        version: v.nullable(listedSchema),
+        /** True: it takes the name's whole list to know what stands, because something of it was taken back. */
+        hasRemovals: v.optional(v.boolean()),
+        first: v.optional(listedSchema),
         /** Its Manifest, base64; null where it is large. */
         manifest: v.nullable(base64Text(Math.ceil(LOOKUP_MANIFEST_MAX / 3) * 4)),
         /** True: the Version that the asker has is the newest; the two above are null. */
@@ -267,6 +297,8 @@ export interface DomainAnswer {
   domain: Domain;
   policy: DomainPolicy;
   keys: { key: string; fingerprint: string; emails: string[] }[];
+  /** What is wrong with the records, or with how DNS shows them: one sentence each. */
+  problems: string[];
   evidence: DomainKeys["evidence"];
   /** Its distinct referenced chunks and their bytes on this edge; `quotaBytes` null: no limit. */
   usage: { bytes: number; chunks: number; quotaBytes: number | null };
@@ -309,14 +341,6 @@ export function parseSigned(json: SignedJson): SignedStatement {
   return { bytes: decodeBase64(json.statement), signature: json.signature };
 }
 
-export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(base64.decode(text));
-  } catch (cause) {
-    throw new HoldfastError("invalid-statement", "the statement is not base64", { cause });
-  }
-}
-
 /** A signed statement in one header value: base64 of the bytes, a dot, base64 of the armored signature. */
 export function formatSignedHeader(signed: SignedStatement): string {
   return `${base64.encode(signed.bytes)}.${base64.encode(new TextEncoder().encode(signed.signature))}`;
@@ -345,10 +369,7 @@ const objectReferralSchema = v.object({
   domain: domainSchema,
   name: nameSchema,
   nameHash: hashSchema,
-  version: v.strictObject({
-    ...signedSchema.entries,
-    witnesses: v.pipe(v.array(signedSchema), v.maxLength(8)),
-  }),
+  version: listedSchema,
   /** The Version's Manifest, base64. */
   manifest: base64Text(Math.ceil(MANIFEST_BYTES_MAX / 3) * 4),
   /** Holders of the Manifest and of the first chunks that it names, as /chunk/locate lists them. */

@@ -1,31 +1,40 @@
-// A witness: an edge's signed record of having accepted a Version, with the DNS evidence and the time. With it,
-// a Version outlives the rotation of the key that signed it.
+// A witness: an edge's signed record of having accepted a Version or a Removal, with the DNS evidence and the time. With
+// it, a statement outlives the rotation of the key that signed it.
 
 import * as v from "valibot";
-import type { DomainKeys } from "./domain-keys.ts";
+import type { Authority } from "./authority.ts";
+import type { DnsEvidence } from "./domain-keys.ts";
+import { HoldfastError } from "./error.ts";
+import { hashBytes } from "./hash.ts";
+import type { Domain } from "./names.ts";
 import { formatPublicKeyText } from "./openssh-key.ts";
 import { countSchema, domainSchema, hashSchema, keyTextSchema, timeSchema } from "./schema.ts";
 import type { StatementSigner } from "./sshsig.ts";
-import { type SignedStatement, signStatement } from "./statement.ts";
-import type { VerifiedVersion } from "./version.ts";
+import { type SignedStatement, signStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
 
 export const EVIDENCE_RECORDS_MAX = 16;
 
+const evidenceSchema = v.strictObject({
+  records: v.pipe(v.array(v.pipe(v.string(), v.maxLength(4096))), v.maxLength(EVIDENCE_RECORDS_MAX)),
+  ad: v.boolean(),
+  ttlSeconds: countSchema,
+});
+
 const witnessSchema = v.strictObject({
   type: v.literal("holdfast-witness-1"),
-  /** The accepted Version's id. */
+  /** The id of the accepted Version, or Removal. */
   version: hashSchema,
   domain: domainSchema,
-  /** The key that signed the Version: an SSH public key blob in base64. */
+  /** The key that signed it: an SSH public key blob in base64. */
   key: keyTextSchema,
   /** The accepting edge's id. */
   edge: hashSchema,
   time: timeSchema,
-  dns: v.strictObject({
-    records: v.pipe(v.array(v.pipe(v.string(), v.maxLength(4096))), v.maxLength(EVIDENCE_RECORDS_MAX)),
-    ad: v.boolean(),
-    ttlSeconds: countSchema,
-  }),
+  /** By what right, where that was not a key of the domain. */
+  right: v.optional(v.picklist(["author-key", "delegation"])),
+  dns: evidenceSchema,
+  /** What DNS showed of the author whose own key the right rests on. */
+  authorDns: v.optional(evidenceSchema),
 });
 
 export type Witness = v.InferOutput<typeof witnessSchema>;
@@ -37,29 +46,56 @@ export const witnessKind = {
   bytesMax: 96 * 1024,
 } as const;
 
-/** Signs that `version` was accepted at `nowMs`, under the keys that DNS showed. */
+/** What an edge accepts: a Version or a Removal. */
+export type Witnessed = VerifiedStatement<{ domain: Domain }>;
+
+/** Signs that `statement` was accepted at `nowMs`, by `authority` as DNS showed it. */
 export async function signWitness(
-  version: VerifiedVersion,
-  domainKeys: DomainKeys,
+  statement: Witnessed,
+  { right, domainKeys, authorKeys }: Authority,
   edge: Witness["edge"],
   nowMs: number,
   signer: StatementSigner,
 ): Promise<SignedStatement> {
-  const { records, ad, ttlSeconds } = domainKeys.evidence;
   const { bytes, signature } = await signStatement(
     witnessKind,
     {
       type: "holdfast-witness-1",
-      version: version.id,
-      domain: version.body.domain,
-      key: formatPublicKeyText(version.key),
+      version: statement.id,
+      domain: statement.body.domain,
+      key: formatPublicKeyText(statement.key),
       edge,
       time: new Date(nowMs).toISOString(),
-      dns: { records: keyRecordsFirst(records, version.key).slice(0, EVIDENCE_RECORDS_MAX), ad, ttlSeconds },
+      ...(right.by === "author-key" || right.by === "delegation" ? { right: right.by } : {}),
+      dns: formatEvidence(domainKeys.evidence, statement.key),
+      ...(authorKeys === null ? {} : { authorDns: formatEvidence(authorKeys.evidence, statement.key) }),
     },
     signer,
   );
   return { bytes, signature };
+}
+
+function formatEvidence({ records, ad, ttlSeconds }: DnsEvidence, key: Uint8Array): Witness["dns"] {
+  return { records: keyRecordsFirst(records, key).slice(0, EVIDENCE_RECORDS_MAX), ad, ttlSeconds };
+}
+
+/**
+ * Verifies that `signed` is a witness of `statement` under its key, signed by the edge that it names. Throws
+ * `witness-mismatch`, and what verifyStatement throws.
+ */
+export async function verifyWitness(
+  signed: SignedStatement,
+  statement: Witnessed,
+): Promise<VerifiedStatement<Witness>> {
+  const witness = await verifyStatement(witnessKind, signed);
+  const { body } = witness;
+  const isOfIt =
+    body.version === statement.id &&
+    body.domain === statement.body.domain &&
+    body.key === formatPublicKeyText(statement.key) &&
+    body.edge === hashBytes(witness.key);
+  if (isOfIt) return witness;
+  throw new HoldfastError("witness-mismatch", "the witness is of something else, or not signed by its edge");
 }
 
 /** The records that hold the signing key come first: they are the evidence that must not be cut off. */

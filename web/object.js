@@ -2,10 +2,10 @@
 
 import { commandSection, objectCommands } from "./commands.js";
 import { ask, attempt, Problem } from "./edge.js";
-import { el, factList, hashElement, link, say } from "./elements.js";
+import { classed, el, factList, hashElement, link, say } from "./elements.js";
 import { counted, formatSize } from "./format.js";
 import { encodePath, hrefOf, identify } from "./names.js";
-import { askName, readManifest, readVersion, versionSection } from "./versions.js";
+import { askName, readManifest, readVersions, versionSection } from "./versions.js";
 
 /** @import { DomainAnswer } from "../lib/wire.ts" */
 /** @import { Manifest } from "../lib/manifest.ts" */
@@ -16,12 +16,14 @@ import { askName, readManifest, readVersion, versionSection } from "./versions.j
 export async function lookUpObject(address, signal) {
   const object = await identify(address);
   const answer = await askName(object, null, signal);
-  const versions = await Promise.all(answer.versions.map(readVersion));
-  const [newest] = versions;
+  const versions = await readVersions(answer);
+  const newest = versions.find(({ isRemoved }) => !isRemoved) ?? versions[0];
   if (newest?.body.nameHash !== object.nameHash) {
     throw new Problem("bad-answer", "The edge answered with another object’s Versions: do not trust it.");
   }
-  const manifest = answer.manifest === null ? null : await readManifest(answer.manifest, newest);
+  // The answer brings the Manifest of the very newest, which may have been taken back.
+  const isFirst = newest === versions[0];
+  const manifest = answer.manifest === null || !isFirst ? null : await readManifest(answer.manifest, newest);
   signal.throwIfAborted();
   return [
     ...objectSection(object, newest, manifest, signal),
@@ -36,6 +38,7 @@ function objectSection(object, newest, manifest, signal) {
   void attempt(key, signal, () => showDomainKey(key, object.domain, newest, signal));
   return [
     el("h3", link(`/obj/${encodePath(object.full)}`, el("bdi", object.full))),
+    ...(newest.isRemoved ? [classed("trouble", el("p", "Everything of this object was taken back."))] : []),
     factList([
       ["Size", formatSize(newest.body.size)],
       ...manifestFacts(manifest),

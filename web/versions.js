@@ -26,14 +26,26 @@ export function askName({ nameHash, domain }, before, signal) {
   return ask(`/name/${nameHash}?${query}`, { signal });
 }
 
-/** A Version as it is shown: from its statement, its id; from its signature, the key. @param {SignedVersion} signed */
-export async function readVersion({ statement, signature, witnesses }) {
+/** A page of Versions as they are shown. @param {NameAnswer} answer */
+export function readVersions({ versions, removed = [] }) {
+  return Promise.all(versions.map((version) => readVersion(version, removed)));
+}
+
+/** From its statement, its id; from its signature, the key. @param {SignedVersion} signed @param {string[]} removed */
+async function readVersion({ statement, signature, witnesses }, removed) {
   const bytes = decodeBase64(statement);
   const blob = keyOfSignature(signature);
   const [id, fingerprint] = await Promise.all([hexHash(bytes), fingerprintOf(blob)]);
   /** @type {Version} */
   const body = decodeJson(bytes);
-  return { id, body, fingerprint, keyText: `ssh-ed25519 ${encodeBase64(blob)}`, witnesses: witnesses.length };
+  return {
+    id,
+    body,
+    fingerprint,
+    keyText: `ssh-ed25519 ${encodeBase64(blob)}`,
+    witnesses: witnesses.length,
+    isRemoved: removed.includes(id),
+  };
 }
 
 /** Throws a Problem for bytes that are not the Manifest of the Version. @param {string} base64 @param {ShownVersion} version @returns {Promise<Manifest>} */
@@ -93,7 +105,7 @@ class Comparison {
 
   async #askOlder() {
     const page = await askName(this.object, this.next, this.signal);
-    this.versions.push(...(await Promise.all(page.versions.map(readVersion))));
+    this.versions.push(...(await readVersions(page)));
     this.next = page.next;
   }
 
@@ -143,7 +155,7 @@ async function fill(place, signal, make) {
 }
 
 /** @param {ObjectId} object @param {ShownVersion} version @param {Node} shared @param {Node} holders */
-function versionRow(object, { id, body, fingerprint, witnesses }, shared, holders) {
+function versionRow(object, { id, body, fingerprint, witnesses, isRemoved }, shared, holders) {
   const { sequence, time, size, author, expires } = body;
   const pinned = link(`/obj/${encodePath(object.full)}?version=${id}`, `Version ${formatCount(sequence)}`);
   const statement = link(`/version/${id}`, shortId(id));
@@ -157,7 +169,11 @@ function versionRow(object, { id, body, fingerprint, witnesses }, shared, holder
     ` · ${counted(witnesses, "witness", "witnesses")}`,
   );
   return tableRow(COLUMNS, [
-    el("div", pinned, detail(statement, " · ", signature)),
+    el(
+      "div",
+      isRemoved ? el("span", `Version ${formatCount(sequence)}, taken back`) : pinned,
+      detail(statement, " · ", signature),
+    ),
     el("div", timeElement(time), " · ", el("bdi", visible(author)), detail(key, " · ", expiry)),
     formatBytes(size),
     shared,

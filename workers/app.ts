@@ -2,13 +2,16 @@
 // problems.
 
 import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
 import { edgeKey } from "../durable-objects/edge-key.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
+import { INERT_POLICY, refuseServiceWorker } from "../lib/user-content.ts";
 import { readJsonBody } from "./body.ts";
+import { createDnssecStates, createDnssecWatch } from "./dnssec-watch.ts";
 import { IndexClient } from "./index-client.ts";
 import { limitQuestions } from "./rate-limits.ts";
 
@@ -34,15 +37,18 @@ export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
 
 const domainKeyCache = createDomainKeyCache();
 const freshQuestions = createFreshQuestions();
+const dnssecStates = createDnssecStates();
 
 /** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
   const now = () => Date.now();
-  const { dohUrls } = new IndexClient(c.env).settings;
-  const resolver = limitQuestions(c, (fetch) =>
+  const index = new IndexClient(c.env);
+  const { dohUrls } = index.settings;
+  const dns = limitQuestions(c, (fetch) =>
     createDomainKeyResolver({ fetch, dohUrls, now, cache: domainKeyCache }),
   );
-  return createSpacedResolver(resolver, now, freshQuestions);
+  const resolver = createSpacedResolver(dns, now, freshQuestions);
+  return createDnssecWatch({ resolver, index, states: dnssecStates, now });
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */
@@ -83,7 +89,26 @@ export function untrustedHeaders(type: string, caching: string): Headers {
     "Content-Type": type,
     "Cache-Control": caching,
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": INERT_POLICY,
+  });
+}
+
+export function refuseServiceWorkers() {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    refuseServiceWorker(c.req.raw.headers);
+    await next();
+  });
+}
+
+/** No answer leaves without a policy. */
+export function guardOrigin() {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    await next();
+    // A 304 would put its policy in place of the one that the browser has kept.
+    if (c.res.status === 101 || c.res.status === 304) return;
+    const { headers } = c.res;
+    headers.set("X-Content-Type-Options", "nosniff");
+    if (!headers.has("Content-Security-Policy")) headers.set("Content-Security-Policy", INERT_POLICY);
   });
 }
 

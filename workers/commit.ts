@@ -5,6 +5,7 @@ import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult } from "../durable-objects/partition-shard.ts";
+import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
@@ -13,13 +14,20 @@ import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
-import { type Publication, verifyPublication } from "../lib/publication.ts";
+import {
+  type Publication,
+  type PublishedRemoval,
+  verifyPublication,
+  verifyPublishedRemoval,
+} from "../lib/publication.ts";
 import {
   formatSigned,
   type NamesRequest,
   type NamesResult,
+  type PostedRemovalJson,
   type PublishedJson,
   parseSigned,
+  type SignedJson,
 } from "../lib/wire.ts";
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
@@ -41,19 +49,41 @@ interface Prepared {
   sizes: Map<Hash, number>;
 }
 
-/** Commits each publication by itself; the results are in the order of the request. */
-export async function commitPublications(
+/** Commits each statement by itself; the results are in the order of the request. Versions come before Removals. */
+export async function commitStatements(
   index: IndexClient,
   resolver: DomainKeyResolver,
   edge: EdgeKey,
-  request: NamesRequest,
-  /** Throws where a domain may not write now. Asked once its key has been verified. */
-  admit: (domain: Domain) => Promise<void>,
+  { statements, receipts }: NamesRequest,
+  admit: Admit,
+): Promise<NamesResult[]> {
+  const published = statements.filter((entry) => "version" in entry);
+  const removals = statements.filter((entry) => "removal" in entry);
+  const versionResults =
+    published.length === 0
+      ? []
+      : await commitPublications(index, resolver, edge, { statements: published, receipts }, admit);
+  const removalResults = await commitRemovals(index, resolver, edge, removals);
+  return statements.flatMap((entry) => {
+    const results = "version" in entry ? versionResults : removalResults;
+    return results.splice(0, 1);
+  });
+}
+
+/** Throws where a domain may not write now. Asked once its key has been verified. */
+type Admit = (domain: Domain) => Promise<void>;
+
+async function commitPublications(
+  index: IndexClient,
+  resolver: DomainKeyResolver,
+  edge: EdgeKey,
+  request: { statements: PublishedJson[]; receipts: NamesRequest["receipts"] },
+  admit: Admit,
 ): Promise<NamesResult[]> {
   const verified = await Promise.all(
     request.statements.map((entry) =>
       attempt(
-        () => idOf(entry),
+        () => idOf(entry.version),
         () => verifyPublication(entry, resolver, Date.now()),
       ),
     ),
@@ -190,7 +220,7 @@ function isKeeping(member: Member): boolean {
 }
 
 async function toNewVersion(
-  { version, manifestBytes, domainKeys, ifMatch }: Publication,
+  { version, manifestBytes, authority, delegation, ifMatch }: Publication,
   edge: EdgeKey,
 ): Promise<NewVersion> {
   const { type: _, name, expires, ...body } = version.body;
@@ -202,13 +232,48 @@ async function toNewVersion(
     key: formatPublicKeyText(version.key),
     bytes: version.bytes,
     signature: version.signature,
-    witness: await signWitness(version, domainKeys, edge.id, Date.now(), edge.signer),
+    witness: await signWitness(version, authority, edge.id, Date.now(), edge.signer),
     manifestBytes,
+    right: authority.right,
+    delegation,
     ifMatch,
   };
 }
 
-function resultOf({ id }: NewVersion, result: AppendResult | undefined): NamesResult {
+async function commitRemovals(
+  index: IndexClient,
+  resolver: DomainKeyResolver,
+  edge: EdgeKey,
+  posted: PostedRemovalJson[],
+): Promise<NamesResult[]> {
+  const signed = await Promise.all(
+    posted.map((entry) =>
+      attempt(
+        () => idOf(entry.removal),
+        async () => toNewRemoval(await verifyPublishedRemoval(entry, resolver, Date.now()), edge),
+      ),
+    ),
+  );
+  const removals = signed.flatMap((step) => (step.ok ? [step.value] : []));
+  await index.write({ held: [], references: [], statements: removals });
+  const results = await index.remove(removals);
+  return signed.map((step) => (step.ok ? resultOf(step.value, results.get(step.value.id)) : step.result));
+}
+
+async function toNewRemoval(
+  { removal, authority, delegation }: PublishedRemoval,
+  edge: EdgeKey,
+): Promise<NewRemoval> {
+  const { id, bytes, signature, body } = removal;
+  const { nameHash, domain, author } = body;
+  return {
+    ...{ id, nameHash, domain, author, bytes, signature, delegation },
+    right: authority.right.by,
+    witness: await signWitness(removal, authority, edge.id, Date.now(), edge.signer),
+  };
+}
+
+function resultOf({ id }: { id: Hash }, result: AppendResult | undefined): NamesResult {
   if (result === undefined) throw new TypeError("a shard answered without a result");
   if (result.status === "refused") return refusal(id, new HoldfastError(result.code, result.detail));
   return { id, status: result.status, witnesses: [formatSigned(result.witness)] };
@@ -219,9 +284,9 @@ function then<A, B>(step: Step<A>, next: (value: A) => Promise<B>): Promise<Step
 }
 
 /** The id of a posted statement, whatever is wrong with it; null where its base64 is. */
-function idOf({ version }: PublishedJson): Hash | null {
+function idOf(statement: SignedJson): Hash | null {
   try {
-    return hashBytes(parseSigned(version).bytes);
+    return hashBytes(parseSigned(statement).bytes);
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
     return null;

@@ -3,11 +3,13 @@
 
 import type { DomainTotal, Usage } from "../durable-objects/charges-table.ts";
 import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
+import type { DnssecSight } from "../durable-objects/dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
+import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
-import type { Hash, NodeId } from "../lib/hash.ts";
+import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
 import {
@@ -123,6 +125,22 @@ export class IndexClient {
     return new Map(answers.flat());
   }
 
+  /** Applies Removals; results by their ids. */
+  async remove(removals: NewRemoval[]): Promise<Map<Hash, AppendResult>> {
+    const results = new Map<Hash, AppendResult>();
+    const groups = groupByShard(removals, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const answers = await this.#shard(prefix).remove(group);
+        for (const [i, { id }] of group.entries()) {
+          const answer = answers[i];
+          if (answer !== undefined) results.set(id, answer);
+        }
+      }),
+    );
+    return results;
+  }
+
   /** The newest Version of each name, in the order of the names. */
   async newest(names: NameKey[]): Promise<(NewestVersion | null)[]> {
     const groups = groupByShard(names, ({ nameHash }) => nameHash, this.settings.shardDepth);
@@ -166,6 +184,11 @@ export class IndexClient {
       return page.members;
     }
     return closestTo(chunk, await this.closest(chunk, CANDIDATES_MAX), ({ id }) => id, CANDIDATES_MAX);
+  }
+
+  /** Whether a DNS name that was seen with DNSSEC comes without. */
+  noteDnssec(sight: DnssecSight): Promise<boolean> {
+    return this.shardOf(hashBytes(new TextEncoder().encode(sight.name))).noteDnssec(sight);
   }
 
   link(node: NodeId): DurableObjectStub<import("../durable-objects/node-link.ts").NodeLink> {

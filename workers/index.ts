@@ -3,7 +3,7 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { HoldfastError } from "../lib/error.ts";
-import { type AppEnv, problemFor, problemResponse } from "./app.ts";
+import { type AppEnv, guardOrigin, problemFor, problemResponse, refuseServiceWorkers } from "./app.ts";
 import { keepDenylistFresh } from "./denylist.ts";
 import { limitRates } from "./rate-limits.ts";
 import { chunk } from "./routes/chunk.ts";
@@ -36,6 +36,8 @@ const app = new Hono<AppEnv>()
       maxAge: 86_400,
     }),
   )
+  .use(guardOrigin())
+  .use(refuseServiceWorkers())
   .use(limitRates)
   .use("/obj/*", keepDenylistFresh)
   .use("/name/*", keepDenylistFresh)

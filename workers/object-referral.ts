@@ -6,9 +6,10 @@ import type { ObjectHead } from "../durable-objects/versions-table.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../lib/names.ts";
-import { CHUNKS_PER_PLAN_MAX, formatSigned, type ObjectReferral, REFERRAL_TYPE } from "../lib/wire.ts";
+import { CHUNKS_PER_PLAN_MAX, type ObjectReferral, REFERRAL_TYPE } from "../lib/wire.ts";
 import { findHolders } from "./chunk-reader.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
+import { formatStored } from "./stored-statement.ts";
 
 /** True where Accept names the referral's own type. */
 export function wantsReferral(accept: string | undefined): boolean {
@@ -40,7 +41,7 @@ export async function makeReferral(
     domain,
     name,
     nameHash,
-    version: { ...formatSigned(version), witnesses: [formatSigned(version.witness)] },
+    version: formatStored(version),
     manifest: base64.encode(head.manifestBytes),
     chunks: [...holders].map(([hash, members]) => ({ hash, holders: members.map(({ id }) => id) })),
     nodes: [...nodes.values()],

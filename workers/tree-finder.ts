@@ -46,7 +46,7 @@ export async function findTrees(index: IndexClient, { domain, path }: FolderPath
   return roots.flatMap((place, i) => {
     const found = newest[i] ?? null;
     // Nothing was said to be known: "known" is no answer here.
-    if (found === null || found === "known") return [];
+    if (found === null || found === "known" || found.version === null) return [];
     const body = parseVersion(found.version.bytes);
     // As at /obj: what does not say its name is not served by it.
     return body.name === undefined

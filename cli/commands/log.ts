@@ -1,25 +1,45 @@
 // holdfast log: every Version of a name that the servers know, newest first, each verified here.
 
 import { Command } from "commander";
+import { type Holding, holdingsOf } from "../../lib/client/holdings.ts";
+import type { KnownVersion } from "../../lib/client/name-knowledge.ts";
 import { plainText } from "../../lib/client/request.ts";
-import { collectVersions, type KnownVersion } from "../../lib/client/versions.ts";
-import { HoldfastError } from "../../lib/error.ts";
+import { collectVersions } from "../../lib/client/versions.ts";
+import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { nameHashOf } from "../../lib/names.ts";
 import { fingerprintOf } from "../../lib/openssh-key.ts";
-import { formatSize } from "../format.ts";
+import type { VerifiedRemoval } from "../../lib/removal.ts";
+import { parseSigned } from "../../lib/wire.ts";
+import { verifyWitness, type Witness } from "../../lib/witness.ts";
+import { formatSize, plural } from "../format.ts";
 import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
 import { printData, printJson } from "../output.ts";
 import { warnOfServers } from "../reading.ts";
-import { type CommonOptions, domainKeysOf, loadSettings, serversOf } from "../settings.ts";
+import {
+  type CommonOptions,
+  chunkSourceOf,
+  domainKeysOf,
+  edgeOf,
+  loadSettings,
+  serversOf,
+  trustedEdgesOf,
+} from "../settings.ts";
+
+interface LogOptions extends CommonOptions {
+  holders: boolean;
+}
 
 export function logCommand(): Command {
   const command = new Command("log")
     .summary("list the Versions of a name, newest first")
-    .description("List every Version of DOMAIN/NAME, newest first, and how each was verified.")
+    .description(
+      "List every Version of DOMAIN/NAME, newest first: who signed it, by what right, who witnessed it, who holds it now.",
+    )
     .argument(OBJECT_ARGUMENT, "such as example.org/app.iso", fullNameArgument);
-  return withServers(command)
+  return withServers(command.option("--no-holders", "do not ask who holds the chunks now"))
     .addHelpText("after", EXAMPLES)
-    .action((target: FullName, options: CommonOptions) => run(target, options));
+    .action((target: FullName, options: LogOptions) => run(target, options));
 }
 
 const EXAMPLES = `
@@ -28,13 +48,15 @@ Examples:
   holdfast log example.org/releases/app.iso --json | jq -r '.[0].version'
 `;
 
-async function run(target: FullName, options: CommonOptions): Promise<void> {
+async function run(target: FullName, options: LogOptions): Promise<void> {
   const settings = await loadSettings(options);
+  const servers = serversOf(settings);
   const nameHash = nameHashOf(target.domain, target.name);
-  const { versions, problems, answered } = await collectVersions(
+  const knowledge = await collectVersions(
     { domain: target.domain, nameHash, depth: "all" },
-    { servers: serversOf(settings), domainKeys: domainKeysOf(settings) },
+    { servers, domainKeys: domainKeysOf(settings), trustedEdges: trustedEdgesOf(settings) },
   );
+  const { versions, problems, answered } = knowledge;
   const [problem] = problems;
   if (versions.length === 0 && answered === 0 && problem !== undefined) throw problem.error;
   warnOfServers(problems);
@@ -44,37 +66,104 @@ async function run(target: FullName, options: CommonOptions): Promise<void> {
       `no server asked knows a Version of ${target.domain}/${target.name}`,
     );
   }
-  if (options.json === true) return printJson(versions.map(jsonOf));
-  await printData(versions.map(describe).join("\n"));
+  const source = chunkSourceOf(servers, () => undefined);
+  const load = (hash: Hash) => source.get({ hash, sizeBytes: null });
+  const holdings = options.holders
+    ? await holdingsOf(versions, knowledge.manifests, { edge: edgeOf(settings), load })
+    : null;
+  const entries = await Promise.all(
+    versions.map(async (known, i) => ({
+      known,
+      witnesses: await witnessesOf(known),
+      holding: holdings?.[i] ?? null,
+    })),
+  );
+  if (options.json === true) return printJson(entries.map(jsonOf));
+  await printData(entries.map(describe).join("\n"));
+}
+
+/** What is told of one Version. */
+interface Entry {
+  known: KnownVersion;
+  /** Genuine ones, the earliest first. */
+  witnesses: Witness[];
+  /** Null where it was not asked for, or the edge did not say. */
+  holding: Holding | null;
+}
+
+/** Those that are what they say; a false one is no news, because anybody can send one along. */
+async function witnessesOf({ version, witnesses }: KnownVersion): Promise<Witness[]> {
+  const genuine: Witness[] = [];
+  for (const json of witnesses) {
+    try {
+      genuine.push((await verifyWitness(parseSigned(json), version)).body);
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+    }
+  }
+  return genuine.sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
 }
 
 /** A few short lines for each Version: ids and fingerprints are too wide for a table. */
-function describe(known: KnownVersion): string {
+function describe({ known, witnesses, holding }: Entry): string {
   const { id, body, key } = known.version;
+  const [first] = witnesses;
   const lines = [
-    `version ${id}`,
-    `  sequence ${body.sequence}, ${formatSize(body.size)}, ${body.time}${expiryOf(body.expires)}`,
-    `  author   ${plainText(body.author)}`,
-    `  key      ${fingerprintOf(key)} (${verifiedHow(known)})`,
+    `version ${id}${body.previous === null ? "" : `, after ${body.previous.slice(0, 12)}…`}`,
+    `  sequence  ${body.sequence}, ${formatSize(body.size)}, ${body.time}${expiryOf(body.expires)}`,
+    `  author    ${plainText(body.author)}${known.isAuthorVerified ? "" : " (not verified)"}`,
+    `  key       ${fingerprintOf(key)} (${describeRight(known)})`,
+    ...(first === undefined
+      ? ["  witnessed by nobody who is known here"]
+      : [`  witnessed ${first.time} by edge ${first.edge.slice(0, 12)}…${others(witnesses.length)}`]),
+    ...(holding === null ? [] : [`  held      ${describeHolding(holding)}`]),
+    ...(known.removal === null ? [] : [`  removed   ${describeRemoval(known.removal)}`]),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function others(count: number): string {
+  return count === 1 ? "" : `, and ${plural(count - 1, "other")}`;
 }
 
 function expiryOf(expires: string | undefined): string {
   return expires === undefined ? "" : `, expires ${expires}`;
 }
 
-function jsonOf(known: KnownVersion): object {
+/** By what right its key signed, or why it is not to be relied on. */
+function describeRight({ right, unverified }: KnownVersion): string {
+  if (unverified !== null) return `not verified: ${unverified.code}`;
+  if (right?.by === "successor") return `in the history of ${right.version.slice(0, 12)}…`;
+  if (right?.by !== "delegation") return right?.by ?? "no right";
+  return `delegation ${right.delegation.slice(0, 12)}… by ${right.from === null ? "the domain" : plainText(right.from)}`;
+}
+
+function describeHolding({ chunks, known, online }: Holding): string {
+  return `${plural(chunks, "chunk")}, each by ${plural(known, "home node")} or more, ${online} of them online now; never audited`;
+}
+
+function describeRemoval({ body }: VerifiedRemoval): string {
+  const why = body.reason === "" ? "" : `: ${plainText(body.reason)}`;
+  return `${body.time} by ${plainText(body.author)}${why}`;
+}
+
+function jsonOf({ known, witnesses, holding }: Entry): object {
   const { id, body, key } = known.version;
   const { sequence, previous, time, expires, author, size, manifest } = body;
+  const { right, unverified, removal } = known;
   return {
-    ...{ sequence, version: id, previous, time, ...(expires === undefined ? {} : { expires }), author },
-    ...{ key: fingerprintOf(key), size, manifest, verified: verifiedHow(known) },
-    ...{ witnesses: known.witnesses.length, servers: known.servers },
+    ...{ sequence, version: id, previous, time, ...(expires === undefined ? {} : { expires }) },
+    ...{ author, authorVerified: known.isAuthorVerified },
+    ...{ key: fingerprintOf(key), size, manifest },
+    verified: unverified === null ? (right?.by ?? null) : `not verified: ${unverified.code}`,
+    ...(right?.by === "delegation" ? { delegation: right.delegation, delegatedBy: right.from } : {}),
+    ...(removal === null ? {} : { removed: { removal: removal.id, ...pick(removal.body) } }),
+    witnesses: witnesses.map(({ edge, time: at }) => ({ edge, time: at })),
+    ...(holding === null ? {} : { holders: { ...holding, audited: null } }),
+    servers: known.servers,
   };
 }
 
-/** By a key that DNS shows now, or why not. */
-function verifiedHow({ unverified }: KnownVersion): string {
-  return unverified === null ? "domain-key" : `not verified: ${unverified.code}`;
+function pick({ author, time, reason }: VerifiedRemoval["body"]): object {
+  return { author, time, reason };
 }

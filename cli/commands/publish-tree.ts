@@ -28,8 +28,9 @@ import {
   type Settings,
   seenVersionsOf,
   serversOf,
+  trustedEdgesOf,
 } from "../settings.ts";
-import { loadAuthor, loadSigner } from "../signing-key.ts";
+import { loadAuthor, loadDelegation, loadSigner } from "../signing-key.ts";
 import { inPhases, treeFiles } from "../tree-files.ts";
 import type { PublishOptions } from "./publish.ts";
 
@@ -89,7 +90,8 @@ function treeOptions(settings: Settings, options: CommonOptions) {
     host: hostFor(servers),
     servers,
     source: chunkSourceOf(servers, holderNotes(say)),
-    domainKeys: domainKeysOf(settings),
+    trustedEdges: trustedEdgesOf(settings),
+    domainKeys: domainKeysOf(settings, "write"),
     onWarning: warn,
     seen: seenVersionsOf(settings, options),
   };
@@ -105,7 +107,8 @@ async function publish(request: TreeRequest, settings: Settings, options: Common
     files.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0),
   );
   const tally: Tally = { new: 0, changed: 0, unchanged: 0, refused: [], sentBytes: 0, versions: [] };
-  const publishing = { ...treeOptions(settings, options), author, signer, edge };
+  const delegation = await loadDelegation(settings);
+  const publishing = { ...treeOptions(settings, options), author, signer, delegation, edge };
   try {
     const result = await publishTree(request, { ...publishing, onOutcome: counting(tally, progress) });
     progress.stop();

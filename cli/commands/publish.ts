@@ -33,8 +33,9 @@ import {
   processEnvironment,
   seenVersionsOf,
   serversOf,
+  trustedEdgesOf,
 } from "../settings.ts";
-import { loadAuthor, loadSigner } from "../signing-key.ts";
+import { loadAuthor, loadDelegation, loadSigner } from "../signing-key.ts";
 import { contentTypeOf } from "../tree-files.ts";
 import { publishFolder } from "./publish-tree.ts";
 
@@ -132,8 +133,10 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
         host: hostFor(servers),
         edge,
         servers,
-        domainKeys: domainKeysOf(settings),
+        trustedEdges: trustedEdgesOf(settings),
+        domainKeys: domainKeysOf(settings, "write"),
         signer,
+        delegation: await loadDelegation(settings),
         keeper,
         seen: seenVersionsOf(settings, options),
         onEvent: showProgress(progress, input.sizeBytes ?? Number.POSITIVE_INFINITY),

@@ -10,6 +10,7 @@ import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { errorOf, PROBLEM_TYPE, type Problem, problemOf } from "../../lib/problem.ts";
+import { INERT_POLICY, refuseServiceWorker } from "../../lib/user-content.ts";
 import {
   type ClosestAnswer,
   GRANT_HEADER,
@@ -53,6 +54,10 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
     await next();
     guardContent(c);
   });
+  app.use(async (c, next) => {
+    refuseServiceWorker(c.req.raw.headers);
+    await next();
+  });
   for (const path of COUNTED_PATHS) app.use(path, countRequests(deps));
   app.get("/chunk/:hash", (c) => getChunk(c, deps));
   app.put("/chunk", (c) => putChunkBatch(c, deps));
@@ -82,7 +87,7 @@ function allowBrowsers() {
 /** What a volunteer serves is strangers' bytes: no browser may take them for a page, a script or a frame. */
 function guardContent(c: NodeContext): void {
   c.res.headers.set("X-Content-Type-Options", "nosniff");
-  c.res.headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
+  c.res.headers.set("Content-Security-Policy", INERT_POLICY);
 }
 
 /** Those that were answered: what was refused is no traffic that the volunteer carried. */
@@ -155,7 +160,7 @@ async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> 
   const wantsSignature = file.endsWith(SIGNATURE_SUFFIX);
   const id: Hash = parseHash(wantsSignature ? file.slice(0, -SIGNATURE_SUFFIX.length) : file);
   deps.denied.check(id);
-  const kept = await deps.statements.get(id);
+  const kept = deps.removals.get(id) ?? (await deps.statements.get(id));
   if (kept === null) throw new HoldfastError("not-found", "this home node does not keep this Version");
   const headers = { "Cache-Control": IMMUTABLE, ETag: `"${file}"` };
   return wantsSignature

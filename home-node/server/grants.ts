@@ -1,21 +1,28 @@
 // Upload grants as one node sees them: verified once and remembered, asked of DNS for each chunk (the resolver has
 // its own cache), and charged for what was stored under them. A grant's bytes are counted on each node by itself.
 
+import { authorizeFor } from "../../lib/authority.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { ExpiringCache } from "../../lib/expiring-cache.ts";
 import type { Hash, NodeId } from "../../lib/hash.ts";
-import { authorizeFor } from "../../lib/publication.ts";
 import { type VerifiedStatement, verifyStatement } from "../../lib/statement.ts";
-import { checkUpload, type Upload, type UploadGrant, uploadKind, verifyGrant } from "../../lib/upload.ts";
+import {
+  checkUpload,
+  claimOfGrant,
+  delegationOfGrant,
+  type Upload,
+  type UploadGrant,
+  uploadKind,
+  verifyGrant,
+} from "../../lib/upload.ts";
 import { GRANT_HEADER, parseSignedHeader, UPLOAD_HEADER } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
+import type { GrantCharges } from "./grant-charges.ts";
 
 export const CACHED_GRANTS_MAX = 512;
 /** One names at most 128 chunks; each is asked for once a chunk. */
 export const CACHED_UPLOADS_MAX = 1_024;
-/** Grants with bytes charged to them, until they expire. Some 200 bytes each. */
-export const CHARGED_GRANTS_MAX = 50_000;
 
 export type Grant = VerifiedStatement<UploadGrant>;
 
@@ -26,12 +33,13 @@ export class Grants {
   // Keyed by the header's text: what was verified is exactly what was sent.
   readonly #grants = new ExpiringCache<Grant>(CACHED_GRANTS_MAX);
   readonly #uploads = new ExpiringCache<VerifiedStatement<Upload>>(CACHED_UPLOADS_MAX);
-  readonly #charges = new Map<Hash, { bytes: number; expiresMs: number }>();
+  readonly #charges: GrantCharges;
 
-  constructor(deps: { node: NodeId; resolver: DomainKeyResolver; clock: Clock }) {
+  constructor(deps: { node: NodeId; resolver: DomainKeyResolver; clock: Clock; charges: GrantCharges }) {
     this.#node = deps.node;
     this.#resolver = deps.resolver;
     this.#clock = deps.clock;
+    this.#charges = deps.charges;
   }
 
   /** The grant under which `chunk` may be sent to this node. Throws what is wrong with it. */
@@ -55,7 +63,8 @@ export class Grants {
     const chunk = chunkOf(upload);
     if (chunk === null) throw new HoldfastError("grant-mismatch", "the upload names no chunk");
     checkUpload(grant, upload, this.#node, chunk);
-    await authorizeFor(this.#resolver, grant.body.domain, grant.key, grant.body.author);
+    const claim = claimOfGrant(grant, this.#clock.now());
+    await authorizeFor(this.#resolver, claim, delegationOfGrant(grant));
     return { grant, upload };
   }
 
@@ -65,17 +74,18 @@ export class Grants {
     bytes: number,
     store: () => Promise<"stored" | "held">,
   ): Promise<"stored" | "held"> {
-    const charge = this.#chargeOf(grant);
-    if (charge.bytes + bytes > grant.body.bytes) {
-      throw new HoldfastError("grant-exceeded", `the upload grant is for ${grant.body.bytes} bytes`);
+    const { id, body } = grant;
+    const expiresMs = Date.parse(body.expires);
+    if (this.#charges.bytesOf(id) + bytes > body.bytes) {
+      throw new HoldfastError("grant-exceeded", `the upload grant is for ${body.bytes} bytes`);
     }
-    charge.bytes += bytes;
+    this.#charges.add(id, bytes, expiresMs);
     let outcome: "stored" | "held" = "held";
     try {
       outcome = await store();
       return outcome;
     } finally {
-      if (outcome === "held") charge.bytes -= bytes;
+      if (outcome === "held") this.#charges.add(id, -bytes, expiresMs);
     }
   }
 
@@ -94,26 +104,6 @@ export class Grants {
     const upload = await verifyStatement(uploadKind, parseSignedHeader(header));
     this.#uploads.set(header, upload, Date.parse(grant.body.expires));
     return upload;
-  }
-
-  #chargeOf(grant: Grant): { bytes: number } {
-    const known = this.#charges.get(grant.id);
-    if (known !== undefined) return known;
-    this.#forgetExpired();
-    const charge = { bytes: 0, expiresMs: Date.parse(grant.body.expires) };
-    this.#charges.set(grant.id, charge);
-    return charge;
-  }
-
-  #forgetExpired(): void {
-    if (this.#charges.size < CHARGED_GRANTS_MAX) return;
-    for (const [id, { expiresMs }] of this.#charges) {
-      if (expiresMs <= this.#clock.now()) this.#charges.delete(id);
-    }
-    // Forgetting one that is still good would let it be spent twice.
-    if (this.#charges.size >= CHARGED_GRANTS_MAX) {
-      throw new HoldfastError("rate-limited", "the home node follows as many upload grants as it can");
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-// Names on a home node: Versions that a publisher or an edge hands over, each checked as if nobody had before, and
+// Names on a home node: Versions and Removals that a publisher or an edge hands over, each checked as if nobody had before, and
 // the answers to those who look a name up. A node signs no witnesses; it keeps those that come with a Version.
 
 import { base64 } from "@scure/base";
@@ -6,24 +6,31 @@ import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
 import type { Domain } from "../../lib/names.ts";
-import { formatPublicKeyText } from "../../lib/openssh-key.ts";
-import { verifyPublication } from "../../lib/publication.ts";
-import { parseStatement, type SignedStatement, verifyStatement } from "../../lib/statement.ts";
-import type { VerifiedVersion } from "../../lib/version.ts";
+import { type Publication, verifyPublication, verifyPublishedRemoval } from "../../lib/publication.ts";
+import { parseStatement, type SignedStatement } from "../../lib/statement.ts";
 import {
   formatSigned,
+  type ListedJson,
   type NameAnswer,
   type NamesRequest,
   type NamesResult,
+  type PostedJson,
+  type PostedRemovalJson,
   type PublishedJson,
   parseSigned,
   VERSIONS_PER_PAGE,
 } from "../../lib/wire.ts";
-import { witnessKind } from "../../lib/witness.ts";
+import { verifyWitness, type Witnessed, witnessKind } from "../../lib/witness.ts";
 import type { Clock } from "../clock.ts";
 import type { DenyList } from "../deny-list.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
-import { type IndexEntry, type StatementStore, WITNESSES_PER_VERSION_MAX } from "../store/statement-store.ts";
+import type { KeptRemoval, RemovalStore } from "../store/removal-store.ts";
+import {
+  type IndexEntry,
+  type KeptVersion,
+  type StatementStore,
+  WITNESSES_PER_VERSION_MAX,
+} from "../store/statement-store.ts";
 
 /** A page ends early at this many bytes of kept files, so that an answer stays under wire.ts's NAME_ANSWER_MAX. */
 export const PAGE_FILE_BYTES_MAX = 8 * 1024 * 1024;
@@ -32,6 +39,7 @@ export interface NamesDeps {
   denied: DenyList;
   chunks: ChunkStore;
   statements: StatementStore;
+  removals: RemovalStore;
   resolver: DomainKeyResolver;
   clock: Clock;
   /** Ids of the edges that this node is registered with: their witnesses are kept first. */
@@ -43,61 +51,70 @@ export interface NamesDeps {
  * one turn shares one sync, where one after the other a hundred would wait for a hundred.
  */
 export function acceptNames(request: NamesRequest, deps: NamesDeps): Promise<NamesResult[]> {
-  return Promise.all(request.statements.map((published) => acceptOne(published, deps)));
+  return Promise.all(request.statements.map((posted) => acceptOne(posted, deps)));
 }
 
-async function acceptOne(published: PublishedJson, deps: NamesDeps): Promise<NamesResult> {
+async function acceptOne(posted: PostedJson, deps: NamesDeps): Promise<NamesResult> {
   try {
-    const { version, manifestBytes } = await verifyPublication(published, deps.resolver, deps.clock.now());
-    deps.denied.check(version.id, version.body.nameHash, version.body.manifest);
-    const status = deps.statements.has(version.id) ? "known" : "accepted";
-    await deps.chunks.put(version.body.manifest, manifestBytes);
-    await keepVersion(version, await genuineWitnesses(published, version), deps);
-    return { id: version.id, status, witnesses: [] };
+    return await ("version" in posted ? acceptVersion(posted, deps) : acceptRemoval(posted, deps));
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
-    return { id: idOf(published), status: "refused", problem: { code: error.code, detail: error.message } };
+    return { id: idOf(posted), status: "refused", problem: { code: error.code, detail: error.message } };
   }
 }
 
-function keepVersion(version: VerifiedVersion, offered: SignedStatement[], deps: NamesDeps): Promise<void> {
+async function acceptVersion(published: PublishedJson, deps: NamesDeps): Promise<NamesResult> {
+  const publication = await verifyPublication(published, deps.resolver, deps.clock.now());
+  const { version, manifestBytes } = publication;
+  deps.denied.check(version.id, version.body.nameHash, version.body.manifest);
+  const status = deps.statements.has(version.id) ? "known" : "accepted";
+  await deps.chunks.put(version.body.manifest, manifestBytes);
+  await keepVersion(publication, await genuineWitnesses(published, version), deps);
+  return { id: version.id, status, witnesses: [] };
+}
+
+async function acceptRemoval(posted: PostedRemovalJson, deps: NamesDeps): Promise<NamesResult> {
+  const { removal, authority, delegation } = await verifyPublishedRemoval(
+    posted,
+    deps.resolver,
+    deps.clock.now(),
+  );
+  const { id, bytes, signature } = removal;
+  const isNew = await deps.removals.keep(id, {
+    bytes,
+    signature,
+    witnesses: await genuineWitnesses(posted, removal),
+    delegation,
+    byDomain: authority.right.by === "domain-key",
+  });
+  return { id, status: isNew ? "accepted" : "known", witnesses: [] };
+}
+
+function keepVersion(
+  { version, delegation }: Publication,
+  offered: SignedStatement[],
+  deps: NamesDeps,
+): Promise<void> {
   return deps.statements.update(version.id, version.body, (kept) => {
     const witnesses = mergeWitnesses(kept?.witnesses ?? [], offered, deps.linkedEdges());
     if (kept !== null && isSameList(witnesses, kept.witnesses)) return null;
     const { bytes, signature } = kept ?? version;
-    return { bytes, signature, witnesses };
+    return { bytes, signature, witnesses, delegation: kept?.delegation ?? delegation };
   });
 }
 
-/** The witnesses that are what they say: of this Version, under its key, signed by the edge that they name. */
-async function genuineWitnesses(
-  published: PublishedJson,
-  version: VerifiedVersion,
-): Promise<SignedStatement[]> {
+/** The witnesses that are what they say: of this statement, under its key, signed by the edge that they name. */
+async function genuineWitnesses({ witnesses }: PostedJson, statement: Witnessed): Promise<SignedStatement[]> {
   const genuine: SignedStatement[] = [];
-  for (const json of published.witnesses) {
-    const signed = await verifyWitness(json, version);
-    if (signed !== null) genuine.push(signed);
+  for (const json of witnesses) {
+    try {
+      const { bytes, signature } = await verifyWitness(parseSigned(json), statement);
+      genuine.push({ bytes, signature });
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+    }
   }
   return genuine;
-}
-
-async function verifyWitness(
-  json: PublishedJson["witnesses"][number],
-  version: VerifiedVersion,
-): Promise<SignedStatement | null> {
-  try {
-    const { body, key, bytes, signature } = await verifyStatement(witnessKind, parseSigned(json));
-    const isOurs =
-      body.version === version.id &&
-      body.domain === version.body.domain &&
-      body.key === formatPublicKeyText(version.key) &&
-      body.edge === hashBytes(key);
-    return isOurs ? { bytes, signature } : null;
-  } catch (error) {
-    if (isHoldfastError(error)) return null;
-    throw error;
-  }
 }
 
 /** One witness of each edge, the first that came; those of linked edges first, so that strangers cannot crowd them out. */
@@ -123,9 +140,9 @@ function isSameList(a: SignedStatement[], b: SignedStatement[]): boolean {
   return a.length === b.length && a.every((witness, i) => witness.signature === b[i]?.signature);
 }
 
-function idOf(published: PublishedJson): Hash | null {
+function idOf(posted: PostedJson): Hash | null {
   try {
-    return hashBytes(parseSigned(published.version).bytes);
+    return hashBytes(parseSigned("version" in posted ? posted.version : posted.removal).bytes);
   } catch (error) {
     if (isHoldfastError(error)) return null;
     throw error;
@@ -137,7 +154,7 @@ export async function answerName(
   nameHash: Hash,
   domain: Domain,
   before: Hash | null,
-  { statements, chunks, denied }: Pick<NamesDeps, "statements" | "chunks" | "denied">,
+  { statements, removals, chunks, denied }: Pick<NamesDeps, "statements" | "removals" | "chunks" | "denied">,
 ): Promise<NameAnswer> {
   const entries = statements.list(nameHash, domain);
   const start = before === null ? 0 : entries.findIndex((entry) => entry.id === before) + 1;
@@ -148,11 +165,17 @@ export async function answerName(
   const page = pageOf(entries.slice(start, start + VERSIONS_PER_PAGE));
   const isGiven = before === null && !denied.has(newest.manifest);
   const manifest = isGiven ? await chunks.get(newest.manifest) : null;
+  const first = entries.at(-1);
+  // Whose the name is depends on it, in a moderated domain.
+  const isFirstBeside = before === null && first?.sequence === 1 && !page.includes(first);
+  const takenBack = before === null ? removals.list(nameHash, domain) : [];
   return {
     nameHash,
     domain,
     versions: await Promise.all(page.map(({ id }) => readVersion(id, statements))),
     manifest: manifest === null ? null : base64.encode(manifest),
+    ...(takenBack.length === 0 ? {} : { removals: takenBack.map(formatKept) }),
+    ...(isFirstBeside ? { first: await readVersion(first.id, statements) } : {}),
     next: start + page.length < entries.length ? (page.at(-1)?.id ?? null) : null,
   };
 }
@@ -165,8 +188,16 @@ function pageOf(entries: IndexEntry[]): IndexEntry[] {
   });
 }
 
-async function readVersion(id: Hash, statements: StatementStore): Promise<NameAnswer["versions"][number]> {
+async function readVersion(id: Hash, statements: StatementStore): Promise<ListedJson> {
   const kept = await statements.get(id);
   if (kept === null) throw new Error("an indexed Version has no file");
-  return { ...formatSigned(kept), witnesses: kept.witnesses.map(formatSigned) };
+  return formatKept(kept);
+}
+
+function formatKept({ bytes, signature, witnesses, delegation }: KeptVersion | KeptRemoval): ListedJson {
+  return {
+    ...formatSigned({ bytes, signature }),
+    witnesses: witnesses.map(formatSigned),
+    ...(delegation === null ? {} : { delegation: formatSigned(delegation) }),
+  };
 }

@@ -30,11 +30,13 @@ const STATEMENT_FILE_MAX = 2 * 1024 * 1024;
 const fileSchema = v.strictObject({
   ...signedSchema.entries,
   witnesses: v.pipe(v.array(signedSchema), v.maxLength(WITNESSES_PER_VERSION_MAX)),
+  delegation: v.optional(signedSchema),
 });
 
 /** A Version's signature and witnesses as they are kept. */
 export interface KeptVersion extends SignedStatement {
   witnesses: SignedStatement[];
+  delegation: SignedStatement | null;
 }
 
 /** A kept Version in its name's list. */
@@ -169,12 +171,16 @@ function nameKey(nameHash: Hash, domain: Domain): string {
 
 function formatFile(kept: KeptVersion): Uint8Array {
   return new TextEncoder().encode(
-    JSON.stringify({ ...formatSigned(kept), witnesses: kept.witnesses.map(formatSigned) }),
+    JSON.stringify({
+      ...formatSigned(kept),
+      witnesses: kept.witnesses.map(formatSigned),
+      ...(kept.delegation === null ? {} : { delegation: formatSigned(kept.delegation) }),
+    }),
   );
 }
 
 function parseFile(bytes: Uint8Array, id: Hash): KeptVersion {
-  const { witnesses, ...signed } = parseWith(
+  const { witnesses, delegation, ...signed } = parseWith(
     fileSchema,
     parseJson(bytes, STATEMENT_FILE_MAX),
     "invalid-statement",
@@ -183,5 +189,9 @@ function parseFile(bytes: Uint8Array, id: Hash): KeptVersion {
   if (digestOf(statement.bytes) !== id) {
     throw new HoldfastError("content-hash-mismatch", "the file is not the Version that its name says");
   }
-  return { ...statement, witnesses: witnesses.map(parseSigned) };
+  return {
+    ...statement,
+    witnesses: witnesses.map(parseSigned),
+    delegation: delegation === undefined ? null : parseSigned(delegation),
+  };
 }

@@ -6,6 +6,7 @@ import { type ErrorCode, HoldfastError, isHoldfastError } from "../error.ts";
 import type { Fetch } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
 import { errorOf } from "../problem.ts";
+import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
@@ -14,10 +15,12 @@ import {
   NAMES_BODY_MAX,
   type NamesRequest,
   type NamesResult,
+  type PostedRemovalJson,
   type PublishedJson,
   type SignedJson,
   STATEMENTS_PER_POST_MAX,
 } from "../wire.ts";
+import { checkAcknowledged } from "./acknowledgement.ts";
 import { directUrl } from "./holders.ts";
 import { plainText } from "./request.ts";
 import { Server } from "./server.ts";
@@ -31,6 +34,7 @@ const RACE_CODES: ErrorCode[] = ["unknown-previous", "sequence-gap", "fork"];
 export interface Announcement {
   version: VerifiedVersion;
   manifestBytes: Uint8Array<ArrayBuffer>;
+  delegation: SignedStatement | null;
   /** The edge is to refuse it where the Version that it follows is not the newest. */
   ifMatch?: boolean;
 }
@@ -57,7 +61,10 @@ export async function announceToEdge(
   // One after the other: the first carries the receipts that the others rely on.
   for (const statements of postsOf(announcements.map(requestOf))) {
     const results = await post(edge, { statements, receipts: outcomes.length === 0 ? receipts : [] });
-    outcomes.push(...results.map(outcomeOf));
+    const answered = announcements.slice(outcomes.length, outcomes.length + results.length);
+    outcomes.push(
+      ...(await Promise.all(answered.map(({ version }, i) => outcomeOf(edge, version, results[i])))),
+    );
   }
   return outcomes;
 }
@@ -93,6 +100,29 @@ export async function announceToHolders(
     await Promise.all([...byUrl].map(([url, its]) => handTo(new Server(url, fetch), its)));
   });
   return reports;
+}
+
+/** Hands a Removal to those who hold the Manifests of what it takes back, so that their answers carry it. */
+export async function announceRemovalToHolders(
+  edge: Server,
+  fetch: Fetch,
+  removal: PostedRemovalJson,
+  manifests: readonly Hash[],
+): Promise<BundleReport> {
+  const report: BundleReport = { reachable: 0, kept: 0, failures: [] };
+  await noting([report], edge.url, async () => {
+    const urls = new Set((await directUrls(edge, manifests, () => null)).flat());
+    report.reachable = urls.size;
+    await Promise.all(
+      [...urls].map((url) =>
+        noting([report], url, async () => {
+          const [result] = await post(new Server(url, fetch), { statements: [removal], receipts: [] });
+          count(report, url, result);
+        }),
+      ),
+    );
+  });
+  return report;
 }
 
 async function handTo(
@@ -184,12 +214,31 @@ function requestOf(announcement: Announcement): PublishedJson {
   return announcement.ifMatch === true ? { ...published, ifMatch: true } : published;
 }
 
-function publishedJson({ version, manifestBytes }: Announcement, witnesses: SignedJson[]): PublishedJson {
-  return { version: formatSigned(version), manifest: base64.encode(manifestBytes), witnesses };
+function publishedJson(
+  { version, manifestBytes, delegation }: Announcement,
+  witnesses: SignedJson[],
+): PublishedJson {
+  return {
+    version: formatSigned(version),
+    manifest: base64.encode(manifestBytes),
+    witnesses,
+    ...(delegation === null ? {} : { delegation: formatSigned(delegation) }),
+  };
 }
 
-function outcomeOf(result: NamesResult): SignedJson[] | HoldfastError {
-  return result.status === "refused" ? explainRefusal(errorOf(result.problem)) : result.witnesses;
+async function outcomeOf(
+  edge: Server,
+  version: VerifiedVersion,
+  result: NamesResult | undefined,
+): Promise<SignedJson[] | HoldfastError> {
+  if (result === undefined) throw new TypeError("a statement without a result");
+  if (result.status === "refused") return explainRefusal(errorOf(result.problem));
+  try {
+    return await checkAcknowledged(edge.url, version, result);
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    return error;
+  }
 }
 
 // Publishing again by itself could bury what someone else has just published: a person looks first.

@@ -6,9 +6,10 @@ import { type Domain, nameHashOf, type ObjectName } from "../names.ts";
 import { handled } from "../promise.ts";
 import type { TreeEntry } from "../tree-index.ts";
 import { type Ingested, ingest, type StoreChunks } from "./ingest.ts";
+import type { NameKnowledge } from "./name-knowledge.ts";
 import type { PublishOptions, PublishRequest } from "./publish.ts";
 import { isUnchanged, parentOf, type VersionDraft } from "./version-draft.ts";
-import { collectNewest, type NameKnowledge } from "./versions.ts";
+import { collectNewest } from "./versions.ts";
 
 export interface BatchRequest extends Omit<PublishRequest, "domain" | "author" | "blocks"> {
   /** The object's bytes from their start; called again where it may be that they are published already. */
@@ -19,7 +20,7 @@ export interface BatchRequest extends Omit<PublishRequest, "domain" | "author" |
 export type KnownEntry = Pick<TreeEntry, "size" | "version" | "manifest">;
 
 export interface DraftOptions
-  extends Pick<PublishOptions, "host" | "servers" | "domainKeys" | "chunksPerManifest"> {
+  extends Pick<PublishOptions, "host" | "servers" | "domainKeys" | "trustedEdges" | "chunksPerManifest"> {
   domain: Domain;
   author: string;
   entries?: ReadonlyMap<ObjectName, KnownEntry>;

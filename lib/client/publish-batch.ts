@@ -3,10 +3,10 @@
 // by itself.
 
 import pLimit from "p-limit";
+import { authorizeFor } from "../authority.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { handled } from "../promise.ts";
-import { authorizeFor } from "../publication.ts";
 import type { VerifiedVersion } from "../version.ts";
 import { type Contact, type SignedJson, STATEMENTS_PER_POST_MAX } from "../wire.ts";
 import { type Announced, type Announcement, announceToEdge, announceToHolders } from "./announce.ts";
@@ -57,9 +57,11 @@ type Requests = AsyncIterable<BatchRequest> | Iterable<BatchRequest>;
  * sign for the domain, the edge does not answer, or chunks find no nodes: groups whose outcomes came by then are published.
  */
 export async function* publishBatch(requests: Requests, options: BatchOptions): AsyncGenerator<BatchOutcome> {
-  const { domain, author, domainKeys, signer, host } = options;
-  await authorizeFor(domainKeys, domain, signer.key, author);
-  const session = await UploadSession.open({ domain, author, bytes: GRANT_BYTES_UNKNOWN }, signer, host);
+  const { domain, author, domainKeys, signer, host, delegation = null } = options;
+  const claim = { domain, author, key: signer.key, name: undefined, timeMs: host.now() };
+  await authorizeFor(domainKeys, claim, delegation);
+  const grant = { domain, author, bytes: GRANT_BYTES_UNKNOWN, delegation };
+  const session = await UploadSession.open(grant, signer, host);
   const uploads = new Uploads(session, options);
   const announcer = new Announcer(uploads, options);
   const underWay: Promise<BatchOutcome[]>[] = [];
@@ -186,7 +188,8 @@ class Announcer {
 
   async #sign(draft: VersionDraft, ifMatch: boolean): Promise<Announcement> {
     const version = await signVersion(draft, this.#options.signer);
-    return { version, manifestBytes: draft.ingested.manifestBytes, ifMatch };
+    const { delegation = null } = this.#options;
+    return { version, manifestBytes: draft.ingested.manifestBytes, delegation, ifMatch };
   }
 
   #tellEdge(announcements: Announcement[]): Promise<(SignedJson[] | HoldfastError)[]> {

@@ -145,11 +145,12 @@ interface Current {
 
 async function currentTree(root: TreeRoot, options: ReadingOptions): Promise<Current> {
   try {
-    const { host, source, servers, domainKeys, seen } = options;
+    const { host, source, servers, domainKeys, trustedEdges, seen } = options;
     const tree = await openTree(root, undefined, {
       servers,
       source,
       domainKeys,
+      trustedEdges,
       seen,
       hasher: host.hasher,
       now: host.now,

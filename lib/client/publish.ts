@@ -1,12 +1,12 @@
 // Publishing: a stream of bytes becomes chunks on home nodes, a Manifest, and a signed Version that follows the
 // newest one known. Nothing is acknowledged before the edge has accepted it.
 
-import type { DomainKeyResolver } from "../domain-keys.ts";
+import { authorizeFor } from "../authority.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../names.ts";
-import { authorizeFor } from "../publication.ts";
 import type { StatementSigner } from "../sshsig.ts";
+import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
 import type { SignedJson } from "../wire.ts";
 import {
@@ -18,13 +18,14 @@ import {
 } from "./announce.ts";
 import type { ClientHost } from "./host.ts";
 import { type Ingested, ingest } from "./ingest.ts";
+import { checkOwnName, type KnownVersion, type NameKnowledge } from "./name-knowledge.ts";
 import type { ReceiptKeeper } from "./receipt-keeper.ts";
 import { checkNotOlder, noteSeen, type SeenVersions } from "./seen.ts";
 import type { Server } from "./server.ts";
 import { UploadSession } from "./upload-session.ts";
 import { type UploadEvent, Uploader } from "./uploader.ts";
 import { checkIfMatch, type IfMatch, isUnchanged, parentOf, signVersion } from "./version-draft.ts";
-import { collectVersions, type KnownVersion, type NameKnowledge } from "./versions.ts";
+import { collectVersions, type VersionsOptions } from "./versions.ts";
 
 /** What a grant allows when the size is not known beforehand (a pipe). */
 export const GRANT_BYTES_UNKNOWN = 1024 ** 4;
@@ -50,14 +51,13 @@ export interface PublishRequest {
 
 export type PublishEvent = UploadEvent | { type: "read"; bytes: number };
 
-export interface PublishOptions {
+export interface PublishOptions extends VersionsOptions {
   host: ClientHost;
   /** Where chunks are planned and the Version is accepted. */
   edge: Server;
-  /** Who is asked for the newest Version; the edge among them. */
-  servers: readonly Server[];
-  domainKeys: DomainKeyResolver;
   signer: StatementSigner;
+  /** By which the signer's key signs, where that is neither the domain's nor the author's own. */
+  delegation?: SignedStatement | null;
   onEvent?: (event: PublishEvent) => void;
   /** Lets a publish that was broken off go on later without sending again what nodes keep. */
   keeper?: ReceiptKeeper;
@@ -80,16 +80,19 @@ export interface PublishResult {
 /** Throws before the first byte is read where the key may not sign for the domain or the edge does not answer. */
 export async function publish(request: PublishRequest, options: PublishOptions): Promise<PublishResult> {
   const { domain, name, author } = request;
-  const { host, edge, domainKeys, signer } = options;
+  const { host, edge, domainKeys, signer, delegation = null } = options;
   const nameHash = nameHashOf(domain, name);
-  await authorizeFor(domainKeys, domain, signer.key, author);
+  const claim = { domain, author, key: signer.key, name, timeMs: host.now() };
+  const { right } = await authorizeFor(domainKeys, claim, delegation);
   const knowledge = await collectVersions({ domain, nameHash, depth: "newest" }, options);
   throwIfSilent(edge, knowledge);
   const parent = parentOf(knowledge);
-  await checkNotOlder({ domain, nameHash }, parent?.version ?? null, options.seen);
+  await checkNotOlder({ domain, nameHash }, parent?.version ?? null, knowledge.removals, options.seen);
+  checkOwnName(knowledge, right, author);
   const conflict = checkIfMatch(parent, request.ifMatch);
   if (conflict !== null) throw conflict;
-  const session = await UploadSession.open({ domain, author, bytes: grantBytes(request) }, signer, host);
+  const grant = { domain, author, bytes: grantBytes(request), delegation };
+  const session = await UploadSession.open(grant, signer, host);
   const uploader = new Uploader({
     server: edge,
     session,
@@ -107,7 +110,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   }
   const version = await signVersion(draft, signer);
   const ifMatch = request.ifMatch !== undefined;
-  const announcement = { version, manifestBytes: ingested.manifestBytes, ifMatch };
+  const announcement = { version, manifestBytes: ingested.manifestBytes, delegation, ifMatch };
   const receipts = await uploader.pendingReceipts();
   const witnesses = await announceOne(edge, announcement, receipts);
   await uploader.noteHandedOver(receipts);

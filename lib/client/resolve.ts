@@ -5,18 +5,15 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { type Manifest, namedHashes } from "../manifest.ts";
 import type { Domain } from "../names.ts";
+import { formatPublicKeyText } from "../openssh-key.ts";
 import { handled } from "../promise.ts";
 import { checkManifest } from "../publication.ts";
+import type { VerifiedRemoval } from "../removal.ts";
 import { checkExpiry, type VerifiedVersion } from "../version.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
+import { type KnownVersion, type NameKnowledge, type ServerProblem, stands } from "./name-knowledge.ts";
 import { checkNotOlder, noteSeen, type SeenVersions } from "./seen.ts";
-import {
-  collectNewest,
-  collectVersions,
-  type NameKnowledge,
-  type ServerProblem,
-  type VersionsOptions,
-} from "./versions.ts";
+import { collectNewest, collectVersions, type VersionsOptions } from "./versions.ts";
 
 export interface ResolveRequest {
   domain: Domain;
@@ -110,7 +107,7 @@ async function resolveFrom(
 ): Promise<ResolvedObject> {
   const version = chooseVersion(request, knowledge);
   if (request.versionId === undefined) {
-    await checkNotOlder(version.body, version, options.seen);
+    await checkNotOlder(version.body, version, knowledge.removals, options.seen);
     if (options.acceptsExpired !== true) checkExpiry(version.body, options.now());
   }
   const manifestBytes =
@@ -127,18 +124,53 @@ export function chooseVersion(request: ResolveRequest, knowledge: NameKnowledge)
   const candidates = knowledge.versions.filter(
     ({ version }) => versionId === undefined || version.id === versionId,
   );
-  const chosen = candidates.find(({ unverified }) => unverified === null);
-  if (chosen !== undefined) return chosen.version;
-  throw candidates[0]?.unverified ?? reasonForNone(request, knowledge);
+  const chosen = candidates.find(stands);
+  if (chosen === undefined) throw reasonForNone(request, candidates, knowledge);
+  if (versionId === undefined) checkNoFork(chosen, candidates);
+  return chosen.version;
 }
 
-function reasonForNone(request: ResolveRequest, knowledge: NameKnowledge): HoldfastError {
+/** One key that signs two Versions at one sequence: which of them is meant, nobody can tell. */
+function checkNoFork({ version }: KnownVersion, candidates: readonly KnownVersion[]): void {
+  const twin = candidates.find(
+    (other) =>
+      other.version.id !== version.id &&
+      stands(other) &&
+      other.version.body.sequence === version.body.sequence &&
+      isSameKey(other.version.key, version.key),
+  );
+  if (twin === undefined) return;
+  throw new HoldfastError(
+    "fork",
+    `one key signed two Versions at sequence ${version.body.sequence}: ${version.id} and ${twin.version.id}. ` +
+      "Ask its publisher which is meant, then name it with --version",
+  );
+}
+
+function isSameKey(a: Uint8Array, b: Uint8Array): boolean {
+  return formatPublicKeyText(a) === formatPublicKeyText(b);
+}
+
+function reasonForNone(
+  request: ResolveRequest,
+  candidates: readonly KnownVersion[],
+  knowledge: NameKnowledge,
+): HoldfastError {
+  const removal = candidates.find((known) => known.removal !== null)?.removal ?? null;
+  if (removal !== null) return removed(removal);
+  const unverified = candidates[0]?.unverified ?? null;
+  if (unverified !== null) return unverified;
   const { problems } = knowledge;
   const falsehood = problems.find(({ error }) => !isHoldfastError(error, "unreachable", "timeout"));
   if (falsehood !== undefined && knowledge.versions.length === 0) return falsehood.error;
   const silent = problems[0];
   if (silent !== undefined && knowledge.answered === 0) return silent.error;
   return notFound(request);
+}
+
+function removed({ body }: VerifiedRemoval): HoldfastError {
+  const why = body.reason === "" ? "" : `: ${body.reason}`;
+  return new HoldfastError("removed", `it was taken back by ${body.author} at ${body.time}${why}`);
 }
 
 function notFound({ domain, nameHash, versionId }: ResolveRequest): HoldfastError {

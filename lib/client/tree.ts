@@ -1,6 +1,7 @@
 // Reading published trees: the index of a tree as a verified object, and the Manifests of its entries. An entry's
 // Manifest needs no Version of its own: the index, which is signed, names its hash.
 
+import { decodeBase64 } from "../base64.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import { type Hash, type Hasher, hashBytes } from "../hash.ts";
 import { type Manifest, namedHashes, parseManifest } from "../manifest.ts";
@@ -9,9 +10,9 @@ import { handled } from "../promise.ts";
 import type { TreeEntry, TreeIndex, TreeRoot } from "../tree-index.ts";
 import { INDEX_BYTES_MAX, indexNameOf, nameInTree, parseTreeIndex, rootsAbove } from "../tree-index.ts";
 import type { VerifiedVersion } from "../version.ts";
-import { decodeBase64 } from "../wire.ts";
 import { LOCATE_BATCH } from "./chunk-source.ts";
 import { download } from "./download.ts";
+import type { ServerProblem } from "./name-knowledge.ts";
 import {
   type Resolution,
   type ResolvedObject,
@@ -20,7 +21,6 @@ import {
   resolveObject,
 } from "./resolve.ts";
 import type { Server } from "./server.ts";
-import type { ServerProblem } from "./versions.ts";
 
 /** Manifests of entries fetched together: as many as one look-up takes. */
 export const ENTRIES_AT_ONCE = 100;

@@ -34,6 +34,7 @@ export interface GrantRequest {
   author: string;
   /** Bytes that may be uploaded under the grant, counting every replica. */
   bytes: number;
+  delegation: SignedStatement | null;
 }
 
 export class UploadSession {
@@ -66,7 +67,10 @@ export class UploadSession {
       grantKind,
       {
         type: "holdfast-upload-grant-1",
-        ...request,
+        domain: request.domain,
+        author: request.author,
+        bytes: request.bytes,
+        ...(request.delegation === null ? {} : { delegation: formatSigned(request.delegation) }),
         session: formatPublicKeyText(session.key),
         time: new Date(nowMs).toISOString(),
         expires: new Date(nowMs + GRANT_LIFETIME_MAX_MS).toISOString(),

@@ -7,7 +7,7 @@ import type { StatementSigner } from "../sshsig.ts";
 import { signStatement } from "../statement.ts";
 import { type VerifiedVersion, versionKind } from "../version.ts";
 import type { Ingested } from "./ingest.ts";
-import type { KnownVersion, NameKnowledge } from "./versions.ts";
+import { type KnownVersion, type NameKnowledge, stands } from "./name-knowledge.ts";
 
 export interface VersionDraft {
   request: { domain: Domain; name: ObjectName; author: string; expires?: string };
@@ -39,7 +39,10 @@ export function signVersion(draft: VersionDraft, signer: StatementSigner): Promi
   );
 }
 
-/** The Version to follow: the newest valid one; after a change of keys, when none is valid any more, the newest. */
+/**
+ * The Version to follow: the newest valid one, though it was taken back, so that no sequence comes twice; after a change of
+ * keys, when none is valid any more, the newest.
+ */
 export function parentOf({ versions }: NameKnowledge): KnownVersion | null {
   return versions.find(({ unverified }) => unverified === null) ?? versions[0] ?? null;
 }
@@ -64,7 +67,7 @@ export function checkIfMatch(
 
 /** True where the parent already says what the draft would: a new Version would be noise. */
 export function isUnchanged({ parent, ingested, request, nowMs }: VersionDraft): boolean {
-  if (parent === null || parent.unverified !== null || request.expires !== undefined) return false;
+  if (parent === null || !stands(parent) || request.expires !== undefined) return false;
   const { expires, manifest } = parent.version.body;
   const isCurrent = expires === undefined || Date.parse(expires) > nowMs;
   return isCurrent && manifest === ingested.manifest;

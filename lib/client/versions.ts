@@ -1,21 +1,32 @@
-// What servers know of a name: their statements, page by page, each verified over the bytes received and against the
-// domain's keys as this client sees them in DNS. A false statement is held against its server and against nobody else.
+// What servers know of a name: their statements, page by page, each verified over the bytes received and judged as this
+// client sees the domain in DNS. A false statement is held against its server and against nobody else.
 
 import pLimit from "p-limit";
-import { authorizeKey, type DomainKeyResolver, type DomainKeys } from "../domain-keys.ts";
+import { decodeBase64 } from "../base64.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import { type Hash, hashBytes } from "../hash.ts";
 import { MANIFEST_BYTES_MAX } from "../manifest.ts";
 import type { Domain } from "../names.ts";
-import { compareNewestFirst, type VerifiedVersion, verifyVersion } from "../version.ts";
+import { verifyRemoval } from "../removal.ts";
+import { type VerifiedVersion, verifyVersion } from "../version.ts";
 import {
-  decodeBase64,
+  type ListedJson,
   type LookupAnswer,
   NAMES_PER_LOOKUP_MAX,
   type NameAnswer,
   parseSigned,
   type SignedJson,
 } from "../wire.ts";
+import { Judge, type JudgeOptions } from "./judge.ts";
+import {
+  evidenceOf,
+  type KnownVersion,
+  mergeParts,
+  type NameKnowledge,
+  noKnowledge,
+  stands,
+  standsAmong,
+} from "./name-knowledge.ts";
 import type { Server } from "./server.ts";
 
 /** Pages read from one server: 10,000 Versions, or so many bad ones until a server is given up. */
@@ -38,46 +49,20 @@ export interface NameQuery {
 /** A name to look up, with the Version of it that the asker has. */
 export type Asked = Pick<NameQuery, "nameHash" | "known">;
 
-/** A Version with a valid signature, and whether its key may sign for the domain. */
-export interface KnownVersion {
-  version: VerifiedVersion;
-  /** Null: signed by a key that DNS shows for the domain. Else why it is not to be relied on. */
-  unverified: HoldfastError | null;
-  witnesses: SignedJson[];
-  /** The servers that told of it. */
-  servers: string[];
-}
-
-/** Something wrong with one server's answer. */
-export interface ServerProblem {
-  server: string;
-  error: HoldfastError;
-}
-
-export interface NameKnowledge {
-  /** Newest first, each once. */
-  versions: KnownVersion[];
-  /** Manifest bytes that servers sent along, by their hash. */
-  manifests: Map<Hash, Uint8Array<ArrayBuffer>>;
-  problems: ServerProblem[];
-  /** Servers that gave an answer, if only that they know nothing. */
-  answered: number;
-  /** All of them said that the Version that was asked with is the newest, and nothing else. */
-  isKnown: boolean;
-}
-
-export interface VersionsOptions {
+export interface VersionsOptions extends JudgeOptions {
   servers: readonly Server[];
-  domainKeys: DomainKeyResolver;
 }
 
-/** Why a Version's key may not sign for its domain; null where it may. */
-type CheckAuthority = (version: VerifiedVersion) => Promise<HoldfastError | null>;
-
-/** Asks all servers at once and merges what they say. Throws only what is wrong with the domain's keys themselves. */
+/**
+ * Asks all servers at once and merges what they say. Throws only what is wrong with the domain's keys themselves, where
+ * nothing stands without them.
+ */
 export async function collectVersions(query: NameQuery, options: VersionsOptions): Promise<NameKnowledge> {
-  const authority = await resolveAuthority(query.domain, options.domainKeys);
-  return mergeParts(await Promise.all(options.servers.map((server) => askServer(server, query, authority))));
+  const judge = await Judge.open(query.domain, options);
+  const parts = await Promise.all(options.servers.map((server) => askServer(server, query, judge)));
+  const knowledge = await mergeParts(parts, judge);
+  if (judge.domainProblem !== null && !knowledge.versions.some(stands)) throw judge.domainProblem;
+  return knowledge;
 }
 
 /** What servers know of the newest Versions of many names of a domain, in the order of the names. */
@@ -86,10 +71,11 @@ export async function collectNewest(
   asked: readonly Asked[],
   options: VersionsOptions,
 ): Promise<NameKnowledge[]> {
-  const authority = await resolveAuthority(domain, options.domainKeys);
+  const judge = await Judge.open(domain, options);
+  if (judge.domainProblem !== null) throw judge.domainProblem;
   const askAll = async (names: readonly Asked[]): Promise<NameKnowledge[][]> => {
     const queries = names.map((name): NameQuery => ({ domain, depth: "newest", ...name }));
-    const parts = await Promise.all(options.servers.map((server) => askForMany(server, queries, authority)));
+    const parts = await Promise.all(options.servers.map((server) => askForMany(server, queries, judge)));
     return queries.map((_, i) => parts.flatMap((part) => part[i] ?? []));
   };
   const answers = await askAll(asked);
@@ -97,40 +83,23 @@ export async function collectNewest(
   const unclear = asked.flatMap(({ nameHash }, i) => (differ(answers[i] ?? []) ? [{ i, nameHash }] : []));
   const clear = unclear.length === 0 ? [] : await askAll(unclear.map(({ nameHash }) => ({ nameHash })));
   for (const [k, { i }] of unclear.entries()) answers[i] = clear[k] ?? [];
-  return answers.map(mergeParts);
+  return Promise.all(answers.map((parts) => mergeParts(parts, judge)));
 }
 
 function differ(parts: readonly NameKnowledge[]): boolean {
   return parts.some(({ isKnown }) => isKnown) && parts.some(({ versions }) => versions.length > 0);
 }
 
-function mergeParts(parts: NameKnowledge[]): NameKnowledge {
-  const versions = new Map<Hash, KnownVersion>();
-  for (const known of parts.flatMap((part) => part.versions)) mergeVersion(versions, known);
-  const newestFirst = [...versions.values()].sort((a, b) => compareNewestFirst(headOf(a), headOf(b)));
-  return {
-    versions: newestFirst,
-    manifests: new Map(parts.flatMap((part) => [...part.manifests])),
-    problems: parts.flatMap((part) => part.problems),
-    answered: parts.filter((part) => part.answered > 0).length,
-    isKnown: versions.size === 0 && parts.some(({ isKnown }) => isKnown),
-  };
-}
-
 /** Asks one server about many names: by look-ups where it has them, as edges do, else name by name. */
-async function askForMany(
-  server: Server,
-  queries: NameQuery[],
-  authority: CheckAuthority,
-): Promise<NameKnowledge[]> {
+async function askForMany(server: Server, queries: NameQuery[], judge: Judge): Promise<NameKnowledge[]> {
   const limit = pLimit(REQUESTS_AT_ONCE);
-  const askOne = (query: NameQuery) => limit(() => askServer(server, query, authority));
+  const askOne = (query: NameQuery) => limit(() => askServer(server, query, judge));
   const batches = Array.from({ length: Math.ceil(queries.length / NAMES_PER_LOOKUP_MAX) }, (_, i) =>
     queries.slice(i * NAMES_PER_LOOKUP_MAX, (i + 1) * NAMES_PER_LOOKUP_MAX),
   );
   const answers = await Promise.all(
     batches.map(async (batch) => {
-      const looked = await limit(() => lookUp(server, batch, authority));
+      const looked = await limit(() => lookUp(server, batch, judge));
       return Promise.all(batch.map((query, i) => looked?.[i] ?? askOne(query)));
     }),
   );
@@ -141,7 +110,7 @@ async function askForMany(
 async function lookUp(
   server: Server,
   queries: NameQuery[],
-  authority: CheckAuthority,
+  judge: Judge,
 ): Promise<(NameKnowledge | null)[] | null> {
   try {
     const { names } = await server.lookup(
@@ -152,7 +121,7 @@ async function lookUp(
       })),
     );
     return await Promise.all(
-      queries.map((query, i) => knowledgeFrom(server, query, names[i] ?? null, authority)),
+      queries.map((query, i) => knowledgeFrom(server, query, names[i] ?? null, judge)),
     );
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
@@ -164,25 +133,24 @@ async function knowledgeFrom(
   server: Server,
   query: NameQuery,
   found: LookupAnswer["names"][number] | null,
-  authority: CheckAuthority,
+  judge: Judge,
 ): Promise<NameKnowledge | null> {
   if (found === null) return null;
   const knowledge: NameKnowledge = { ...noKnowledge(), answered: 1 };
   if (found.isKnown === true) return { ...knowledge, isKnown: query.known !== undefined };
+  if (found.hasRemovals === true) return null;
   if (found.version === null) return knowledge;
-  const known = await verifyListed(found.version, query, authority, () => undefined);
+  const known = await verifyListed(found.version, query, judge, { server, blame: () => undefined });
   // A bad newest one may hide a good one behind it, and has to be told of: the whole list says both.
   if (known === null || known.unverified !== null) return null;
   keepManifest(found.manifest, knowledge.manifests);
-  knowledge.versions.push({ ...known, witnesses: [], servers: [server.url] });
+  knowledge.versions.push(known);
+  if (found.first !== undefined)
+    await keepListed(found.first, query, judge, knowledge, { server, blame: () => undefined });
   return knowledge;
 }
 
-async function askServer(
-  server: Server,
-  query: NameQuery,
-  authority: CheckAuthority,
-): Promise<NameKnowledge> {
+async function askServer(server: Server, query: NameQuery, judge: Judge): Promise<NameKnowledge> {
   const found = noKnowledge();
   const blame = (error: HoldfastError): void => {
     if (found.problems.length < PROBLEMS_PER_SERVER_MAX) found.problems.push({ server: server.url, error });
@@ -191,11 +159,11 @@ async function askServer(
     for await (const page of pagesOf(server, query)) {
       found.answered = 1;
       keepManifest(page.manifest, found.manifests);
-      for (const { witnesses, ...signed } of page.versions) {
-        const known = await verifyListed(signed, query, authority, blame);
-        if (known !== null) found.versions.push({ ...known, witnesses, servers: [server.url] });
-      }
-      if (query.depth === "newest" && found.versions.some((known) => known.unverified === null)) break;
+      for (const listed of page.removals ?? []) await keepRemoval(listed, query, judge, found, blame);
+      for (const listed of [...page.versions, ...(page.first === undefined ? [] : [page.first])])
+        await keepListed(listed, query, judge, found, { server, blame });
+      if (query.depth === "newest" && found.versions.some((known) => standsAmong(known, found.removals)))
+        break;
     }
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
@@ -203,10 +171,6 @@ async function askServer(
     else blame(error);
   }
   return found;
-}
-
-function noKnowledge(): NameKnowledge {
-  return { versions: [], manifests: new Map(), problems: [], answered: 0, isKnown: false };
 }
 
 async function* pagesOf(server: Server, query: NameQuery): AsyncGenerator<NameAnswer> {
@@ -223,17 +187,23 @@ async function* pagesOf(server: Server, query: NameQuery): AsyncGenerator<NameAn
   }
 }
 
+interface Telling {
+  server: Server;
+  blame: (error: HoldfastError) => void;
+}
+
 async function verifyListed(
-  signed: SignedJson,
+  listed: ListedJson,
   query: NameQuery,
-  authority: CheckAuthority,
-  blame: (error: HoldfastError) => void,
-): Promise<Pick<KnownVersion, "version" | "unverified"> | null> {
+  judge: Judge,
+  { server, blame }: Telling,
+): Promise<KnownVersion | null> {
   try {
+    const { witnesses, delegation = null, ...signed } = listed;
     const version = await verifyFor(query, signed);
-    const unverified = await authority(version);
-    if (unverified !== null) blame(unverified);
-    return { version, unverified };
+    const verdict = await judge.judgeVersion(version, evidenceOf({ witnesses, delegation }));
+    if (verdict.unverified !== null) blame(verdict.unverified);
+    return { version, ...verdict, removal: null, witnesses, delegation, servers: [server.url] };
   } catch (error) {
     if (!isHoldfastError(error)) throw error;
     blame(error);
@@ -241,55 +211,51 @@ async function verifyListed(
   }
 }
 
+async function keepListed(
+  listed: ListedJson,
+  query: NameQuery,
+  judge: Judge,
+  found: NameKnowledge,
+  telling: Telling,
+): Promise<void> {
+  const known = await verifyListed(listed, query, judge, telling);
+  if (known !== null) found.versions.push(known);
+}
+
+async function keepRemoval(
+  listed: ListedJson,
+  query: NameQuery,
+  judge: Judge,
+  found: NameKnowledge,
+  blame: (error: HoldfastError) => void,
+): Promise<void> {
+  try {
+    const removal = await verifyRemoval(parseSigned(listed));
+    checkSubject(query, removal.body);
+    const { witnesses, delegation = null } = listed;
+    const { right, unverified } = await judge.judgeRemoval(removal, evidenceOf({ witnesses, delegation }));
+    if (right === null) blame(unverified);
+    else found.removals.push({ removal, right });
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    blame(error);
+  }
+}
+
 /** A Version about what was asked: a valid statement about something else is as wrong as a forged one. */
 async function verifyFor(query: NameQuery, signed: SignedJson): Promise<VerifiedVersion> {
   const version = await verifyVersion(parseSigned(signed));
-  const { domain, nameHash } = version.body;
-  if (domain !== query.domain || nameHash !== query.nameHash) {
-    throw new HoldfastError("name-hash-mismatch", "the server answered with a Version of another name");
-  }
+  checkSubject(query, version.body);
   return version;
 }
 
-/** Asks DNS a second time, at most, where a key is missing: its record may be new. */
-async function resolveAuthority(domain: Domain, resolver: DomainKeyResolver): Promise<CheckAuthority> {
-  const cached = await resolver.resolve(domain);
-  let fresh: Promise<DomainKeys> | null = null;
-  return async (version) => {
-    if (authorityProblem(cached, version) === null) return null;
-    fresh ??= resolver.resolve(domain, { fresh: true });
-    return authorityProblem(await fresh, version);
-  };
-}
-
-function authorityProblem(domainKeys: DomainKeys, version: VerifiedVersion): HoldfastError | null {
-  try {
-    authorizeKey(domainKeys, version.key, version.body.author);
-    return null;
-  } catch (error) {
-    if (!isHoldfastError(error)) throw error;
-    return error;
-  }
+function checkSubject(query: NameQuery, { domain, nameHash }: { domain: Domain; nameHash: Hash }): void {
+  if (domain === query.domain && nameHash === query.nameHash) return;
+  throw new HoldfastError("name-hash-mismatch", "the server answered with a statement about another name");
 }
 
 function keepManifest(text: string | null, manifests: Map<Hash, Uint8Array<ArrayBuffer>>): void {
   if (text === null) return;
   const bytes = decodeBase64(text);
   if (bytes.length <= MANIFEST_BYTES_MAX) manifests.set(hashBytes(bytes), bytes);
-}
-
-// An id is the hash of the bytes alone: anybody can sign another's bytes, and must not so push out the valid one.
-function mergeVersion(versions: Map<Hash, KnownVersion>, known: KnownVersion): void {
-  const first = versions.get(known.version.id);
-  if (first === undefined || (first.unverified !== null && known.unverified === null)) {
-    versions.set(known.version.id, known);
-    return;
-  }
-  if (first.unverified === null && known.unverified !== null) return;
-  first.servers.push(...known.servers);
-  if (first.witnesses.length === 0) first.witnesses = known.witnesses;
-}
-
-function headOf(known: KnownVersion): VerifiedVersion["body"] & { id: Hash } {
-  return { ...known.version.body, id: known.version.id };
 }

@@ -3,6 +3,7 @@
 // so that the global fetch can ask it.
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -29,6 +30,8 @@ export interface Zone {
   signed: boolean;
   /** What the resolver holds to be the zone's key: its own, another zone's, or nothing. */
   anchor: "own" | "foreign" | "none";
+  /** `lame`: delegated to the authority, which does not have it. `silent`: to a server that never answers. */
+  authority?: "lame" | "silent";
   /** Changes the zone after it was signed. */
   tamper?: (zoneFile: string) => string;
 }
@@ -41,16 +44,21 @@ export interface BindServers {
   stop(): Promise<void>;
 }
 
+/** Of a zone and one delegated from it, the delegated one comes first: the other's signer needs its DS record. */
 export async function startBind(zones: readonly Zone[]): Promise<BindServers> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-bind-"));
   const ports = await takePorts(4);
   const [authorityPort = 0, resolverPort = 0, dohPort = 0, proxyPort = 0] = ports;
+  const silent = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(silent, "listening");
+  const silentPort = silent.address().port;
   const anchors = new Map<string, string>();
-  for (const zone of zones) anchors.set(zone.origin, await writeZone(folder, zone));
-  await writeFile(join(folder, "authority.conf"), authorityConfig(folder, zones, authorityPort));
+  const served = zones.filter(({ authority }) => authority === undefined);
+  for (const zone of served) anchors.set(zone.origin, await writeZone(folder, zone));
+  await writeFile(join(folder, "authority.conf"), authorityConfig(folder, served, authorityPort));
   await writeFile(
     join(folder, "resolver.conf"),
-    resolverConfig(folder, zones, anchors, { authorityPort, resolverPort, dohPort }),
+    resolverConfig(folder, zones, anchors, { authorityPort, silentPort, resolverPort, dohPort }),
   );
   const authority = run("named", ["-g", "-n", "1", "-c", join(folder, "authority.conf")]);
   const resolver = run("named", ["-g", "-n", "1", "-c", join(folder, "resolver.conf")]);
@@ -64,7 +72,7 @@ export async function startBind(zones: readonly Zone[]): Promise<BindServers> {
     dohUrl: `http://127.0.0.1:${proxyPort}/dns-query`,
     stopAuthority: () => end(authority),
     stop: async () => {
-      await Promise.all([end(proxy), end(resolver), end(authority)]);
+      await Promise.all([end(proxy), end(resolver), end(authority), close(silent)]);
       await rm(folder, { recursive: true });
     },
   };
@@ -90,7 +98,20 @@ async function writeZone(folder: string, zone: Zone): Promise<string> {
   if (!zone.signed) return "";
   const keyName = generateKey(folder, zone.origin, ["-f", "KSK"]);
   generateKey(folder, zone.origin, []);
-  execute("dnssec-signzone", ["-q", "-S", "-K", folder, "-d", folder, "-o", zone.origin, "-f", file, file]);
+  execute("dnssec-signzone", [
+    "-q",
+    "-S",
+    "-g",
+    "-K",
+    folder,
+    "-d",
+    folder,
+    "-o",
+    zone.origin,
+    "-f",
+    file,
+    file,
+  ]);
   const signed = await readFile(file, "utf8");
   await writeFile(file, zone.tamper?.(signed) ?? signed);
   return readFile(join(folder, `${keyName}.key`), "utf8");
@@ -112,14 +133,14 @@ function resolverConfig(
   folder: string,
   zones: readonly Zone[],
   anchors: ReadonlyMap<string, string>,
-  ports: { authorityPort: number; resolverPort: number; dohPort: number },
+  ports: { authorityPort: number; silentPort: number; resolverPort: number; dohPort: number },
 ): string {
   const listeners = `listen-on port ${ports.resolverPort} { 127.0.0.1; }; listen-on port ${ports.dohPort} tls none http local { 127.0.0.1; };`;
   const options = `${commonOptions(folder)} ${listeners} recursion yes; allow-recursion { 127.0.0.1; }; dnssec-validation yes;`;
-  const forwards = zones.map(
-    ({ origin }) =>
-      `zone "${origin}" { type forward; forward only; forwarders { 127.0.0.1 port ${ports.authorityPort}; }; };`,
-  );
+  const forwards = zones.map(({ origin, authority }) => {
+    const port = authority === "silent" ? ports.silentPort : ports.authorityPort;
+    return `zone "${origin}" { type forward; forward only; forwarders { 127.0.0.1 port ${port}; }; };`;
+  });
   const trusted = zones.filter(({ anchor }) => anchor !== "none").map((zone) => trustAnchor(zone, anchors));
   return [
     `http local { endpoints { "/dns-query"; }; };`,
@@ -169,6 +190,12 @@ function run(program: string, args: string[]): Running {
     stream?.on("data", (piece: Buffer) => output.push(piece.toString()));
   }
   return { child, output };
+}
+
+async function close(socket: Socket): Promise<void> {
+  const closed = once(socket, "close");
+  socket.close();
+  await closed;
 }
 
 async function end({ child }: Running): Promise<void> {

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import pLimit from "p-limit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
-import { Canary } from "./canary.ts";
+import { DoorCanary } from "./door-canary.ts";
 import { HostileEdge } from "./hostile-edge.ts";
 import { nodeUrlForms } from "./node-url-forms.ts";
 import { registerWith } from "./registrant.ts";
@@ -19,7 +19,7 @@ import { endNetwork, startNetwork } from "./setup.ts";
 const run = promisify(execFile);
 const FORMS_MIN = 150;
 const AT_ONCE = 8;
-const canary = new Canary();
+const canary = new DoorCanary();
 
 beforeAll(() => canary.start());
 afterAll(() => canary.stop());

@@ -32,6 +32,8 @@ type Json = Record<string, unknown>;
 export interface Browser {
   /** A new tab, of so many CSS pixels. */
   open(width: number, height: number): Promise<Tab>;
+  /** Closes every window and tab but this one. */
+  closeOthers(tab: Tab): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -50,7 +52,11 @@ export async function startBrowser(): Promise<Browser> {
   };
   try {
     const port = await poll(() => readPort(folder), START_MS, "Chromium's port");
-    return { open: (width, height) => openTab(port, width, height), stop };
+    return {
+      open: (width, height) => openTab(port, width, height),
+      closeOthers: (tab) => closeOthers(port, tab),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -59,6 +65,7 @@ export async function startBrowser(): Promise<Browser> {
 
 /** One tab. What goes wrong in it is collected, not thrown. */
 export class Tab {
+  readonly id: string;
   readonly consoleErrors: string[] = [];
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, (message: Json) => void>();
@@ -67,7 +74,8 @@ export class Tab {
   readonly #listeners = new Map<string, (params: Json) => void>();
   #lastId = 0;
 
-  constructor(socket: WebSocket) {
+  constructor(id: string, socket: WebSocket) {
+    this.id = id;
     this.#socket = socket;
     socket.on("message", (data) => this.#receive(JSON.parse(String(data))));
   }
@@ -183,12 +191,21 @@ function complaintOf(method: string, params: Json): string | null {
 
 async function openTab(port: number, width: number, height: number): Promise<Tab> {
   const response = await fetch(`http://127.0.0.1:${port}/json/new`, { method: "PUT" });
-  const { webSocketDebuggerUrl } = asRecord(await response.json());
+  const { id, webSocketDebuggerUrl } = asRecord(await response.json());
   const socket = new WebSocket(String(webSocketDebuggerUrl));
   await once(socket, "open");
-  const tab = new Tab(socket);
+  const tab = new Tab(String(id), socket);
   await tab.start(width, height);
   return tab;
+}
+
+async function closeOthers(port: number, tab: Tab): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/json/list`);
+  const targets: unknown = await response.json();
+  const others = (Array.isArray(targets) ? targets.map(asRecord) : []).filter(
+    ({ id, type }) => type === "page" && id !== tab.id,
+  );
+  for (const { id } of others) await fetch(`http://127.0.0.1:${port}/json/close/${String(id)}`);
 }
 
 async function readPort(folder: string): Promise<number | null> {

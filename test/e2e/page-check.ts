@@ -1,9 +1,9 @@
 // Looks at an edge's page with a real browser, as a reader would: a wide window, a phone, and an edge whose names,
 // authors and URLs are hostile. Reports what it saw; page.test.ts says what is right.
 
+import { decodeBase64 } from "../../lib/base64.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
 import {
-  decodeBase64,
   type EdgeStatus,
   type NameAnswer,
   parseEdgeStatus,

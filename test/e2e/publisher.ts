@@ -52,7 +52,7 @@ export async function holdfast(
 }
 
 /** By the real ssh-keygen where the machine has it. */
-async function makeKey(file: string, comment: string): Promise<void> {
+export async function makeKey(file: string, comment: string): Promise<void> {
   if (findProgram("ssh-keygen") === null) return makeKeyFiles(file, comment);
   await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]);
 }

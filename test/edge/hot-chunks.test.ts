@@ -76,7 +76,11 @@ async function publish(chunk: Chunk): Promise<() => Promise<Response>> {
   const witness = { bytes: new Uint8Array([1]), signature: "witness signature" };
   const key = formatPublicKeyText(signer.key);
   await shardOf(nameHash).append([
-    { ...dated, ...signed, expires: null, key, witness, manifestBytes: manifest },
+    {
+      ...{ ...dated, ...signed, expires: null, key, witness, manifestBytes: manifest },
+      right: { by: "domain-key" },
+      delegation: null,
+    },
   ]);
   return () => SELF.fetch(`${EDGE}/obj/${domain}/${name}`);
 }

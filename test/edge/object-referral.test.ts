@@ -1,6 +1,7 @@
 import { SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
+import { decodeBase64 } from "../../lib/base64.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { encodeManifest } from "../../lib/manifest.ts";
@@ -12,7 +13,6 @@ import { signStatement, verifyStatement } from "../../lib/statement.ts";
 import { versionKind } from "../../lib/version.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
-  decodeBase64,
   OBJECT_REFERRAL_MAX,
   type ObjectReferral,
   parseObjectReferral,
@@ -82,6 +82,8 @@ describe("an object's referral", () => {
         ...{ key: formatPublicKeyText(signer.key), bytes: signed.bytes, signature: signed.signature },
         witness: { bytes: new Uint8Array([1]), signature: "witness signature" },
         manifestBytes: manifest,
+        right: { by: "domain-key" },
+        delegation: null,
       },
     ]);
   });

@@ -41,6 +41,8 @@ function version(sequence: number, changes: Partial<NewVersion> = {}): NewVersio
     signature: `signature ${id}`,
     witness: { bytes: text(`witness ${id}`), signature: "witness signature" },
     manifestBytes: text(`manifest bytes ${sequence}`),
+    right: { by: "domain-key" },
+    delegation: null,
     ...changes,
   };
 }

@@ -30,7 +30,13 @@ describe("reports", () => {
           expires: null,
         },
         ...{ manifest: hashOf("m1"), size: 1, author: "a@example.org", key: "key a" },
-        ...{ bytes: text("statement"), signature: "signature", manifestBytes: text("manifest") },
+        ...{
+          bytes: text("statement"),
+          signature: "signature",
+          manifestBytes: text("manifest"),
+          right: { by: "domain-key" },
+          delegation: null,
+        },
         witness: { bytes: text("witness"), signature: "witness signature" },
       },
     ]);

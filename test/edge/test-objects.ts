@@ -114,6 +114,8 @@ async function append(object: TestObject, manifestBytes: Uint8Array<ArrayBuffer>
       ...{ ...dated, ...signed, manifestBytes },
       ...{ name: isNamed ? name : null, expires: expires ?? null, key: formatPublicKeyText(signer.key) },
       witness: { bytes: new Uint8Array([1]), signature: "witness signature" },
+      right: { by: "domain-key" },
+      delegation: null,
     },
   ]);
   return signed.id;

@@ -1,17 +1,26 @@
 // Resolving a domain's keys: what is cached and for how long, which resolver is asked, what people are told.
 
-import { decode, encode } from "@leichtgewicht/dns-packet";
 import { describe, expect, test } from "vitest";
 import {
   authorizeKey,
+  authorRecordName,
   createDomainKeyCache,
   createDomainKeyResolver,
-  type DomainKeyResolverOptions,
 } from "../../lib/domain-keys.ts";
 import { formatKeyRecords } from "../../lib/domain-records.ts";
 import type { Fetch } from "../../lib/fetch.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { encodePublicKeyBlob } from "../../lib/openssh-key.ts";
+import {
+  encodeZone,
+  FIRST_URL,
+  NXDOMAIN,
+  nameIn,
+  SERVFAIL,
+  START_MS,
+  testResolver,
+  type Zone,
+} from "./test-resolver.ts";
 
 const DOMAIN = parseDomain("example.org");
 const NAME = "_holdfast.example.org";
@@ -19,59 +28,6 @@ const BLOB = encodePublicKeyBlob(new Uint8Array(32).fill(1));
 const OTHER_BLOB = encodePublicKeyBlob(new Uint8Array(32).fill(2));
 const [KEY_TEXT = ""] = formatKeyRecords({ blob: BLOB, emails: [] });
 const [ALICE_TEXT = ""] = formatKeyRecords({ blob: BLOB, emails: ["alice@example.org"] });
-const START_MS = Date.UTC(2026, 0, 2);
-const FIRST_URL = "https://one.test/dns-query";
-const SECOND_URL = "https://two.test/dns-query";
-
-const NXDOMAIN = 3;
-const SERVFAIL = 2;
-
-interface Zone {
-  texts?: string[];
-  ttl?: number;
-  rcode?: number;
-}
-
-/** A resolver over DNS servers that are functions of the URL and counts of questions. */
-function testResolver(answer: (url: string) => Zone, options: Partial<DomainKeyResolverOptions> = {}) {
-  const asked: string[] = [];
-  const clock = { nowMs: START_MS };
-  const fetch: Fetch = async (url, init) => {
-    asked.push(url);
-    return new Response(encodeZone(answer(url), init?.body), {
-      headers: { "content-type": "application/dns-message" },
-    });
-  };
-  const resolver = createDomainKeyResolver({
-    fetch,
-    dohUrls: [FIRST_URL],
-    now: () => clock.nowMs,
-    ...options,
-  });
-  return { resolve: resolver.resolve, asked, clock };
-}
-
-function encodeZone(
-  { texts = [], ttl = 60, rcode = 0 }: Zone,
-  query: Uint8Array | string | undefined,
-): Uint8Array<ArrayBuffer> {
-  const name = typeof query === "object" ? nameIn(query) : NAME;
-  return Uint8Array.from(
-    encode({
-      type: "response",
-      flags: rcode,
-      questions: [{ type: "TXT", name }],
-      answers: texts.map((text) => ({ type: "TXT", name, ttl, data: [text] })),
-      authorities: [
-        { type: "SOA", name: "org", ttl, data: { mname: "a.test", rname: "b.test", minimum: ttl } },
-      ],
-    }),
-  );
-}
-
-function nameIn(query: Uint8Array): string {
-  return decode(query).questions?.[0]?.name ?? "";
-}
 
 describe("a resolved domain", () => {
   test("comes with its keys, policy and evidence", async () => {
@@ -84,9 +40,11 @@ describe("a resolved domain", () => {
       evidence: {
         ad: false,
         records: [ALICE_TEXT],
-        resolver: FIRST_URL,
+        resolvers: [FIRST_URL],
+        agreement: 1,
         resolvedAt: "2026-01-02T00:00:00.000Z",
         ttlSeconds: 60,
+        stale: false,
       },
     });
   });
@@ -229,36 +187,6 @@ describe("the cache", () => {
   });
 });
 
-describe("with two resolvers", () => {
-  const dohUrls = [FIRST_URL, SECOND_URL];
-
-  test("the second is asked only where the first fails, and the evidence names it", async () => {
-    const { resolve, asked } = testResolver(
-      (url) => (url === FIRST_URL ? { rcode: SERVFAIL } : { texts: [KEY_TEXT] }),
-      { dohUrls },
-    );
-    expect((await resolve(DOMAIN)).evidence.resolver).toBe(SECOND_URL);
-    expect(asked).toEqual(dohUrls);
-  });
-
-  test("the second cannot overrule the first one's answer that there is nothing", async () => {
-    const { resolve, asked } = testResolver(
-      (url) => (url === FIRST_URL ? { rcode: NXDOMAIN } : { texts: [KEY_TEXT] }),
-      { dohUrls },
-    );
-    await expect(resolve(DOMAIN)).rejects.toMatchObject({ code: "domain-not-found" });
-    expect(asked).toEqual([FIRST_URL]);
-  });
-
-  test("if both fail the error names both", async () => {
-    const { resolve } = testResolver(() => ({ rcode: SERVFAIL }), { dohUrls });
-    await expect(resolve(DOMAIN)).rejects.toMatchObject({
-      code: "dns-failed",
-      message: expect.stringMatching(/one\.test.*two\.test/),
-    });
-  });
-});
-
 describe("people are told what to do", () => {
   const cases: [string, Zone, string, RegExp][] = [
     [
@@ -336,5 +264,55 @@ describe("authorizing a key", () => {
         expect.objectContaining({ code: "key-not-authorized" }),
       );
     }
+  });
+});
+
+describe("an author's own keys", () => {
+  // printf alice | sha256sum | cut -c1-56
+  const ALICE_NAME = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db._holdfast.example.net";
+  const ALICE = "alice@example.net";
+
+  test("stand at the name of RFC 7929, below the mail domain's", () => {
+    expect(authorRecordName(ALICE)).toBe(ALICE_NAME);
+    expect(authorRecordName("Alice@example.net")).not.toBe(ALICE_NAME);
+    expect(() => authorRecordName("alice@no_domain")).toThrow(
+      expect.objectContaining({ code: "invalid-domain" }),
+    );
+  });
+
+  test("come with their evidence, those left out that are somebody else's", async () => {
+    const texts = [
+      ...formatKeyRecords({ blob: BLOB, emails: [ALICE] }),
+      ...formatKeyRecords({ blob: OTHER_BLOB, emails: ["bob@example.net"] }),
+    ];
+    const { resolveAuthor } = testResolver(() => ({ texts }));
+    const found = await resolveAuthor(ALICE);
+    expect(found).toMatchObject({ email: ALICE, keys: [{ blob: BLOB }], evidence: { records: texts } });
+    expect(found.keys).toHaveLength(1);
+  });
+
+  for (const [title, zone] of Object.entries({
+    "a name that does not exist": { rcode: NXDOMAIN },
+    "no Holdfast record": { texts: ["v=spf1 -all"] },
+    "another's key only": { texts: formatKeyRecords({ blob: BLOB, emails: ["bob@example.net"] }) },
+    "a withdrawn key": { texts: ["v=hf1; k=ssh-ed25519; p="] },
+  } satisfies Record<string, Zone>)) {
+    test(`are missing where there is ${title}: no-author-key`, async () => {
+      const { resolveAuthor } = testResolver(() => zone);
+      await expect(resolveAuthor(ALICE)).rejects.toMatchObject({ code: "no-author-key" });
+    });
+  }
+
+  test("are not known where DNS fails, or contradicts itself", async () => {
+    const failing = testResolver(() => ({ rcode: SERVFAIL }));
+    await expect(failing.resolveAuthor(ALICE)).rejects.toMatchObject({ code: "dns-failed" });
+    const torn = testResolver(() => ({ texts: ["v=hf1; policy=exclusive", "v=hf1; policy=moderated"] }));
+    await expect(torn.resolveAuthor(ALICE)).rejects.toMatchObject({ code: "invalid-record" });
+  });
+
+  test("of an address whose domain is none are no-author-key, and nobody is asked", async () => {
+    const { resolveAuthor, asked } = testResolver(() => ({ texts: [KEY_TEXT] }));
+    await expect(resolveAuthor("alice@localhost..")).rejects.toMatchObject({ code: "no-author-key" });
+    expect(asked).toEqual([]);
   });
 });

@@ -1,9 +1,18 @@
 // The records of a domain: vectors with keys from ssh-keygen, and what formatting and parsing owe each other.
 
 import fc from "fast-check";
-import { expect, test } from "vitest";
-import { formatKeyRecords, parseDomainRecords } from "../../lib/domain-records.ts";
+import { describe, expect, test } from "vitest";
+import {
+  AUTHOR_PATTERNS_MAX,
+  admitsAuthor,
+  formatKeyRecords,
+  formatRevocationRecord,
+  formatRotationRecord,
+  parseDomainRecords,
+} from "../../lib/domain-records.ts";
+import { hashBytes } from "../../lib/hash.ts";
 import { encodePublicKeyBlob, formatPublicKeyText } from "../../lib/openssh-key.ts";
+import { encodeArmor } from "../../lib/sshsig.ts";
 import vectors from "../vectors/txt-records.json" with { type: "json" };
 
 const emails = fc
@@ -93,5 +102,108 @@ test("an address that a record cannot carry is refused when formatting", () => {
     expect(() => formatKeyRecords({ blob, emails: [email] })).toThrow(
       expect.objectContaining({ code: "invalid-record" }),
     );
+  }
+});
+
+describe("the authors of a moderated domain", () => {
+  const authorsOf = (policy: string) => parseDomainRecords([`v=hf1; policy=moderated${policy}`]).authors;
+
+  test("are anybody without a=, nobody with an empty one, else those whom its patterns name", () => {
+    expect(authorsOf("")).toBeNull();
+    expect(authorsOf("; a=")).toEqual([]);
+    expect(authorsOf("; a=alice@example.org")).toEqual(["alice@example.org"]);
+    expect(authorsOf("; a= *@example.net ,alice@example.org;")).toEqual([
+      "*@example.net",
+      "alice@example.org",
+    ]);
+  });
+
+  test("are admitted by whole address or whole domain, letter by letter", () => {
+    const authors = authorsOf("; a=alice@example.org, *@example.net");
+    for (const email of ["alice@example.org", "bob@example.net", "alice@example.net"])
+      expect(admitsAuthor(authors, email)).toBe(true);
+    for (const email of [
+      "bob@example.org",
+      "Alice@example.org",
+      "alice@example.org.evil.test",
+      "bob@sub.example.net",
+      "bob@notexample.net",
+      "alice@example.org@example.com",
+    ])
+      expect(admitsAuthor(authors, email)).toBe(false);
+    expect(admitsAuthor([], "alice@example.org")).toBe(false);
+    expect(admitsAuthor(null, "anybody@example.com")).toBe(true);
+  });
+
+  for (const pattern of [
+    "*",
+    "*@*",
+    "al*@example.org",
+    "*@Example.org",
+    "älice@example.org",
+    "a,",
+    "a@b@c",
+  ]) {
+    test(`with the pattern ${pattern} make the record count for nothing: exclusive holds`, () => {
+      const { policy, authors, problems } = parseDomainRecords([`v=hf1; policy=moderated; a=${pattern}`]);
+      expect({ policy, authors }).toEqual({ policy: "exclusive", authors: [] });
+      expect(problems).toHaveLength(1);
+    });
+  }
+
+  test("are at most 64 patterns", () => {
+    const list = (count: number) =>
+      `; a=${Array.from({ length: count }, (_, i) => `a${i}@example.org`).join(",")}`;
+    expect(authorsOf(list(AUTHOR_PATTERNS_MAX))).toHaveLength(AUTHOR_PATTERNS_MAX);
+    expect(authorsOf(list(AUTHOR_PATTERNS_MAX + 1))).toEqual([]);
+  });
+
+  test("that two policy records name differently are a contradiction, and the same twice are none", () => {
+    const record = "v=hf1; policy=moderated; a=alice@example.org";
+    expect(parseDomainRecords([record, record]).authors).toEqual(["alice@example.org"]);
+    expect(() => parseDomainRecords([record, "v=hf1; policy=moderated"])).toThrow(
+      expect.objectContaining({ code: "invalid-record" }),
+    );
+  });
+});
+
+describe("records about keys that change", () => {
+  const statement = new TextEncoder().encode('{"type":"holdfast-rotation-1"}');
+  const rotation = { bytes: new Uint8Array(statement), signature: encodeArmor(new Uint8Array(180).fill(7)) };
+
+  test("a rotation comes back with the bytes and the signature that were published", () => {
+    const parsed = parseDomainRecords([formatRotationRecord(rotation)]);
+    expect(parsed).toMatchObject({ rotations: [rotation], keys: [], problems: [] });
+  });
+
+  test("a revocation comes back with the delegation's id", () => {
+    const id = hashBytes(statement);
+    expect(parseDomainRecords([formatRevocationRecord(id)])).toMatchObject({ revoked: [id], problems: [] });
+  });
+
+  test("a withdrawn key is told of and gives no right", () => {
+    const parsed = parseDomainRecords(["v=hf1; k=ssh-ed25519; p="]);
+    expect(parsed).toMatchObject({ hasWithdrawnKey: true, keys: [], problems: [] });
+    expect(parseDomainRecords([]).hasWithdrawnKey).toBe(false);
+  });
+
+  for (const [title, text] of Object.entries({
+    "a rotation without a signature": "v=hf1; rotation=e30=",
+    "a rotation that is not base64": "v=hf1; rotation={}; s=AAAA",
+    "a signature that is not base64": "v=hf1; rotation=e30=; s=***",
+    "a revocation of no id": "v=hf1; revoked=abc",
+    "a rotation that is a policy too": "v=hf1; rotation=e30=; s=AAAA; policy=moderated",
+    "a revocation that is a key too": `v=hf1; revoked=${"0".repeat(64)}; k=ssh-ed25519; p=`,
+  })) {
+    test(`${title} is ignored, and said so`, () => {
+      const parsed = parseDomainRecords([text]);
+      expect(parsed).toMatchObject({
+        rotations: [],
+        revoked: [],
+        policy: "exclusive",
+        hasWithdrawnKey: false,
+      });
+      expect(parsed.problems).toHaveLength(1);
+    });
   }
 });

@@ -80,6 +80,8 @@ describe("help", () => {
     [["status", "--help"]],
     [["domain", "show", "--help"]],
     [["domain", "records", "--help"]],
+    [["domain", "rotate", "--help"]],
+    [["domain", "trust", "--help"]],
     [["node", "run", "--help"]],
     [["node", "status", "--help"]],
   ])("%j goes to stdout with exit code 0", async (args) => {

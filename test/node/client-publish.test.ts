@@ -4,6 +4,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
+import { authorizeFor } from "../../lib/authority.ts";
+import { decodeBase64 } from "../../lib/base64.ts";
 import { parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { download } from "../../lib/client/download.ts";
 import { type PublishEvent, type PublishOptions, publish } from "../../lib/client/publish.ts";
@@ -13,13 +15,13 @@ import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { type Hash, isHash, type NodeId } from "../../lib/hash.ts";
 import { parseManifest } from "../../lib/manifest.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
+import { claimOf } from "../../lib/publication.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import { type SignedStatement, signStatement, verifyStatement } from "../../lib/statement.ts";
 import { checkUpload, grantKind, receiptKind, uploadKind, verifyGrant } from "../../lib/upload.ts";
 import { verifyVersion } from "../../lib/version.ts";
 import {
   type Contact,
-  decodeBase64,
   formatSigned,
   type NamesRequest,
   type PublishedJson,
@@ -27,7 +29,9 @@ import {
   parsePlanRequest,
   parseSigned,
   parseSignedHeader,
+  type SignedJson,
 } from "../../lib/wire.ts";
+import { signWitness } from "../../lib/witness.ts";
 import {
   AUTHOR,
   answerChunk,
@@ -93,10 +97,14 @@ function takeNames(body: Buffer, fault: Fault, published: PublishedJson[], respo
     answerProblem(response, "disk-full", 507);
     return;
   }
-  const { statements } = parseNamesRequest(JSON.parse(body.toString()));
+  const statements = versionsOf(parseNamesRequest(JSON.parse(body.toString())));
   published.push(...statements);
   const ids = statements.map(({ version }) => hashOf(decodeBase64(version.statement)));
   answerJson(response, { results: ids.map((id) => ({ id, status: "accepted", witnesses: [] })) });
+}
+
+function versionsOf({ statements }: NamesRequest): PublishedJson[] {
+  return statements.filter((entry) => "version" in entry);
 }
 
 /** What a real node checks; a request that fails here makes the test fail, because the socket is then closed. */
@@ -167,19 +175,20 @@ class TestEdge {
     return { chunks, nodes: this.nodes.map(({ contact }) => contact) };
   }
 
-  #accept(request: NamesRequest, response: Parameters<Handler>[1]): void {
+  async #accept(request: NamesRequest, response: Parameters<Handler>[1]): Promise<void> {
     this.posts.push(request);
     if (this.refuseWith !== null) {
       answerProblem(response, this.refuseWith, 409);
       return;
     }
-    this.#published = [...request.statements, ...this.#published];
-    const results = request.statements.map(({ version }) => ({
+    const statements = versionsOf(request);
+    this.#published = [...statements, ...this.#published];
+    const results = statements.map(async ({ version }) => ({
       id: hashOf(decodeBase64(version.statement)),
       status: "accepted",
-      witnesses: [version],
+      witnesses: [await witnessOf(version)],
     }));
-    answerJson(response, { results });
+    answerJson(response, { results: await Promise.all(results) });
   }
 
   #name() {
@@ -192,6 +201,13 @@ class TestEdge {
       next: null,
     };
   }
+}
+
+async function witnessOf(signed: SignedJson): Promise<SignedJson> {
+  const signer = await makeSigner(99);
+  const version = await verifyVersion(parseSigned(signed));
+  const authority = await authorizeFor(domainKeys, claimOf(version));
+  return formatSigned(await signWitness(version, authority, nodeIdOf(signer.key), Date.now(), signer));
 }
 
 const idOf = ({ contact }: TestNode) => contact.id;

@@ -220,7 +220,9 @@ describe("what was seen before", () => {
   });
 
   test("tells siblings apart: the one that comes first in the order is not taken back", async () => {
-    const [a, b] = [await signVersion(owner, object), await signVersion(owner, object, { time: LATER })];
+    const colleague = await makeSigner(3);
+    ({ domainKeys } = await publishKeys([owner, colleague]));
+    const [a, b] = [await signVersion(owner, object), await signVersion(colleague, object, { time: LATER })];
     const seen = memory();
     await resolveObject(REQUEST, { ...optionsOf(await serveName([b, a])), seen });
     const withheld = resolveObject(REQUEST, { ...optionsOf(await serveName([a])), seen });
@@ -229,6 +231,17 @@ describe("what was seen before", () => {
 });
 
 describe("resolveObject", () => {
+  test("of two Versions that one key signed at one sequence takes neither, unless one is named", async () => {
+    const [a, b] = [await signVersion(owner, object), await signVersion(owner, object, { time: LATER })];
+    const both = optionsOf(await serveName([a]), await serveName([b]));
+    await expect(resolveObject(REQUEST, both)).rejects.toMatchObject({
+      code: "fork",
+      message: expect.stringContaining(a.id),
+    });
+    expect((await resolveObject({ ...REQUEST, versionId: a.id }, both)).version.id).toBe(a.id);
+    expect((await resolveObject(REQUEST, optionsOf(await serveName([a])))).version.id).toBe(a.id);
+  });
+
   test("takes the newest valid Version of all servers, so that one of them cannot roll back", async () => {
     const first = await signVersion(owner, object);
     const second = await signVersion(owner, object, { sequence: 2, previous: first.id });

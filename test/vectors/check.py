@@ -1,4 +1,4 @@
-"""Checks the vectors of the chunker, canonical JSON and names with nothing but Python's standard library.
+"""Checks the vectors of the chunker, canonical JSON, names and Ed25519 with nothing but Python's standard library.
 
 Written from docs/protocol.md, not from the TypeScript sources. Exits 1 at the first difference.
 """
@@ -7,6 +7,9 @@ import hashlib
 import json
 import pathlib
 import sys
+
+sys.dont_write_bytecode = True
+import make_ed25519  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 MIN, NORMAL, MAX = 256 * 1024, 1024 * 1024, 2 * 1024 * 1024
@@ -82,7 +85,15 @@ def check_statements():
             check(hashlib.sha256(text.encode()).hexdigest() == case[key], f"hash in {name}: {case['why']}")
 
 
+def check_signatures():
+    for name in ("ed25519.json", "ed25519-edge.json"):
+        for case in load(name)["cases"]:
+            parts = (bytes.fromhex(case[part]) for part in ("key", "message", "signature"))
+            check(make_ed25519.verify_strict(*parts) == case["valid"], f"verdict in {name}: {case['why']}")
+
+
 check_names()
 check_statements()
+check_signatures()
 check_chunker()
 print("vectors agree")

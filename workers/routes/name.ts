@@ -3,19 +3,14 @@
 
 import { base64 } from "@scure/base";
 import { Hono } from "hono";
-import type { NewestVersion } from "../../durable-objects/versions-table.ts";
+import type { NewestVersion, StoredVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import {
-  formatSigned,
-  LOOKUP_BODY_MAX,
-  type LookupAnswer,
-  type NameAnswer,
-  parseLookupRequest,
-} from "../../lib/wire.ts";
+import { LOOKUP_BODY_MAX, type LookupAnswer, type NameAnswer, parseLookupRequest } from "../../lib/wire.ts";
 import { type AppEnv, indexOf, readJson } from "../app.ts";
 import { denylist } from "../denylist.ts";
+import { formatStored } from "../stored-statement.ts";
 
 export const name = new Hono<AppEnv>()
   .post("/lookup", async (c) => {
@@ -41,10 +36,10 @@ export const name = new Hono<AppEnv>()
     return c.json<NameAnswer>({
       nameHash,
       domain,
-      versions: page.versions.map((version) => ({
-        ...formatSigned(version),
-        witnesses: [formatSigned(version.witness)],
-      })),
+      versions: page.versions.map(formatStored),
+      ...(page.removals.length === 0 ? {} : { removals: page.removals.map(formatStored) }),
+      ...removedOn(page.versions),
+      ...(page.first === null ? {} : { first: formatStored(page.first) }),
       manifest: encodeAllowed(page.versions[0]?.manifest, page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
@@ -55,9 +50,19 @@ function encodeAllowed(hash: Hash | undefined, bytes: Uint8Array | null): string
   return bytes === null || hash === undefined || denylist().has(hash) ? null : base64.encode(bytes);
 }
 
+function removedOn(versions: readonly StoredVersion[]): Pick<NameAnswer, "removed"> {
+  const removed = versions.flatMap(({ id, removedBy }) => (removedBy === null ? [] : [id]));
+  return removed.length === 0 ? {} : { removed };
+}
+
 function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number] {
   if (found === null) return { version: null, manifest: null };
   if (found === "known") return { version: null, manifest: null, isKnown: true };
-  const { version, manifest } = found;
-  return { version: formatSigned(version), manifest: encodeAllowed(version.manifest, manifest) };
+  const { version, manifest, first, hasRemovals } = found;
+  return {
+    version: version === null ? null : formatStored(version),
+    manifest: encodeAllowed(version?.manifest, manifest),
+    ...(first === null ? {} : { first: formatStored(first) }),
+    ...(hasRemovals ? { hasRemovals } : {}),
+  };
 }

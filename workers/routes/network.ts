@@ -18,8 +18,9 @@ export const network = new Hono<AppEnv>()
     return c.json<ClosestAnswer>({ nodes: members.map(contactOf) });
   })
   .get("/domain/:domain", async (c) => {
-    const { domain, policy, keys, evidence } = await resolverOf(c).resolve(
+    const { domain, policy, keys, problems, evidence } = await resolverOf(c).resolve(
       parseDomain(c.req.param("domain")),
+      { for: "read" },
     );
     const index = indexOf(c);
     const usage = await index.usage(domain);
@@ -27,6 +28,7 @@ export const network = new Hono<AppEnv>()
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
+      problems,
       evidence,
       usage: { ...usage, quotaBytes: quotaOf(index, domain) },
     });

@@ -3,11 +3,13 @@
 // slash at the end it is a folder: its index.html, else a listing.
 
 import { Hono } from "hono";
+import type { RemovalNotice } from "../../durable-objects/removals-table.ts";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
 import { type Domain, domainHashOf, nameHashOf, type ObjectName } from "../../lib/names.ts";
+import { isAttachment, OBJECT_POLICY } from "../../lib/user-content.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
@@ -28,12 +30,6 @@ import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
 import { spendAddress } from "../rate-limits.ts";
 import { isFolder } from "../tree-finder.ts";
-
-/**
- * Pages of anyone, on one origin with everyone's: each gets an origin of its own, and no scripts and forms. Its links may
- * download files, and open windows; what opens there is not in the sandbox, or sites elsewhere would come without scripts.
- */
-const SANDBOX = "sandbox allow-downloads allow-popups allow-popups-to-escape-sandbox";
 
 /** What an answer carries: the whole, or ranges of it. */
 interface Selection {
@@ -66,7 +62,7 @@ function isOfObject(c: AppContext): boolean {
   return wantsReferral(c.req.header("Accept")) || c.req.query("version") !== undefined;
 }
 
-/** The Version to serve, or null. Throws `statement-expired` for a newest one that has run out. */
+/** The Version to serve, or null. Throws `statement-expired` for a newest one that has run out, `removed`. */
 async function findHead(
   c: AppContext,
   index: IndexClient,
@@ -79,7 +75,9 @@ async function findHead(
   const head = await index
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
-  if (head !== null && only === undefined) checkExpiry(head, Date.now());
+  if (head === null) return null;
+  if ("removed" in head) throw removed(head.removed);
+  if (only === undefined) checkExpiry(head, Date.now());
   return head;
 }
 
@@ -122,6 +120,11 @@ async function missing(
     "not-found",
     `${domain}/${name} is a folder, not an object: ask for ${formatFolder(folder)} with the slash at its end`,
   );
+}
+
+function removed({ author, time, reason }: RemovalNotice): HoldfastError {
+  const why = reason === "" ? "" : `: ${reason}`;
+  return new HoldfastError("removed", `the object was taken back by ${author} at ${time}${why}`);
 }
 
 function notFound(domain: Domain, name: ObjectName): HoldfastError {
@@ -227,7 +230,10 @@ function objectHeaders(head: ObjectHead, manifest: Manifest, isPinned: boolean):
     Vary: "Accept",
     "Holdfast-Version": head.id,
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": SANDBOX,
+    "Content-Security-Policy": OBJECT_POLICY,
+    // Said aloud for pages elsewhere that demand it (COEP): they may embed what they may read.
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    ...(isAttachment(manifest.contentType) ? { "Content-Disposition": "attachment" } : {}),
   });
 }
 
@@ -244,7 +250,8 @@ function unsatisfiable(sizeBytes: number): Response {
 
 /** For 304: nothing about a body that is not there (RFC 9110 15.4.5). */
 function withoutBody(headers: Headers): Headers {
-  for (const name of ["Content-Type", "Accept-Ranges", "Repr-Digest"]) headers.delete(name);
+  for (const name of ["Content-Type", "Content-Disposition", "Accept-Ranges", "Repr-Digest"])
+    headers.delete(name);
   return headers;
 }
 

@@ -28,6 +28,10 @@ const COMMON = {
   "Cache-Control": "no-cache",
   "X-Content-Type-Options": "nosniff",
   "Content-Security-Policy": POLICY,
+  // A page of a stranger's at /obj, or elsewhere, gets no handle on this one, by whichever of them the other was opened.
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Referrer-Policy": "no-referrer",
 };
 const modules = Object.entries({
   commands,

@@ -1,0 +1,161 @@
+// The Removals that this node was given, one file each, and an index in memory by (Name Hash, domain), rebuilt at the start.
+// A node answers with them beside the Versions of a name; whom they take what back from, readers judge.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import * as v from "valibot";
+import { parseJson } from "../../lib/canonical-json.ts";
+import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import { type Hash, isHash } from "../../lib/hash.ts";
+import type { Domain } from "../../lib/names.ts";
+import { REMOVALS_PER_NAME_MAX, removalKind } from "../../lib/removal.ts";
+import { parseWith } from "../../lib/schema.ts";
+import { parseStatement, type SignedStatement } from "../../lib/statement.ts";
+import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire.ts";
+import { digestOf } from "./digest.ts";
+import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
+import type { Room } from "./room.ts";
+import type { WriteLog } from "./write-log.ts";
+
+/** They are kept in memory, about 2 KiB each. */
+export const REMOVALS_MAX = 20_000;
+const REMOVAL_FILE_MAX = 2 * 1024 * 1024;
+
+const fileSchema = v.strictObject({
+  ...signedSchema.entries,
+  witnesses: v.pipe(v.array(signedSchema), v.maxLength(WITNESSES_MAX)),
+  delegation: v.optional(signedSchema),
+  byDomain: v.boolean(),
+});
+
+export interface KeptRemoval extends SignedStatement {
+  witnesses: SignedStatement[];
+  delegation: SignedStatement | null;
+  /** Signed by a key of the domain: those of authors may not crowd it out. */
+  byDomain: boolean;
+}
+
+interface Entry extends KeptRemoval {
+  id: Hash;
+}
+
+export class RemovalStore {
+  readonly #dir: string;
+  readonly #writeLog: WriteLog;
+  readonly #room: Room;
+  readonly #log: Logger;
+  readonly #byId = new Map<Hash, Entry>();
+  readonly #byName = new Map<string, Entry[]>();
+  readonly #writing = new Map<Hash, Promise<void>>();
+
+  constructor(deps: { dir: string; writeLog: WriteLog; room: Room; log: Logger }) {
+    this.#dir = join(deps.dir, "removals");
+    this.#writeLog = deps.writeLog;
+    this.#room = deps.room;
+    this.#log = deps.log;
+  }
+
+  async start(): Promise<void> {
+    await makeDirectory(this.#dir);
+    for (const prefix of hexDirectories(this.#dir)) {
+      for (const name of readdirSync(join(this.#dir, prefix)))
+        this.#load(join(this.#dir, prefix, name), name);
+    }
+  }
+
+  get(id: Hash): KeptRemoval | null {
+    return this.#byId.get(id) ?? null;
+  }
+
+  /** Those of the domain first. */
+  list(nameHash: Hash, domain: Domain): readonly KeptRemoval[] {
+    return (this.#byName.get(nameKey(nameHash, domain)) ?? []).toSorted(
+      (a, b) => Number(b.byDomain) - Number(a.byDomain),
+    );
+  }
+
+  /** Keeps a verified Removal; false where it was kept already. Throws `quota-exceeded` or `disk-full`. */
+  async keep(id: Hash, removal: KeptRemoval): Promise<boolean> {
+    await this.#writing.get(id)?.catch(() => undefined); // its failure is reported to who asked for it
+    if (this.#byId.has(id)) return false;
+    const written = this.#write(id, removal).finally(() => this.#writing.delete(id));
+    this.#writing.set(id, written);
+    await written;
+    return true;
+  }
+
+  async #write(id: Hash, removal: KeptRemoval): Promise<void> {
+    const entry = { ...removal, id };
+    this.#checkLimits(entry);
+    const bytes = formatFile(removal);
+    await this.#room.use(bytes.length, () =>
+      this.#writeLog.write(join(this.#dir, id.slice(0, 2), id), bytes),
+    );
+    this.#insert(entry);
+  }
+
+  #checkLimits(entry: Entry): void {
+    const its = (this.#byName.get(keyOf(entry)) ?? []).filter(({ byDomain }) => byDomain === entry.byDomain);
+    if (this.#byId.size >= REMOVALS_MAX || its.length >= REMOVALS_PER_NAME_MAX / 2) {
+      throw new HoldfastError("quota-exceeded", "this home node keeps as many Removals as it can");
+    }
+  }
+
+  #insert(entry: Entry): void {
+    this.#byId.set(entry.id, entry);
+    this.#byName.set(keyOf(entry), [...(this.#byName.get(keyOf(entry)) ?? []), entry]);
+  }
+
+  // Synchronous, as the scan of the Versions is. A file that does not parse stays, for people to look at.
+  #load(path: string, name: string): void {
+    try {
+      if (!isHash(name)) throw new HoldfastError("invalid-hash", "the file's name is not a Removal's id");
+      const bytes = readFileSync(path);
+      const removal = parseFile(bytes, name);
+      this.#room.add(bytes.length);
+      this.#insert({ ...removal, id: name });
+    } catch (error) {
+      if (!isHoldfastError(error) && !isFileError(error, "EISDIR")) throw error;
+      this.#log.warn({ path, err: error }, "ignored a file that is not a kept Removal");
+    }
+  }
+}
+
+function keyOf({ bytes }: SignedStatement): string {
+  const { nameHash, domain } = parseStatement(removalKind, bytes);
+  return nameKey(nameHash, domain);
+}
+
+function nameKey(nameHash: Hash, domain: Domain): string {
+  return `${nameHash} ${domain}`;
+}
+
+function formatFile({ witnesses, delegation, byDomain, ...signed }: KeptRemoval): Uint8Array {
+  return new TextEncoder().encode(
+    JSON.stringify({
+      ...formatSigned(signed),
+      witnesses: witnesses.map(formatSigned),
+      ...(delegation === null ? {} : { delegation: formatSigned(delegation) }),
+      byDomain,
+    }),
+  );
+}
+
+function parseFile(bytes: Uint8Array, id: Hash): KeptRemoval {
+  const { witnesses, delegation, byDomain, ...signed } = parseWith(
+    fileSchema,
+    parseJson(bytes, REMOVAL_FILE_MAX),
+    "invalid-statement",
+  );
+  const statement = parseSigned(signed);
+  if (digestOf(statement.bytes) !== id)
+    throw new HoldfastError("content-hash-mismatch", "the file is not the Removal that its name says");
+  parseStatement(removalKind, statement.bytes);
+  return {
+    ...statement,
+    witnesses: witnesses.map(parseSigned),
+    delegation: delegation === undefined ? null : parseSigned(delegation),
+    byDomain,
+  };
+}
