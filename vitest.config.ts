@@ -2,20 +2,41 @@
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { formatPublicKeyLine } from "./lib/openssh-key.ts";
+import { answerDns } from "./test/edge/limited-domains.ts";
+import { operatorSigner } from "./test/edge/operator-key.ts";
 import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
-const edge = cloudflareTest({
-  wrangler: { configPath: "./wrangler.toml" },
+const bindings = {
+  EDGE_KEY: sshsig.privateKey,
+  SHARD_DEPTH: "4",
+  FAILURE_DOMAIN: "node",
+  ALLOW_LOCAL_NODES: "true",
+  DOH_URLS: "http://127.0.0.1:1/dns-query",
+  OPERATOR_KEYS: formatPublicKeyLine((await operatorSigner()).key, "operator@example.org"),
+};
+const wrangler = { configPath: "./wrangler.toml" };
+const edge = cloudflareTest({ wrangler, miniflare: { bindings: { ...bindings, RATE_LIMITS: "off" } } });
+const tightly = (namespace_id: string, limit: number, period: 10 | 60) => ({
+  namespace_id,
+  simple: { limit, period },
+});
+const tightEdge = cloudflareTest({
+  wrangler,
   miniflare: {
-    bindings: {
-      EDGE_KEY: sshsig.privateKey,
-      SHARD_DEPTH: "4",
-      FAILURE_DOMAIN: "node",
-      ALLOW_LOCAL_NODES: "true",
-      DOH_URLS: "http://127.0.0.1:1/dns-query",
+    bindings,
+    outboundService: answerDns,
+    ratelimits: {
+      READS_LIMIT: tightly("1", 5, 10),
+      LOOKUPS_LIMIT: tightly("2", 4, 10),
+      WRITES_LIMIT: tightly("3", 3, 10),
+      REGISTRATIONS_LIMIT: tightly("4", 2, 60),
+      DNS_LIMIT: tightly("5", 2, 60),
+      DOMAIN_WRITES_LIMIT: tightly("6", 2, 60),
     },
   },
 });
+const TIGHT = "test/edge/rate-limits.test.ts";
 
 export default defineConfig({
   test: {
@@ -25,7 +46,14 @@ export default defineConfig({
         plugins: [edge],
         test: { name: "lib in workerd", include: ["test/lib/**/*.test.ts"], testTimeout: 60_000 },
       },
-      { plugins: [edge], test: { name: "edge", include: ["test/edge/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        plugins: [edge],
+        test: { name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT], testTimeout: 60_000 },
+      },
+      {
+        plugins: [tightEdge],
+        test: { name: "edge with tight limits", include: [TIGHT], testTimeout: 60_000 },
+      },
       { test: { name: "node", include: ["test/node/**/*.test.ts"], testTimeout: 30_000 } },
       {
         test: {

@@ -15,6 +15,8 @@ const EXIT_OF: Partial<Record<ErrorCode, ExitCode>> = {
   "invalid-name": EXIT.usage,
   "invalid-url": EXIT.usage,
   "not-found": EXIT.notFound,
+  gone: EXIT.notFound,
+  "unavailable-for-legal-reasons": EXIT.notFound,
   "domain-not-found": EXIT.notFound,
   removed: EXIT.notFound,
   "not-canonical": EXIT.unverified,
@@ -62,7 +64,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   "author-mismatch": "set --author to the e-mail address in the domain's record",
   "dns-failed": "check the network, or name another resolver with HOLDFAST_DOH",
   "dns-disagreement": "with a third resolver in HOLDFAST_DOH two of three decide",
-  "quota-exceeded": "more home nodes must have room; see holdfast status",
+  "quota-exceeded":
+    "home nodes must have room (see holdfast status), and the edge's operator sets what a domain may have",
   "disk-full": "more home nodes must have room; see holdfast status",
   "too-few-nodes": "see holdfast status for the home nodes known, or lower --replicas",
   "no-holder": "try again later: offline home nodes come back",

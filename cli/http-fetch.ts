@@ -8,7 +8,10 @@ import {
   type RequestOptions,
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { isIP, type LookupFunction } from "node:net";
 import type { BodyReader, Fetch, FetchInit, FetchResponse } from "../lib/fetch.ts";
+import { isPublicAddress } from "../lib/ip-address.ts";
+import { NotPublicError } from "./public-lookup.ts";
 
 const USER_AGENT = "holdfast";
 
@@ -23,26 +26,53 @@ const BLOCKED_PORTS = new Set([
   3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ]);
 
-const transports = {
-  "http:": { request: httpRequest, agent: new HttpAgent({ keepAlive: true }) },
-  "https:": { request: httpsRequest, agent: new HttpsAgent({ keepAlive: true }) },
-};
+type Protocol = "http:" | "https:";
+
+const requests = { "http:": httpRequest, "https:": httpsRequest };
+
+/** Connections kept open, and how a host's name is resolved for new ones. */
+type Agents = Record<Protocol, HttpAgent>;
+
+function createAgents(options: { lookup?: LookupFunction } = {}): Agents {
+  return {
+    "http:": new HttpAgent({ keepAlive: true, ...options }),
+    "https:": new HttpsAgent({ keepAlive: true, ...options }),
+  };
+}
+
+const ownAgents = createAgents();
 
 /** Follows no redirect: gives it back where `init.redirect` is "manual", else fails. Rejects with the signal's reason, or with what Node says. */
-export const httpFetch: Fetch = (url, init) => exchange(url, init);
+export const httpFetch: Fetch = (url, init) => exchange(url, init, ({ protocol }) => ownAgents[protocol]);
+
+/**
+ * httpFetch for URLs that strangers gave: connects to public addresses only, whatever the host's name resolves to. Its
+ * connections are its own, so none that httpFetch made elsewhere is used.
+ */
+export function createPublicFetch(lookup: LookupFunction): Fetch {
+  const agents = createAgents({ lookup });
+  return (url, init) =>
+    exchange(url, init, ({ protocol, hostname }) => {
+      const literal = hostname.replace(/^\[|\]$/g, "");
+      // For an address nothing is looked up.
+      if (isIP(literal) !== 0 && !isPublicAddress(literal)) throw new NotPublicError(literal);
+      return agents[protocol];
+    });
+}
 
 /** httpFetch by a Unix socket, whatever the URL's host is. */
 export function createSocketFetch(socketPath: string): Fetch {
-  return (url, init) => exchange(url, init, { socketPath, agent: false });
+  return (url, init) => exchange(url, init, () => false, { socketPath });
 }
 
 async function exchange(
   url: string,
   init: FetchInit = {},
+  agentFor: (target: Target) => HttpAgent | false,
   connection: RequestOptions = {},
 ): Promise<FetchResponse> {
   const target = parseTarget(url);
-  const response = await send(target, init, connection).catch((error) => {
+  const response = await send(target, init, { agent: agentFor(target), ...connection }).catch((error) => {
     init.signal?.throwIfAborted();
     throw error;
   });
@@ -54,7 +84,9 @@ async function exchange(
   return toFetchResponse(response, status, init.signal);
 }
 
-function parseTarget(text: string): URL & { protocol: keyof typeof transports } {
+type Target = URL & { protocol: Protocol };
+
+function parseTarget(text: string): Target {
   const url = new URL(text);
   if (!isWebAddress(url)) throw new TypeError("neither http nor https");
   if (url.username !== "" || url.password !== "") throw new TypeError("a URL with credentials in it");
@@ -62,25 +94,23 @@ function parseTarget(text: string): URL & { protocol: keyof typeof transports } 
   return url;
 }
 
-function isWebAddress(url: URL): url is URL & { protocol: keyof typeof transports } {
-  return url.protocol in transports;
+function isWebAddress(url: URL): url is Target {
+  return url.protocol in requests;
 }
 
 function send(
-  url: URL & { protocol: keyof typeof transports },
+  url: Target,
   { method = "GET", headers, body, signal }: FetchInit,
   connection: RequestOptions,
 ): Promise<IncomingMessage> {
-  const { request, agent } = transports[url.protocol];
   const options: RequestOptions = {
-    agent,
     method,
     headers: { "accept-encoding": "identity", "user-agent": USER_AGENT, ...headers },
     ...(signal === undefined ? {} : { signal }),
     ...connection,
   };
   return new Promise((resolve, reject) => {
-    const sending = request(url, options, resolve);
+    const sending = requests[url.protocol](url, options, resolve);
     // Stays for good: after the response, a connection that fails says so here as well as to the body's reader.
     sending.on("error", reject);
     sending.end(body);

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { tuneCollector } from "./collector.ts";
 import { blameCommand } from "./commands/blame.ts";
 import { domainCommand } from "./commands/domain.ts";
+import { edgeCommand } from "./commands/edge.ts";
 import { getCommand } from "./commands/get.ts";
 import { logCommand } from "./commands/log.ts";
 import { lsCommand } from "./commands/ls.ts";
@@ -45,7 +46,8 @@ export function createProgram(): Command {
     .addCommand(removeCommand())
     .addCommand(statusCommand())
     .addCommand(domainCommand())
-    .addCommand(nodeCommand());
+    .addCommand(nodeCommand())
+    .addCommand(edgeCommand());
   throwOnExit(program);
   return program;
 }

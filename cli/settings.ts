@@ -3,6 +3,7 @@
 import { dirname, join } from "node:path";
 import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
+import type { ClientHost } from "../lib/client/host.ts";
 import { createKnownDomainsResolver } from "../lib/client/known-domains.ts";
 import { createRememberingResolver } from "../lib/client/remembered-answers.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
@@ -18,6 +19,7 @@ import { trustedEdgesFrom } from "./known-edges.ts";
 import { chunkMemory, nodeHost } from "./node-host.ts";
 import { warn } from "./output.ts";
 import { SeenFiles, seenFolder } from "./seen-files.ts";
+import { createStrangerFetch } from "./stranger-fetch.ts";
 
 export const DEFAULT_DOH_URLS = ["https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query"];
 
@@ -127,11 +129,16 @@ export function seenVersionsOf(
   return new SeenFiles({ folder, warn, forgets: allowOlder === true });
 }
 
+/** What lib gets to reach the nodes that these servers tell of. */
+export function hostFor(servers: readonly Pick<Server, "url">[]): ClientHost {
+  return { ...nodeHost, fetch: createStrangerFetch(servers.map(({ url }) => url)) };
+}
+
 export function chunkSourceOf(
   servers: readonly Server[],
   onHolderFailed: (failure: HolderFailure) => void,
 ): ChunkSource {
-  const { fetch, hasher } = nodeHost;
+  const { fetch, hasher } = hostFor(servers);
   const fetchChunk = createChunkFetch(fetch, CHUNK_LIMITS, (bytes) => chunkMemory.take(bytes));
   return new ChunkSource({ servers, hasher, fetchChunk, onHolderFailed });
 }

@@ -1,6 +1,7 @@
 // The bindings of wrangler.toml, and the settings parsed from them.
 
 import { HoldfastError } from "../lib/error.ts";
+import { formatPublicKeyText, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
 import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
 import type { NodeLink } from "./node-link.ts";
@@ -23,6 +24,21 @@ export interface Env {
   ALLOW_LOCAL_NODES: string;
   /** Bytes of an object that one request may stream. */
   STREAM_BYTES_MAX: string;
+  /** Public keys of those who may block: lines of OpenSSH .pub files, separated by commas or line ends. */
+  OPERATOR_KEYS?: string;
+  /** Distinct referenced bytes that a domain may have; empty: no limit. */
+  QUOTA_BYTES?: string;
+  /** Other quotas for some: `<domain>=<bytes>`, separated by white space or commas. */
+  DOMAIN_QUOTAS?: string;
+  /** "off" leaves the limits below unasked. */
+  RATE_LIMITS?: string;
+  /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
+  READS_LIMIT?: RateLimit;
+  LOOKUPS_LIMIT?: RateLimit;
+  WRITES_LIMIT?: RateLimit;
+  REGISTRATIONS_LIMIT?: RateLimit;
+  DNS_LIMIT?: RateLimit;
+  DOMAIN_WRITES_LIMIT?: RateLimit;
 }
 
 export interface EdgeSettings {
@@ -32,6 +48,11 @@ export interface EdgeSettings {
   dohUrls: string[];
   dnssecMemoryMs: number;
   streamBytesMax: number;
+  /** SSH public key blobs, base64. */
+  operatorKeys: ReadonlySet<string>;
+  /** Null: no limit. */
+  quotaBytes: number | null;
+  domainQuotas: ReadonlyMap<string, number>;
 }
 
 const DNSSEC_MEMORY_DAYS_MAX = 3650;
@@ -64,5 +85,35 @@ export function parseSettings(env: Env): EdgeSettings {
     dohUrls,
     dnssecMemoryMs: dnssecMemoryDays * DAY_MS,
     streamBytesMax,
+    operatorKeys: parseOperatorKeys(env.OPERATOR_KEYS ?? ""),
+    quotaBytes: (env.QUOTA_BYTES ?? "") === "" ? null : parseQuota("QUOTA_BYTES", env.QUOTA_BYTES ?? ""),
+    domainQuotas: parseDomainQuotas(env.DOMAIN_QUOTAS ?? ""),
   };
+}
+
+function parseDomainQuotas(text: string): ReadonlyMap<string, number> {
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
+  return new Map(
+    entries.map((entry) => {
+      const [domain = "", bytes = ""] = entry.split("=");
+      return [domain, parseQuota("DOMAIN_QUOTAS", bytes)];
+    }),
+  );
+}
+
+function parseQuota(setting: string, text: string): number {
+  const bytes = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new HoldfastError("internal", `${setting} must give numbers of bytes`);
+}
+
+function parseOperatorKeys(text: string): ReadonlySet<string> {
+  const lines = text.split(/[,\n]/).map((line) => line.trim());
+  try {
+    return new Set(
+      lines.filter((line) => line !== "").map((line) => formatPublicKeyText(parsePublicKeyLine(line).blob)),
+    );
+  } catch (cause) {
+    throw new HoldfastError("internal", "OPERATOR_KEYS must be lines of OpenSSH .pub files", { cause });
+  }
 }

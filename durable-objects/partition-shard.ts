@@ -2,11 +2,20 @@
 // Content Hash, members by node id; and, in the root shard, the numbers that all shards report upward.
 
 import { DurableObject } from "cloudflare:workers";
+import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
+import {
+  chargedChunks,
+  chargeReferences,
+  type DomainTotal,
+  recordTotal,
+  type Usage,
+  usageOf,
+} from "./charges-table.ts";
 import {
   addHolders,
   addReferences,
@@ -18,6 +27,13 @@ import {
   type Reference,
   sweepPins,
 } from "./chunks-table.ts";
+import {
+  applyChange,
+  type DenialsMark,
+  type DenialsUpdate,
+  denialsSince,
+  listDenials,
+} from "./denials-table.ts";
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import {
@@ -73,11 +89,20 @@ export type AppendResult =
   | { status: "accepted" | "known"; witness: Witness }
   | { status: "refused"; code: ErrorCode; detail: string };
 
+export type DenialsResult =
+  | ({ status: "done" } & DenialsAnswer)
+  | { status: "refused"; code: ErrorCode; detail: string };
+
 /** Everything that one publish writes to one shard before its Versions are appended. */
 export interface IndexWrites {
   held: HeldChunk[];
   references: Reference[];
   statements: StatementPlace[];
+}
+
+export interface WriteResult {
+  holdings: Holding[];
+  totals: DomainTotal[];
 }
 
 export interface NamePage extends VersionPage {
@@ -102,14 +127,16 @@ export class PartitionShard extends DurableObject<Env> {
     migrateShard(ctx.storage);
   }
 
-  /** Writes a publish's rows, and says who holds the chunks that it references. */
-  async write(writes: IndexWrites): Promise<Holding[]> {
+  /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
+  async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
     return this.ctx.storage.transactionSync(() => {
       addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references);
       indexStatements(this.#sql, writes.statements);
-      return holdingsOf(this.#sql, [...new Set(writes.references.map((reference) => reference.chunk))]);
+      const chunks = [...new Set(writes.references.map((reference) => reference.chunk))];
+      const totals = chargeReferences(this.#sql, writes.references);
+      return { holdings: holdingsOf(this.#sql, chunks), totals };
     });
   }
 
@@ -121,6 +148,23 @@ export class PartitionShard extends DurableObject<Env> {
       pinChunks(this.#sql, chunks, domain, Date.now());
       return holdingsOf(this.#sql, chunks);
     });
+  }
+
+  /** Those of the chunks that the domain is charged for. */
+  async charged(chunks: Hash[], domain: Domain): Promise<Hash[]> {
+    return chargedChunks(this.#sql, chunks, domain);
+  }
+
+  /** A domain's shard: takes in what the chunks' shards have for it. */
+  async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const { shard, total } of totals) recordTotal(this.#sql, shard, total);
+    });
+  }
+
+  /** A domain's shard: what the domain is charged for. */
+  async usage(domain: Domain): Promise<Usage> {
+    return usageOf(this.#sql, domain);
   }
 
   async locate(chunks: Hash[]): Promise<Holding[]> {
@@ -210,6 +254,24 @@ export class PartitionShard extends DurableObject<Env> {
       counts: countMembers(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
+  }
+
+  /** Root shard: carries out what an operator said in a verified statement, once. */
+  async changeDenials(statement: Hash, change: DenialChange): Promise<DenialsResult> {
+    try {
+      const apply = () => applyChange(this.#sql, statement, change, Date.now());
+      const { changed } = this.ctx.storage.transactionSync(apply);
+      return { status: "done", changed, denials: change.action === "list" ? listDenials(this.#sql) : [] };
+    } catch (error) {
+      if (error instanceof HoldfastError)
+        return { status: "refused", code: error.code, detail: error.message };
+      throw error;
+    }
+  }
+
+  /** Root shard: what was blocked since a copy of the list was made. */
+  async denialsSince(mark: DenialsMark): Promise<DenialsUpdate> {
+    return denialsSince(this.#sql, mark);
   }
 
   override async alarm(): Promise<void> {

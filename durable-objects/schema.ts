@@ -92,6 +92,29 @@ const SHARD_MIGRATIONS = [
    CREATE INDEX removals_name ON removals (name_hash, domain);`,
   `-- TXT names whose hash is in this shard that were seen validated by DNSSEC, and when last.
    CREATE TABLE dnssec (name TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;`,
+
+  `-- Kept by the root shard only: what operators have blocked, and the statements by which they said so lately.
+   CREATE TABLE denials (
+     hash TEXT PRIMARY KEY, subject TEXT NOT NULL, status INTEGER NOT NULL, reason TEXT NOT NULL,
+     at INTEGER NOT NULL, sequence INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX denials_sequence ON denials (sequence);
+   CREATE TABLE operator_statements (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
+
+  `-- What domains are charged for here, and its sums; then, of domains in this shard, the sums of all shards.
+   CREATE TABLE charges (
+     chunk TEXT NOT NULL, domain TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (chunk, domain)
+   ) WITHOUT ROWID;
+   CREATE TABLE domain_totals (
+     domain TEXT PRIMARY KEY, bytes INTEGER NOT NULL, chunks INTEGER NOT NULL, sequence INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE ledger (
+     domain TEXT NOT NULL, shard TEXT NOT NULL, bytes INTEGER NOT NULL, chunks INTEGER NOT NULL,
+     sequence INTEGER NOT NULL, PRIMARY KEY (domain, shard)
+   ) WITHOUT ROWID;
+   INSERT INTO charges SELECT r.chunk, r.domain, MAX(h.size) FROM refs r JOIN holders h ON h.chunk = r.chunk
+     GROUP BY r.chunk, r.domain;
+   INSERT INTO domain_totals SELECT domain, SUM(size), COUNT(*), 1 FROM charges GROUP BY domain;`,
 ];
 
 const LINK_MIGRATIONS = [

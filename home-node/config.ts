@@ -44,6 +44,8 @@ const configSchema = v.strictObject({
     ),
   ),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
+  /** Hashes to neither store nor serve, one a line. */
+  denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),
 });
 
 export type NodeConfig = v.InferOutput<typeof configSchema>;

@@ -12,6 +12,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { NodeConfig } from "./config.ts";
 import { Counters } from "./counters/counters.ts";
 import type { Way } from "./counters/traffic.ts";
+import { DenyList } from "./deny-list.ts";
 import { loadIdentity } from "./identity.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
@@ -55,6 +56,8 @@ export interface HomeNode {
   stop(): Promise<void>;
   /** What the volunteer may see. */
   status(): Promise<LocalNodeStatus>;
+  /** Reads the file of denied hashes again; returns how many there are. */
+  rereadDenied(): Promise<number>;
 }
 
 export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode {
@@ -80,6 +83,7 @@ export function createHomeNode(config: NodeConfig, deps: HomeNodeDeps): HomeNode
       await node?.stop();
     },
     status: () => current().status(),
+    rereadDenied: () => current().rereadDenied(),
   };
 }
 
@@ -113,6 +117,8 @@ async function prepare(
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
+  const denied = new DenyList(config.denyFile);
+  await denied.load();
   const charges = new GrantCharges({ dir, clock, log: deps.log });
   await writeLog.start();
   await chunks.start();
@@ -131,6 +137,7 @@ async function prepare(
     statements,
     removals,
     counters,
+    denied,
     charges,
     writeLog,
     unlock,
@@ -141,7 +148,7 @@ async function prepare(
 interface Parts
   extends Pick<
     NodeAppDeps,
-    "chunks" | "statements" | "removals" | "counters" | "identity" | "clock" | "log"
+    "chunks" | "statements" | "removals" | "counters" | "denied" | "identity" | "clock" | "log"
   > {
   room: Room;
   charges: GrantCharges;
@@ -205,6 +212,11 @@ class RunningNode {
 
   status(): Promise<LocalNodeStatus> {
     return localStatusOf(this.#statusSources());
+  }
+
+  async rereadDenied(): Promise<number> {
+    await this.#parts.denied.load();
+    return this.#parts.denied.size;
   }
 
   #statusSources(): StatusSources {

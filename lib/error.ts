@@ -35,6 +35,7 @@ export const ERROR_CODES = [
   "time-order",
   "statement-expired",
   "rolled-back",
+  "statement-replayed",
   // the domain
   "domain-not-found",
   "no-domain-key",
@@ -49,6 +50,8 @@ export const ERROR_CODES = [
   "fork",
   "not-held",
   "not-found",
+  "gone",
+  "unavailable-for-legal-reasons",
   "removed",
   // grants, receipts and registration
   "grant-missing",

@@ -56,6 +56,11 @@ export function nameHashOf(domain: Domain, name: ObjectName): Hash {
   return hashBytes(new TextEncoder().encode(`${domain}/${name}`));
 }
 
+/** What stands for a domain where a hash is wanted. No name's hash: a fully qualified name has a slash. */
+export function domainHashOf(domain: Domain): Hash {
+  return hashBytes(new TextEncoder().encode(domain));
+}
+
 function problemOfName(text: string): string | null {
   if (FORBIDDEN.test(text)) return "contains a control or bidi character";
   const byteLength = new TextEncoder().encode(text).length;

@@ -5,9 +5,18 @@ import { HoldfastError } from "./error.ts";
 import type { ReachCode } from "./reach.ts";
 import { NODE_URL_MAX } from "./registration.ts";
 
-const PRIVATE_SUFFIX = /(^|\.)(localhost|local|internal|home\.arpa|onion|test|invalid|example)$/;
-const IP_LITERAL = /^(\[.*\]|[\d.]+)$/;
+/** Names that no public DNS answers for (RFC 6761 and what ICANN will not delegate), and machines call themselves by. */
+const PRIVATE_SUFFIX =
+  /(^|\.)(localhost|localdomain6?|local|internal|intranet|lan|home|corp|private|onion|alt|arpa|test|invalid|example)$/;
+/** As DNS writes hosts, with a last label that no parser takes for a number, and without the root's dot. */
+const HOST_NAME = /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/;
+const HOST_NAME_MAX = 253;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+const DEFAULT_PORTS = new Map([
+  ["http:", 80],
+  ["https:", 443],
+]);
 
 /** `origin`, or what is wrong: by a code, and in words. */
 export type JudgedUrl = { ok: true; origin: string } | { ok: false; code: ReachCode; detail: string };
@@ -16,7 +25,7 @@ export type JudgedUrl = { ok: true; origin: string } | { ok: false; code: ReachC
 export function judgeNodeUrl(text: string, allowLocal: boolean): JudgedUrl {
   const url = parseUrl(text);
   if (url === null) return refusal("url-malformed", "the node's URL is not a URL");
-  if (!isBareOrigin(url)) {
+  if (!isPlainOrigin(text, url)) {
     return refusal("url-malformed", "a node's URL is an origin: no path, query, fragment or credentials");
   }
   const isWeb = /^https?:$/.test(url.protocol);
@@ -41,11 +50,16 @@ export function isLoopbackHost(hostname: string): boolean {
 }
 
 function isPublicName(hostname: string): boolean {
-  return !IP_LITERAL.test(hostname) && !PRIVATE_SUFFIX.test(hostname) && hostname.includes(".");
+  return hostname.length <= HOST_NAME_MAX && HOST_NAME.test(hostname) && !PRIVATE_SUFFIX.test(hostname);
 }
 
-function isBareOrigin({ username, password, pathname, search, hash }: URL): boolean {
-  return username === "" && password === "" && pathname === "/" && search === "" && hash === "";
+/**
+ * That the text is the origin as it is written everywhere, with or without a slash: what one parser drops or repairs
+ * (white space, credentials, `\\`, dots of other scripts), another may read as another host.
+ */
+function isPlainOrigin(text: string, { origin, protocol, port }: URL): boolean {
+  const bare = text.replace(/\/$/, "").toLowerCase();
+  return bare === origin || (port === "" && bare === `${origin}:${DEFAULT_PORTS.get(protocol)}`);
 }
 
 function refusal(code: ReachCode, detail: string): JudgedUrl {

@@ -9,13 +9,14 @@ import { HoldfastError } from "./error.ts";
 import { encodePublicKeyBlob, parsePublicKeyBlob } from "./openssh-key.ts";
 import { SshReader, sshString, sshUint32 } from "./ssh-wire.ts";
 
-/** One namespace per purpose: Versions and Removals, registrations, upload grants and proofs, an edge's witnesses, and what a domain's key says of other keys. */
+/** One namespace per purpose: Versions and Removals, registrations, upload grants and proofs, an edge's witnesses, what a domain's key says of other keys, and what an edge's operator says to it. */
 export const NAMESPACES = [
   "holdfast",
   "holdfast-node",
   "holdfast-upload",
   "holdfast-edge",
   "holdfast-domain",
+  "holdfast-operator",
 ] as const;
 export type Namespace = (typeof NAMESPACES)[number];
 

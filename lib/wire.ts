@@ -300,6 +300,8 @@ export interface DomainAnswer {
   /** What is wrong with the records, or with how DNS shows them: one sentence each. */
   problems: string[];
   evidence: DomainKeys["evidence"];
+  /** Its distinct referenced chunks and their bytes on this edge; `quotaBytes` null: no limit. */
+  usage: { bytes: number; chunks: number; quotaBytes: number | null };
 }
 
 export const parsePlanRequest = (value: unknown): PlanRequest =>

@@ -13,9 +13,14 @@ import { INERT_POLICY, refuseServiceWorker } from "../lib/user-content.ts";
 import { readJsonBody } from "./body.ts";
 import { createDnssecStates, createDnssecWatch } from "./dnssec-watch.ts";
 import { IndexClient } from "./index-client.ts";
+import { limitQuestions } from "./rate-limits.ts";
 
 export interface AppEnv {
   Bindings: Env;
+  Variables: {
+    /** Set where a limit refuses the request. */
+    retryAfterSeconds?: number;
+  };
 }
 
 export type AppContext = Context<AppEnv>;
@@ -38,12 +43,10 @@ const dnssecStates = createDnssecStates();
 export function resolverOf(c: AppContext): DomainKeyResolver {
   const now = () => Date.now();
   const index = new IndexClient(c.env);
-  const dns = createDomainKeyResolver({
-    fetch: (url, init) => fetch(url, init),
-    dohUrls: index.settings.dohUrls,
-    now,
-    cache: domainKeyCache,
-  });
+  const { dohUrls } = index.settings;
+  const dns = limitQuestions(c, (fetch) =>
+    createDomainKeyResolver({ fetch, dohUrls, now, cache: domainKeyCache }),
+  );
   const resolver = createSpacedResolver(dns, now, freshQuestions);
   return createDnssecWatch({ resolver, index, states: dnssecStates, now });
 }
@@ -51,6 +54,21 @@ export function resolverOf(c: AppContext): DomainKeyResolver {
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */
 export function readJson(c: AppContext, maxBytes: number): Promise<unknown> {
   return readJsonBody(c.req.raw, maxBytes);
+}
+
+/** `c`'s origin is what a blocked answer says it is blocked by (RFC 7725 4). */
+export function problemFor(
+  c: AppContext,
+  error: HoldfastError,
+  extension: Record<string, unknown> = {},
+): Response {
+  const response = problemResponse(error, extension);
+  const retryAfterSeconds = c.get("retryAfterSeconds");
+  if (error.code === "rate-limited" && retryAfterSeconds !== undefined)
+    response.headers.set("Retry-After", String(retryAfterSeconds));
+  if (error.code === "unavailable-for-legal-reasons")
+    response.headers.set("Link", `<${new URL(c.req.url).origin}/>; rel="blocked-by"`);
+  return response;
 }
 
 export function problemResponse(error: HoldfastError, extension: Record<string, unknown> = {}): Response {

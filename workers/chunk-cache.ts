@@ -56,3 +56,9 @@ export function keepInCache(hash: Hash, bytes: Uint8Array<ArrayBuffer>): void {
 function keyOf(hash: Hash): string {
   return `https://chunk.holdfast.invalid/${hash}`;
 }
+
+/** Forgets a chunk that may not be given any more. In other data centres nobody asks for it until it has expired. */
+export function dropFromCache(hash: Hash): void {
+  lastRead.delete(hash);
+  waitUntil(caches.default.delete(keyOf(hash)));
+}

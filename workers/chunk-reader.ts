@@ -7,6 +7,7 @@ import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { readBytes } from "./body.ts";
 import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
+import { denylist } from "./denylist.ts";
 import { digest } from "./digest.ts";
 import type { IndexClient } from "./index-client.ts";
 
@@ -37,12 +38,13 @@ export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<M
   );
 }
 
-/** The chunk's verified bytes: from the cache where it is hot, else from the first holder that gives them. Throws `no-holder`. */
+/** The chunk's verified bytes: from the cache where it is hot, else from the first holder that gives them. Throws `no-holder`, or that it is blocked. */
 export async function readChunk(
   index: IndexClient,
   chunk: WantedChunk,
   holders: Member[],
 ): Promise<Uint8Array<ArrayBuffer>> {
+  denylist().check(chunk.hash);
   const hot = await hotChunk(chunk.hash);
   if (hot !== null) return hot;
   const isAgain = noteRead(chunk.hash);

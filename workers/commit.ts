@@ -11,6 +11,7 @@ import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
+import type { Domain } from "../lib/names.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import {
@@ -30,7 +31,9 @@ import {
 } from "../lib/wire.ts";
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
+import { denylist } from "./denylist.ts";
 import type { IndexClient } from "./index-client.ts";
+import { QuotaRoom } from "./quota.ts";
 import { verifyReceipts } from "./receipts.ts";
 
 /** A holder that went offline this recently still counts: its disk is not gone with its link. */
@@ -43,6 +46,7 @@ interface Prepared {
   publication: Publication;
   /** The Manifest, its parts and its payload chunks. */
   chunks: Hash[];
+  sizes: Map<Hash, number>;
 }
 
 /** Commits each statement by itself; the results are in the order of the request. Versions come before Removals. */
@@ -51,13 +55,14 @@ export async function commitStatements(
   resolver: DomainKeyResolver,
   edge: EdgeKey,
   { statements, receipts }: NamesRequest,
+  admit: Admit,
 ): Promise<NamesResult[]> {
   const published = statements.filter((entry) => "version" in entry);
   const removals = statements.filter((entry) => "removal" in entry);
   const versionResults =
     published.length === 0
       ? []
-      : await commitPublications(index, resolver, edge, { statements: published, receipts });
+      : await commitPublications(index, resolver, edge, { statements: published, receipts }, admit);
   const removalResults = await commitRemovals(index, resolver, edge, removals);
   return statements.flatMap((entry) => {
     const results = "version" in entry ? versionResults : removalResults;
@@ -65,11 +70,15 @@ export async function commitStatements(
   });
 }
 
+/** Throws where a domain may not write now. Asked once its key has been verified. */
+type Admit = (domain: Domain) => Promise<void>;
+
 async function commitPublications(
   index: IndexClient,
   resolver: DomainKeyResolver,
   edge: EdgeKey,
   request: { statements: PublishedJson[]; receipts: NamesRequest["receipts"] },
+  admit: Admit,
 ): Promise<NamesResult[]> {
   const verified = await Promise.all(
     request.statements.map((entry) =>
@@ -81,13 +90,15 @@ async function commitPublications(
   );
   const accepted = verified.flatMap((step) => (step.ok ? [step.value] : []));
   const domains = new Set(accepted.map(({ version }) => version.body.domain));
+  for (const domain of domains) await admit(domain);
   const held = accepted.length === 0 ? [] : await verifyReceipts(index, request.receipts, domains);
   // The parts of a large Manifest are read from holders that have just become known; else one write does for all.
   const readsParts = accepted.some(({ manifest }) => "parts" in manifest);
   if (readsParts) await index.write({ held, references: [], statements: [] });
-  const prepared = await Promise.all(
+  const readyToCharge = await Promise.all(
     verified.map((step) => then(step, (publication) => prepare(index, publication))),
   );
+  const prepared = await takeRoom(index, readyToCharge, domains);
   const holdings = await writeRows(index, prepared, readsParts ? [] : held);
   const members = await index.members([...holdings.values()].flat());
   const checked = await Promise.all(
@@ -104,15 +115,63 @@ async function commitPublications(
 
 async function prepare(index: IndexClient, publication: Publication): Promise<Prepared> {
   const { manifest, version } = publication;
+  denylist().checkName(version.body.domain, version.body.nameHash);
+  denylist().checkManifest(version.body.manifest, manifest);
   const named = namedHashes(manifest);
   const chunks = [version.body.manifest, ...named];
-  if ("chunks" in manifest) return { publication, chunks };
-  const holders = await findHolders(index, named);
-  for (const { hash } of manifest.parts) {
-    const part = parseManifestPart(await readChunk(index, { hash }, holders.get(hash) ?? []));
-    chunks.push(...part.chunks.map((chunk) => chunk.hash));
+  const sizes = new Map<Hash, number>([[version.body.manifest, publication.manifestBytes.length]]);
+  if ("chunks" in manifest) {
+    for (const { hash, size } of manifest.chunks) sizes.set(hash, size);
+    return { publication, chunks, sizes };
   }
-  return { publication, chunks };
+  const holders = await findHolders(index, named);
+  for (const { hash, size } of manifest.parts) {
+    const bytes = await readChunk(index, { hash }, holders.get(hash) ?? []);
+    const part = parseManifestPart(bytes);
+    // Nobody could read it.
+    if (part.size !== size)
+      throw new HoldfastError("invalid-manifest", `part ${hash} has not the size that the Manifest says`);
+    sizes.set(hash, bytes.length);
+    for (const chunk of part.chunks) sizes.set(chunk.hash, chunk.size);
+    chunks.push(...part.chunks.map((chunk) => chunk.hash));
+    denylist().check(...part.chunks.map(({ hash: chunk }) => chunk));
+  }
+  return { publication, chunks, sizes };
+}
+
+/** Refuses, in the order of the post, what a domain's quota has no room for. */
+async function takeRoom(
+  index: IndexClient,
+  prepared: Step<Prepared>[],
+  domains: ReadonlySet<Domain>,
+): Promise<Step<Prepared>[]> {
+  const rooms = new Map<Domain, { room: QuotaRoom; charged: Set<Hash> }>();
+  for (const domain of domains) {
+    const room = await QuotaRoom.of(index, domain);
+    if (room === null) continue;
+    const its = prepared.flatMap((step) =>
+      step.ok && domainOf(step.value) === domain ? step.value.chunks : [],
+    );
+    rooms.set(domain, { room, charged: await index.charged(its, domain) });
+  }
+  if (rooms.size === 0) return prepared;
+  const steps: Step<Prepared>[] = [];
+  for (const step of prepared) {
+    steps.push(
+      await then(step, async (value) => {
+        const { room, charged } = rooms.get(domainOf(value)) ?? {};
+        const uncharged = [...value.sizes].filter(([hash]) => charged?.has(hash) !== true);
+        room?.take(uncharged.map(([hash, size]) => ({ hash, size })));
+        for (const [hash] of uncharged) charged?.add(hash);
+        return value;
+      }),
+    );
+  }
+  return steps;
+}
+
+function domainOf({ publication }: Prepared): Domain {
+  return publication.version.body.domain;
 }
 
 async function writeRows(

@@ -7,12 +7,13 @@ import { type Hash, hashBytes } from "../lib/hash.ts";
 import { formatTreeRoot } from "../lib/tree-index.ts";
 import { checkExpiry } from "../lib/version.ts";
 import { type AppContext, found, untrustedHeaders } from "./app.ts";
+import { denylist } from "./denylist.ts";
 import { evaluateConditions } from "./http-range.ts";
 import type { IndexClient } from "./index-client.ts";
 import { LISTING_POLICY, renderListing } from "./listing-page.ts";
 import { type FolderPath, formatFolder } from "./object-path.ts";
 import { namesType } from "./object-referral.ts";
-import { type Candidate, findTrees, listFrom } from "./tree-finder.ts";
+import { type Candidate, checkAllowed, findTrees, listFrom } from "./tree-finder.ts";
 
 /** Part of every listing's ETag: to be raised with each change of what listings look like. */
 const LAYOUT = 1;
@@ -60,6 +61,7 @@ function listingType(accept: string | undefined): string {
  * is still the same.
  */
 function isKnown(c: AppContext, sent: Representation): boolean {
+  checkAllowed(sent.tree);
   checkExpiry(sent.tree.body, Date.now());
   return (c.req.header("If-None-Match") ?? "*") !== "*" && statusUnder(c, sent) === 304;
 }
@@ -70,10 +72,10 @@ function statusUnder(c: AppContext, sent: Representation): number {
   return evaluateConditions({ method: "HEAD", headers: c.req.raw.headers }, validators, 0).status;
 }
 
-/** All that a listing follows from: the index's Version, the folder, the trees that it links to, and its form. */
+/** All that a listing follows from: the index's Version, the folder, the trees that it links to, its form, and what is blocked. */
 function tagOf({ tree, trees, type }: Representation): Hash {
   const roots = trees.map(({ root }) => formatTreeRoot(root));
-  const parts = [String(LAYOUT), type, tree.id, tree.folder, ...roots];
+  const parts = [String(LAYOUT), type, tree.id, tree.folder, denylist().tag, ...roots];
   return hashBytes(new TextEncoder().encode(parts.join("\n")));
 }
 

@@ -1,6 +1,7 @@
 // The edge worker's view of its index: which shard to ask, one call to each, and short-lived copies of what the
 // shards say about nodes. The only place in the worker that addresses Durable Objects.
 
+import type { DomainTotal, Usage } from "../durable-objects/charges-table.ts";
 import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
 import type { DnssecSight } from "../durable-objects/dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
@@ -9,7 +10,7 @@ import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objec
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
-import type { Domain } from "../lib/names.ts";
+import { type Domain, domainHashOf } from "../lib/names.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
 import {
   groupByShard,
@@ -69,7 +70,10 @@ export class IndexClient {
     return holdingMap(answers.flat());
   }
 
-  /** Writes a publish's rows, one call to each shard, and says who holds what it references. */
+  /**
+   * Writes a publish's rows, one call to each shard, and says who holds what it references. Its domains are charged when
+   * this returns.
+   */
   async write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
     const depth = this.settings.shardDepth;
     const held = groupByShard(writes.held, ({ chunk }) => chunk, depth);
@@ -77,15 +81,33 @@ export class IndexClient {
     const statements = groupByShard(writes.statements, ({ id }) => id, depth);
     const prefixes = new Set([...held.keys(), ...references.keys(), ...statements.keys()]);
     const answers = await Promise.all(
-      [...prefixes].map((prefix) =>
-        this.#shard(prefix).write({
-          held: held.get(prefix) ?? [],
-          references: references.get(prefix) ?? [],
-          statements: statements.get(prefix) ?? [],
-        }),
-      ),
+      [...prefixes].map(async (shard) => {
+        const written = await this.#shard(shard).write({
+          held: held.get(shard) ?? [],
+          references: references.get(shard) ?? [],
+          statements: statements.get(shard) ?? [],
+        });
+        return { shard, ...written };
+      }),
     );
-    return holdingMap(answers.flat());
+    await this.#recordTotals(
+      answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
+    );
+    return holdingMap(answers.flatMap(({ holdings }) => holdings));
+  }
+
+  /** Those of the chunks that the domain is charged for. */
+  async charged(chunks: Iterable<Hash>, domain: Domain): Promise<Set<Hash>> {
+    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
+    const answers = await Promise.all(
+      [...groups].map(([prefix, group]) => this.#shard(prefix).charged(group, domain)),
+    );
+    return new Set(answers.flat());
+  }
+
+  /** What a domain is charged for. */
+  async usage(domain: Domain): Promise<Usage> {
+    return this.shardOf(domainHashOf(domain)).usage(domain);
   }
 
   /** Appends Versions, those of one shard in one call. Results by Version id. */
@@ -182,6 +204,11 @@ export class IndexClient {
         return this.link(node).checkLink();
       }),
     );
+  }
+
+  async #recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    const groups = groupByShard(totals, ({ total }) => domainHashOf(total.domain), this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordTotals(group)));
   }
 
   async #fetchMembers(

@@ -3,12 +3,15 @@
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { HoldfastError } from "../lib/error.ts";
-import { type AppEnv, guardOrigin, problemResponse, refuseServiceWorkers } from "./app.ts";
+import { type AppEnv, guardOrigin, problemFor, problemResponse, refuseServiceWorkers } from "./app.ts";
+import { keepDenylistFresh } from "./denylist.ts";
+import { limitRates } from "./rate-limits.ts";
 import { chunk } from "./routes/chunk.ts";
 import { name } from "./routes/name.ts";
 import { names } from "./routes/names.ts";
 import { network } from "./routes/network.ts";
 import { obj } from "./routes/obj.ts";
+import { operator } from "./routes/operator.ts";
 import { page } from "./routes/page.ts";
 import { version } from "./routes/version.ts";
 import { via } from "./routes/via.ts";
@@ -21,18 +24,35 @@ const app = new Hono<AppEnv>()
     cors({
       origin: "*",
       allowMethods: ["GET", "HEAD", "POST", "PUT"],
-      exposeHeaders: ["Content-Length", "Content-Range", "ETag", "Repr-Digest", "Holdfast-Version"],
+      exposeHeaders: [
+        "Content-Length",
+        "Content-Range",
+        "ETag",
+        "Repr-Digest",
+        "Holdfast-Version",
+        "Retry-After",
+        "Link",
+      ],
       maxAge: 86_400,
     }),
   )
   .use(guardOrigin())
   .use(refuseServiceWorkers())
+  .use(limitRates)
+  .use("/obj/*", keepDenylistFresh)
+  .use("/name/*", keepDenylistFresh)
+  .use("/names", keepDenylistFresh)
+  .use("/version/*", keepDenylistFresh)
+  .use("/chunk/*", keepDenylistFresh)
+  .use("/via/*", keepDenylistFresh)
+  .use("/status", keepDenylistFresh)
   .route("/obj", obj)
   .route("/name", name)
   .route("/names", names)
   .route("/version", version)
   .route("/chunk", chunk)
   .route("/via", via)
+  .route("/operator", operator)
   .route("/", network)
   .route("/", page);
 
@@ -40,6 +60,7 @@ const app = new Hono<AppEnv>()
 const READ_ONLY = ["/obj/*", "/name/*", "/version/*", "/closest/*", "/domain/*", "/node", "/status", "/"];
 app.all("/name/lookup", () => methodNotAllowed("POST"));
 for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"));
+app.all("/operator/denials", () => methodNotAllowed("POST"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));
 app.all("/chunk/locate", () => methodNotAllowed("POST"));
@@ -53,8 +74,8 @@ function methodNotAllowed(allowed: string): Response {
 
 app.notFound((c) => problemResponse(new HoldfastError("not-found", `there is nothing at ${c.req.path}`)));
 
-app.onError((error) => {
-  if (error instanceof HoldfastError) return problemResponse(error);
+app.onError((error, c) => {
+  if (error instanceof HoldfastError) return problemFor(c, error);
   console.error(error);
   return problemResponse(new HoldfastError("internal", "the edge failed; the operator's log says why"));
 });

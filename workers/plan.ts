@@ -4,13 +4,16 @@
 import type { Member } from "../durable-objects/members-table.ts";
 import { authorizeFor } from "../lib/authority.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
-import type { Domain } from "../lib/names.ts";
+import { type Domain, domainHashOf } from "../lib/names.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { claimOfGrant, delegationOfGrant, verifyGrant } from "../lib/upload.ts";
 import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
 import { type AppContext, resolverOf } from "./app.ts";
+import { denylist } from "./denylist.ts";
 import { contactOf, type IndexClient } from "./index-client.ts";
+import { QuotaRoom } from "./quota.ts";
+import { spendDomain } from "./rate-limits.ts";
 import { verifyReceipts } from "./receipts.ts";
 
 type PlannedChunk = PlanAnswer["chunks"][number];
@@ -18,7 +21,10 @@ type PlannedChunk = PlanAnswer["chunks"][number];
 export async function makePlan(c: AppContext, index: IndexClient, request: PlanRequest): Promise<PlanAnswer> {
   const grant = await verifyGrant(parseSigned(request.grant), Date.now());
   const { domain } = grant.body;
+  denylist().check(domainHashOf(domain), ...request.chunks.map(({ hash }) => hash));
   await authorizeFor(resolverOf(c), claimOfGrant(grant, Date.now()), delegationOfGrant(grant));
+  await spendDomain(c, domain);
+  await checkRoom(index, domain, request);
   if (request.avoid.length > 0) c.executionCtx.waitUntil(index.checkLinks(request.avoid));
   const held = await verifyReceipts(index, request.receipts, new Set([domain]));
   const holdings = await index.plan(
@@ -40,6 +46,17 @@ export async function makePlan(c: AppContext, index: IndexClient, request: PlanR
     chunks.push({ hash, held: keeping.map(({ id }) => id), send: send.map(({ id }) => id) });
   }
   return { chunks, nodes: [...nodes.values()].map(contactOf) };
+}
+
+/** Before anything is sent. What other windows of the same upload add is not known here: POST /names looks at all of it. */
+async function checkRoom(index: IndexClient, domain: Domain, { chunks }: PlanRequest): Promise<void> {
+  const room = await QuotaRoom.of(index, domain);
+  if (room === null) return;
+  const charged = await index.charged(
+    chunks.map(({ hash }) => hash),
+    domain,
+  );
+  room.take(chunks.filter(({ hash }) => !charged.has(hash)));
 }
 
 function chooseNodes(

@@ -6,7 +6,7 @@ import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type FolderListing, makeListing, type TreeVersion } from "../lib/folder-listing.ts";
 import type { Hash } from "../lib/hash.ts";
 import { type Manifest, parseManifest } from "../lib/manifest.ts";
-import { NAME_BYTES_MAX, nameHashOf } from "../lib/names.ts";
+import { NAME_BYTES_MAX, nameHashOf, parseName } from "../lib/names.ts";
 import {
   formatTreeRoot,
   INDEX_SEGMENT,
@@ -18,6 +18,7 @@ import {
 } from "../lib/tree-index.ts";
 import { checkExpiry, parseVersion } from "../lib/version.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
+import { denylist } from "./denylist.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { FolderPath } from "./object-path.ts";
 import { readObject } from "./object-stream.ts";
@@ -64,13 +65,35 @@ export async function listFrom(
 ): Promise<{ tree: Candidate; listing: FolderListing } | null> {
   let bytesLeft = LISTED_INDEX_BYTES_MAX;
   for (const tree of trees) {
+    checkAllowed(tree);
     checkExpiry(tree.body, Date.now());
     bytesLeft -= tree.body.size;
     if (bytesLeft < 0) throw tooLarge(tree);
     const listing = makeListing(tree, await entriesOf(index, tree), tree.folder, trees);
-    if (listing !== null) return { tree, listing };
+    if (listing !== null) return { tree, listing: withoutDenied(listing) };
   }
   return null;
+}
+
+/** Throws where the index itself is blocked. */
+export function checkAllowed({ root, id, body }: Candidate): void {
+  denylist().checkName(root.domain, body.nameHash);
+  denylist().check(id, body.manifest);
+}
+
+/** Files that are blocked are not there. What lies in folders below is counted with them. */
+function withoutDenied(listing: FolderListing): FolderListing {
+  if (denylist().isEmpty) return listing;
+  const { domain, folder } = listing;
+  const isDenied = ({ name, manifest, version }: FolderListing["files"][number]) =>
+    denylist().has(manifest) ||
+    denylist().has(version) ||
+    denylist().has(nameHashOf(domain, parseName(folder === null ? name : `${folder}/${name}`)));
+  const [denied = [], files = []] = [true, false].map((wanted) =>
+    listing.files.filter((file) => isDenied(file) === wanted),
+  );
+  const size = listing.total.size - denied.reduce((sum, file) => sum + file.size, 0);
+  return { ...listing, files, total: { files: listing.total.files - denied.length, size } };
 }
 
 /** Whether a tree has the folder; false also where that cannot be told. */

@@ -30,6 +30,7 @@ interface RunOptions {
   up?: number;
   down?: number;
   reserve?: number;
+  deny?: string;
 }
 
 export function nodeRunCommand(): Command {
@@ -55,6 +56,7 @@ export function nodeRunCommand(): Command {
     .option("--up <RATE>", "bytes a second sent, such as 2MB", sizeArgument)
     .option("--down <RATE>", "bytes a second received", sizeArgument)
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
+    .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .addHelpText("after", EXAMPLES)
     .action((options: RunOptions) => run(options));
 }
@@ -78,6 +80,7 @@ async function run(options: RunOptions): Promise<void> {
   const node = createHomeNode(config, { log });
   const { id, url } = await node.start();
   stopOnSignals(node, log);
+  rereadOnSignal(node, log);
   const where = config.publicUrl ?? url ?? "through its edges only";
   await printData(
     `home node ${id} serves ${where}, pledging ${formatSize(config.pledge.bytes)} of ${config.dir}\n`,
@@ -100,6 +103,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
       domains: options.domains,
     },
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
+    denyFile: options.deny ?? null,
   };
 }
 
@@ -115,6 +119,16 @@ function stopOnSignals(node: HomeNode, log: Logger): void {
     process.exit(0);
   };
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => void stop(signal));
+}
+
+/** A file that cannot be read leaves the list as it was. */
+function rereadOnSignal(node: HomeNode, log: Logger): void {
+  process.on("SIGHUP", () => {
+    node.rereadDenied().then(
+      (denied) => log.info({ denied }, "read the deny file again"),
+      (error: unknown) => log.error({ err: error }, "the deny file cannot be read; the last one holds"),
+    );
+  });
 }
 
 function parseDomains(text: string): "all" | Domain[] {

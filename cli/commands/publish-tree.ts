@@ -15,7 +15,6 @@ import type { Hash } from "../../lib/hash.ts";
 import { formatTreeRoot, parseTreeRoot, type TreeRoot } from "../../lib/tree-index.ts";
 import { usageError } from "../failure.ts";
 import { formatCount, formatSize, formatTable, plural } from "../format.ts";
-import { nodeHost } from "../node-host.ts";
 import { printData, printJson, say, warn } from "../output.ts";
 import { type Progress, startProgress } from "../progress.ts";
 import { holderNotes } from "../reading.ts";
@@ -24,6 +23,7 @@ import {
   chunkSourceOf,
   domainKeysOf,
   edgeOf,
+  hostFor,
   loadSettings,
   type Settings,
   seenVersionsOf,
@@ -87,7 +87,7 @@ async function filesOf(dir: string): Promise<TreeFile[]> {
 function treeOptions(settings: Settings, options: CommonOptions) {
   const servers = serversOf(settings);
   return {
-    host: nodeHost,
+    host: hostFor(servers),
     servers,
     source: chunkSourceOf(servers, holderNotes(say)),
     trustedEdges: trustedEdgesOf(settings),

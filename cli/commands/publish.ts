@@ -28,6 +28,7 @@ import {
   type CommonOptions,
   domainKeysOf,
   edgeOf,
+  hostFor,
   loadSettings,
   processEnvironment,
   seenVersionsOf,
@@ -118,6 +119,7 @@ function nameOf(file: string, target: string): FullName {
 async function publishFile(file: string, target: FullName, options: PublishOptions): Promise<void> {
   const settings = await loadSettings(options);
   const edge = edgeOf(settings);
+  const servers = serversOf(settings);
   const author = await loadAuthor(settings);
   const signer = await loadSigner(settings);
   const input = await openInput(file);
@@ -128,9 +130,9 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
     const result = await publish(
       { ...target, ...input, author, ...headOf(target, options) },
       {
-        host: nodeHost,
+        host: hostFor(servers),
         edge,
-        servers: serversOf(settings),
+        servers,
         trustedEdges: trustedEdgesOf(settings),
         domainKeys: domainKeysOf(settings, "write"),
         signer,

@@ -76,6 +76,8 @@ export class LocalNetwork {
   #edge: Child | null = null;
   #responder: DohResponder | null = null;
   #unlock: (() => Promise<void>) | null = null;
+  /** Whoever may publish the sample may also block. */
+  #operatorKeys = "";
   readonly #options: Required<LocalNetworkOptions>;
 
   constructor(options: LocalNetworkOptions) {
@@ -152,6 +154,7 @@ export class LocalNetwork {
     await makeKeyFiles(join(this.dir, "keys", "edge"), "edge");
     await makeKeyFiles(this.sampleKeyFile, SAMPLE_DOMAIN);
     await this.#addSampleRecords();
+    this.#operatorKeys = (await readFile(`${this.sampleKeyFile}.pub`, "utf8")).trim();
     const key = await readFile(join(this.dir, "keys", "edge"), "utf8");
     await writeFile(join(this.dir, "edge.env"), `EDGE_KEY=${JSON.stringify(key)}\n`, { mode: 0o600 });
   }
@@ -175,6 +178,8 @@ export class LocalNetwork {
       FAILURE_DOMAIN: "node",
       ALLOW_LOCAL_NODES: "true",
       DOH_URLS: this.dohUrl,
+      OPERATOR_KEYS: this.#operatorKeys,
+      RATE_LIMITS: "off",
       ...this.#options.settings,
     };
     return {

@@ -143,8 +143,10 @@ async function getName(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
   const domain = c.req.query("domain");
   const before = c.req.query("before");
   if (domain === undefined) throw new HoldfastError("invalid-request", "the domain parameter is missing");
+  const nameHash = parseHash(c.req.param("nameHash"));
+  deps.denied.check(nameHash);
   const answer = await answerName(
-    parseHash(c.req.param("nameHash")),
+    nameHash,
     parseDomain(domain),
     before === undefined ? null : parseHash(before),
     deps,
@@ -157,6 +159,7 @@ async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> 
   const file = c.req.param("id") ?? "";
   const wantsSignature = file.endsWith(SIGNATURE_SUFFIX);
   const id: Hash = parseHash(wantsSignature ? file.slice(0, -SIGNATURE_SUFFIX.length) : file);
+  deps.denied.check(id);
   const kept = deps.removals.get(id) ?? (await deps.statements.get(id));
   if (kept === null) throw new HoldfastError("not-found", "this home node does not keep this Version");
   const headers = { "Cache-Control": IMMUTABLE, ETag: `"${file}"` };

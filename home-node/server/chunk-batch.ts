@@ -36,6 +36,7 @@ async function receiveBatch(c: NodeContext, grant: Grant, allowed: ReadonlySet<H
   if (chunks.some(({ hash }) => !allowed.has(hash))) {
     throw new HoldfastError("grant-mismatch", "the upload statement does not name a chunk of the batch");
   }
+  deps.denied.check(...chunks.map(({ hash }) => hash));
   const results = await Promise.allSettled(
     chunks.map(async ({ hash, bytes }) => {
       const outcome = await storeChunk(hash, bytes, grant, deps);

@@ -11,6 +11,7 @@ import { receiptKind } from "../../lib/upload.ts";
 import { formatSigned } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Counters } from "../counters/counters.ts";
+import type { DenyList } from "../deny-list.ts";
 import type { Identity } from "../identity.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { ByteBudget } from "./byte-budget.ts";
@@ -29,6 +30,7 @@ const SEND_PIECE_BYTES = 256 * 1024;
 const IMMUTABLE = "public, max-age=31536000, immutable";
 
 export interface ChunkRoutesDeps {
+  denied: DenyList;
   identity: Identity;
   chunks: ChunkStore;
   grants: Grants;
@@ -45,6 +47,7 @@ export interface ChunkRoutesDeps {
 
 export async function getChunk(c: NodeContext, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
+  deps.denied.check(hash);
   if (c.req.method === "HEAD") return chunkResponse(hash, await deps.chunks.size(hash), null);
   const count = countOut(c, deps.counters);
   return deps.sendingBytes.take(CHUNK_BYTES_MAX)
@@ -128,6 +131,7 @@ async function* pacedFile(
 
 export async function putChunk(c: NodeContext, deps: ChunkRoutesDeps): Promise<Response> {
   const hash = parseHash(c.req.param("hash"));
+  deps.denied.check(hash);
   const grant = await deps.grants.authorize(c.req.raw.headers, hash);
   const { outcome, size } = await deps.uploadSlots.use(() => receiveChunk(c, hash, grant, deps));
   const receipt = await signReceipt([{ hash, size }], grant.body.domain, deps);

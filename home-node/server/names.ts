@@ -22,6 +22,7 @@ import {
 } from "../../lib/wire.ts";
 import { verifyWitness, type Witnessed, witnessKind } from "../../lib/witness.ts";
 import type { Clock } from "../clock.ts";
+import type { DenyList } from "../deny-list.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { KeptRemoval, RemovalStore } from "../store/removal-store.ts";
 import {
@@ -35,6 +36,7 @@ import {
 export const PAGE_FILE_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface NamesDeps {
+  denied: DenyList;
   chunks: ChunkStore;
   statements: StatementStore;
   removals: RemovalStore;
@@ -64,6 +66,7 @@ async function acceptOne(posted: PostedJson, deps: NamesDeps): Promise<NamesResu
 async function acceptVersion(published: PublishedJson, deps: NamesDeps): Promise<NamesResult> {
   const publication = await verifyPublication(published, deps.resolver, deps.clock.now());
   const { version, manifestBytes } = publication;
+  deps.denied.check(version.id, version.body.nameHash, version.body.manifest);
   const status = deps.statements.has(version.id) ? "known" : "accepted";
   await deps.chunks.put(version.body.manifest, manifestBytes);
   await keepVersion(publication, await genuineWitnesses(published, version), deps);
@@ -151,7 +154,7 @@ export async function answerName(
   nameHash: Hash,
   domain: Domain,
   before: Hash | null,
-  { statements, removals, chunks }: Pick<NamesDeps, "statements" | "removals" | "chunks">,
+  { statements, removals, chunks, denied }: Pick<NamesDeps, "statements" | "removals" | "chunks" | "denied">,
 ): Promise<NameAnswer> {
   const entries = statements.list(nameHash, domain);
   const start = before === null ? 0 : entries.findIndex((entry) => entry.id === before) + 1;
@@ -160,7 +163,8 @@ export async function answerName(
     throw new HoldfastError("not-found", "this home node knows no such name");
   }
   const page = pageOf(entries.slice(start, start + VERSIONS_PER_PAGE));
-  const manifest = before === null ? await chunks.get(newest.manifest) : null;
+  const isGiven = before === null && !denied.has(newest.manifest);
+  const manifest = isGiven ? await chunks.get(newest.manifest) : null;
   const first = entries.at(-1);
   // Whose the name is depends on it, in a moderated domain.
   const isFirstBeside = before === null && first?.sequence === 1 && !page.includes(first);

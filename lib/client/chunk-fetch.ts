@@ -6,7 +6,8 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import { type Allocate, type Fetch, type FetchResponse, readBody } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
 import { CHUNK_BYTES_MAX } from "../manifest.ts";
-import { checkStatus, withResponse } from "./request.ts";
+import { originSentTo } from "./holders.ts";
+import { checkStatus, plainText, RATE_WAITS_MAX, withResponse } from "./request.ts";
 
 /** A holder is dropped for a chunk after this long without a byte, or with the chunk unfinished. */
 export const CHUNK_LIMITS: DeadlineLimits = { idleMs: 10_000, totalMs: 120_000 };
@@ -43,7 +44,9 @@ export function createChunkFetch(
   const relayLimits = { ...limits, idleMs: Math.max(limits.idleMs, RELAY_IDLE_MS) };
   const fetchChunk: FetchChunk = async (url, wanted, { redirectsMax, isRelayed = false, signal }) => {
     const headers = { accept: "application/octet-stream" };
-    const exchange = { headers, limits: isRelayed ? relayLimits : limits, signal };
+    // A holder that is busy has others beside it; a server's limit holds for all that go through it.
+    const waitsMax = isRelayed ? RATE_WAITS_MAX : 0;
+    const exchange = { headers, limits: isRelayed ? relayLimits : limits, waitsMax, signal };
     const found = await withResponse(fetch, url, exchange, async (response) => {
       if (redirectsMax > 0 && isRedirect(response)) return { moved: await locationOf(response, url) };
       await checkStatus(response, url);
@@ -74,14 +77,23 @@ function isRedirect(response: FetchResponse): boolean {
   return [301, 302, 303, 307, 308].includes(response.status);
 }
 
+/** Where a redirect leads: elsewhere on the server itself, or to a node that it may send us to. */
 async function locationOf(response: FetchResponse, url: string): Promise<string> {
   await response.body?.getReader().cancel();
-  const location = response.headers.get("location") ?? "";
+  const target = parseLocation(response.headers.get("location") ?? "", url);
+  if (target.origin === new URL(url).origin || originSentTo(target.origin, url) !== null) return target.href;
+  throw new HoldfastError(
+    "bad-answer",
+    `${url} redirects to ${plainText(target.origin)}, which is no node's place`,
+  );
+}
+
+function parseLocation(location: string, base: string): URL {
   try {
-    const target = new URL(location, url);
-    if (/^https?:$/.test(target.protocol)) return target.href;
+    const target = new URL(location, base);
+    if (target.username === "" && target.password === "") return target;
   } catch (cause) {
-    throw new HoldfastError("bad-answer", `${url} redirects to what is no URL`, { cause });
+    throw new HoldfastError("bad-answer", `${base} redirects to what is no URL`, { cause });
   }
-  throw new HoldfastError("bad-answer", `${url} redirects to what is no web address`);
+  throw new HoldfastError("bad-answer", `${base} redirects to a URL with credentials`);
 }

@@ -2,9 +2,9 @@
 // server's relay. A holder that failed ranks behind every one that has not; among equals the least busy comes first, so
 // that parallel reads spread over all holders.
 
-import { HoldfastError, isHoldfastError } from "../error.ts";
+import { type HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
-import { parseNodeUrl } from "../node-url.ts";
+import { isLoopbackHost, judgeNodeUrl } from "../node-url.ts";
 import { compareDistance } from "../overlay/distance.ts";
 import type { Contact } from "../wire.ts";
 import type { Server } from "./server.ts";
@@ -33,10 +33,7 @@ export interface Holder {
   routes: Route[];
 }
 
-/**
- * The ways to a node that `server` told of. Only a server on plain http (so a local one) may send us to loopback:
- * another could make us knock on doors inside.
- */
+/** The ways to a node that `server` told of. */
 export function routesTo(contact: Pick<Contact, "id" | "url">, server: Pick<Server, "url">): Route[] {
   const direct = directUrl(contact, server);
   const relay = { url: `${server.url}/via/${contact.id}`, isRelay: true };
@@ -45,13 +42,16 @@ export function routesTo(contact: Pick<Contact, "id" | "url">, server: Pick<Serv
 
 /** The node's own URL, where it has one that `server` may send us to. */
 export function directUrl(contact: Pick<Contact, "url">, server: Pick<Server, "url">): string | null {
-  if (contact.url === null) return null;
-  try {
-    return parseNodeUrl(contact.url, server.url.startsWith("http:"));
-  } catch (error) {
-    if (error instanceof HoldfastError) return null;
-    throw error;
-  }
+  return contact.url === null ? null : originSentTo(contact.url, server.url);
+}
+
+/**
+ * The origin of a node, where whoever answers at `teller` may send us there, else null. Only what runs on this machine
+ * may send us to this machine: others could make us knock on doors inside.
+ */
+export function originSentTo(url: string, teller: string): string | null {
+  const judged = judgeNodeUrl(url, isLoopbackHost(new URL(teller).hostname));
+  return judged.ok ? judged.origin : null;
 }
 
 /** Which routes lead nowhere, as this client has found. */

@@ -15,8 +15,15 @@ const CAUSE_TEXT_MAX = 200;
 // A server's words end up in terminals: control characters could move the cursor or recolour the screen.
 const CONTROLS = /[\p{Cc}\p{Cf}\u2028\u2029]+/gu;
 
+/** A server that says "later" is asked again so often, each time after the pause that it names, up to RETRY_AFTER_MAX_S. */
+export const RATE_WAITS_MAX = 5;
+export const RETRY_AFTER_MAX_S = 60;
+const TOO_MANY_REQUESTS = 429;
+
 export interface Exchange extends Pick<FetchInit, "method" | "headers" | "body"> {
   limits: DeadlineLimits;
+  /** How often to wait where the server says that it is asked too much: RATE_WAITS_MAX of a server, none unless given. */
+  waitsMax?: number;
   /** Gives up for a reason of the caller's own. */
   signal?: AbortSignal | undefined;
 }
@@ -29,7 +36,8 @@ export interface JsonExchange<T> extends Exchange {
 /** Sends a request and parses its JSON answer. */
 export async function requestJson<T>(fetch: Fetch, url: string, exchange: JsonExchange<T>): Promise<T> {
   const maxBytes = exchange.maxBytes ?? SMALL_ANSWER_MAX;
-  const bytes = await withResponse(fetch, url, exchange, async (response) => {
+  const patient = { waitsMax: RATE_WAITS_MAX, ...exchange };
+  const bytes = await withResponse(fetch, url, patient, async (response) => {
     await checkStatus(response, url);
     return readBody(response, maxBytes);
   });
@@ -43,7 +51,25 @@ export async function withResponse<T>(
   exchange: Exchange,
   use: (response: FetchResponse) => Promise<T>,
 ): Promise<T> {
-  const { limits, signal, ...init } = exchange;
+  const { waitsMax = 0 } = exchange;
+  for (let waits = 0; ; waits++) {
+    const outcome = await exchangeOnce(fetch, url, exchange, async (response) => {
+      const pauseMs = waits < waitsMax ? pauseOf(response) : null;
+      if (pauseMs === null) return { value: await use(response) };
+      await response.body?.getReader().cancel();
+      return { pauseMs };
+    });
+    if ("value" in outcome) return outcome.value;
+    await pause(outcome.pauseMs, exchange.signal);
+  }
+}
+
+async function exchangeOnce<T>(
+  fetch: Fetch,
+  url: string,
+  { limits, signal, waitsMax: _, ...init }: Exchange,
+  use: (response: FetchResponse) => Promise<T>,
+): Promise<T> {
   const deadline = new Deadline(url, limits);
   const both = signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]);
   try {
@@ -55,6 +81,27 @@ export async function withResponse<T>(
   } finally {
     deadline.stop();
   }
+}
+
+/** How long the server asks to be left alone, or null where it does not, or for longer than anybody waits. */
+function pauseOf({ status, headers }: FetchResponse): number | null {
+  const text = headers.get("retry-after") ?? "";
+  if (status !== TOO_MANY_REQUESTS || !/^\d{1,4}$/.test(text) || Number(text) > RETRY_AFTER_MAX_S)
+    return null;
+  return Number(text) * 1000;
+}
+
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const stop = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+  signal?.throwIfAborted();
 }
 
 /** Throws what a response that is not 2xx stands for. */

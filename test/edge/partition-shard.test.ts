@@ -231,7 +231,11 @@ describe("chunks in a shard", () => {
   test("list each holder once, whatever is repeated, also after an eviction", async () => {
     const shard = newShard();
     for (let i = 0; i < 2; i++) {
-      const holdings = await shard.write({ held, references: [{ chunk, manifest, domain }], statements: [] });
+      const { holdings } = await shard.write({
+        held,
+        references: [{ chunk, manifest, domain }],
+        statements: [],
+      });
       expect(holdings).toEqual([
         { chunk, holders: expect.arrayContaining(held.slice(0, 2).map(({ node }) => node)) },
       ]);

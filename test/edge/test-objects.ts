@@ -2,7 +2,7 @@
 
 import { env } from "cloudflare:workers";
 import { importSigner } from "../../lib/ed25519.ts";
-import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { encodeManifest } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
@@ -51,6 +51,10 @@ export class TestHolder {
         ? { status: 404, headers: [], body: null }
         : { status: 200, headers: [], body: bodyOf(bytes) };
     });
+  }
+
+  get id(): NodeId {
+    return this.#node.id;
   }
 
   static async create(): Promise<TestHolder> {

@@ -156,17 +156,13 @@ describe("a node's URL", () => {
     },
   );
 
-  test.each([
-    "http://127.0.0.1:8791",
-    "http://localhost:1",
-    "https://[::1]:2",
-    "http://127.9.8.7",
-    "https://0x7f.1",
-    "https://2130706433",
-  ])("%s is accepted only where local nodes are", (url) => {
-    expect(parseNodeUrl(url, true)).toBe(new URL(url).origin);
-    expect(() => parseNodeUrl(url, false)).toThrowError(expect.objectContaining({ code: "invalid-url" }));
-  });
+  test.each(["http://127.0.0.1:8791", "http://localhost:1", "https://[::1]:2", "http://127.9.8.7"])(
+    "%s is accepted only where local nodes are",
+    (url) => {
+      expect(parseNodeUrl(url, true)).toBe(new URL(url).origin);
+      expect(() => parseNodeUrl(url, false)).toThrowError(expect.objectContaining({ code: "invalid-url" }));
+    },
+  );
 
   test.each([
     "",
@@ -184,6 +180,9 @@ describe("a node's URL", () => {
     "https://node.internal",
     "https://router.local",
     "https://intranet",
+    "https://0x7f.1",
+    "https://2130706433",
+    "https://localhost.",
     "http://169.254.169.254",
     `https://${"a".repeat(600)}.org`,
   ])("%s is refused everywhere", (url) => {

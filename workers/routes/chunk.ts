@@ -22,8 +22,9 @@ import {
   readJson,
   untrustedHeaders,
 } from "../app.ts";
-import { hotChunk } from "../chunk-cache.ts";
+import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
+import { denylist } from "../denylist.ts";
 import { contactOf } from "../index-client.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
@@ -38,20 +39,31 @@ export const chunk = new Hono<AppEnv>()
   })
   .post("/locate", async (c) => {
     const { chunks } = parseLocateRequest(await readJson(c, LOCATE_BODY_MAX));
-    const holders = await findHolders(indexOf(c), chunks);
+    const holders = await findHolders(
+      indexOf(c),
+      chunks.filter((hash) => !denylist().has(hash)),
+    );
     const nodes = new Map([...holders.values()].flat().map((member) => [member.id, member]));
     return c.json<LocateAnswer>({
-      chunks: [...holders].map(([hash, members]) => ({ hash, holders: members.map(({ id }) => id) })),
+      // What is blocked is nowhere.
+      chunks: chunks.map((hash) => ({ hash, holders: (holders.get(hash) ?? []).map(({ id }) => id) })),
       nodes: [...nodes.values()].map(contactOf),
       online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
     });
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
+    checkAllowed(hash);
     if (wantsReferral(c.req.header("Accept"))) return refer(c, hash);
     const hot = await hotChunk(hash);
     return hot === null ? redirect(c, hash) : dataOf(c, hash, hot);
   });
+
+/** Throws where it is blocked; a copy that is still in this data centre's cache goes. */
+function checkAllowed(hash: Hash): void {
+  if (denylist().has(hash)) dropFromCache(hash);
+  denylist().check(hash);
+}
 
 const NO_STORE = { "Cache-Control": "no-store", Vary: "Accept" };
 

@@ -5,10 +5,11 @@ import { base64 } from "@scure/base";
 import { Hono } from "hono";
 import type { NewestVersion, StoredVersion } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
-import { parseHash } from "../../lib/hash.ts";
+import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { LOOKUP_BODY_MAX, type LookupAnswer, type NameAnswer, parseLookupRequest } from "../../lib/wire.ts";
 import { type AppEnv, indexOf, readJson } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import { formatStored } from "../stored-statement.ts";
 
 export const name = new Hono<AppEnv>()
@@ -16,11 +17,15 @@ export const name = new Hono<AppEnv>()
     const { names } = parseLookupRequest(await readJson(c, LOOKUP_BODY_MAX));
     const newest = await indexOf(c).newest(names);
     c.header("Cache-Control", "no-store");
-    return c.json<LookupAnswer>({ names: newest.map(formatNewest) });
+    const isDenied = names.map(({ domain, nameHash }) => denylist().hasName(domain, nameHash));
+    return c.json<LookupAnswer>({
+      names: newest.map((found, i) => formatNewest(isDenied[i] === true ? null : found)),
+    });
   })
   .get("/:nameHash", async (c) => {
     const nameHash = parseHash(c.req.param("nameHash"));
     const domain = parseDomain(c.req.query("domain") ?? "");
+    denylist().checkName(domain, nameHash);
     const before = c.req.query("before");
     const shard = indexOf(c).shardOf(nameHash);
     const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
@@ -35,10 +40,15 @@ export const name = new Hono<AppEnv>()
       ...(page.removals.length === 0 ? {} : { removals: page.removals.map(formatStored) }),
       ...removedOn(page.versions),
       ...(page.first === null ? {} : { first: formatStored(page.first) }),
-      manifest: page.manifest === null ? null : base64.encode(page.manifest),
+      manifest: encodeAllowed(page.versions[0]?.manifest, page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
   });
+
+/** A Manifest that is blocked is left out: the statement that names it stays, so that histories have no holes. */
+function encodeAllowed(hash: Hash | undefined, bytes: Uint8Array | null): string | null {
+  return bytes === null || hash === undefined || denylist().has(hash) ? null : base64.encode(bytes);
+}
 
 function removedOn(versions: readonly StoredVersion[]): Pick<NameAnswer, "removed"> {
   const removed = versions.flatMap(({ id, removedBy }) => (removedBy === null ? [] : [id]));
@@ -51,7 +61,7 @@ function formatNewest(found: NewestVersion | null): LookupAnswer["names"][number
   const { version, manifest, first, hasRemovals } = found;
   return {
     version: version === null ? null : formatStored(version),
-    manifest: manifest === null ? null : base64.encode(manifest),
+    manifest: encodeAllowed(version?.manifest, manifest),
     ...(first === null ? {} : { first: formatStored(first) }),
     ...(hasRemovals ? { hasRemovals } : {}),
   };

@@ -4,11 +4,13 @@ import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
-import { parseDomain } from "../../lib/names.ts";
+import { nameHashOf, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import { contactOf } from "../index-client.ts";
+import { quotaOf } from "../quota.ts";
 
 export const network = new Hono<AppEnv>()
   .get("/closest/:hash", async (c) => {
@@ -20,12 +22,15 @@ export const network = new Hono<AppEnv>()
       parseDomain(c.req.param("domain")),
       { for: "read" },
     );
+    const index = indexOf(c);
+    const usage = await index.usage(domain);
     return c.json<DomainAnswer>({
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
       problems,
       evidence,
+      usage: { ...usage, quotaBytes: quotaOf(index, domain) },
     });
   })
   .get("/status", async (c) => c.json(await statusOf(c)))
@@ -50,7 +55,10 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     nodes: report.counts,
     index: report.index,
     partitions: report.partitions,
-    recent: report.recent,
+    recent: report.recent.filter(
+      ({ domain, name, version }) =>
+        !denylist().has(version) && !denylist().hasName(domain, nameHashOf(domain, name)),
+    ),
     members: report.members.map((member) => ({
       ...contactOf(member),
       online: member.online,

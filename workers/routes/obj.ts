@@ -8,11 +8,12 @@ import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest.ts";
-import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
+import { type Domain, domainHashOf, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { isAttachment, OBJECT_POLICY } from "../../lib/user-content.ts";
 import { checkExpiry } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import { answerFolder, wantsListing } from "../folder-answer.ts";
 import { evaluateConditions, totalBytes } from "../http-range.ts";
 import type { IndexClient } from "../index-client.ts";
@@ -27,6 +28,7 @@ import {
 import { type FolderPath, formatFolder, indexPageOf, parseObjectPath } from "../object-path.ts";
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
+import { spendAddress } from "../rate-limits.ts";
 import { isFolder } from "../tree-finder.ts";
 
 /** What an answer carries: the whole, or ranges of it. */
@@ -38,6 +40,7 @@ interface Selection {
 export const obj = new Hono<AppEnv>().get("/*", async (c) => {
   const target = parseObjectPath(new URL(c.req.url).pathname);
   const index = indexOf(c);
+  denylist().check(domainHashOf(target.domain));
   if (target.kind === "folder") return getFolder(c, index, target);
   const { domain, name } = target;
   const head = await findHead(c, index, domain, name);
@@ -68,6 +71,7 @@ async function findHead(
 ): Promise<ObjectHead | null> {
   const only = c.req.query("version");
   const nameHash = nameHashOf(domain, name);
+  denylist().check(nameHash);
   const head = await index
     .shardOf(nameHash)
     .head(domain, nameHash, only === undefined ? null : parseHash(only));
@@ -85,6 +89,8 @@ async function getObject(
   head: ObjectHead,
 ): Promise<Response> {
   const manifest = parseManifest(head.manifestBytes);
+  denylist().check(head.id);
+  denylist().checkManifest(head.manifest, manifest);
   if (wantsReferral(c.req.header("Accept"))) {
     const referral = await makeReferral(index, domain, name, head, manifest);
     return c.body(JSON.stringify(referral), 200, REFERRAL_HEADERS);
@@ -103,7 +109,10 @@ async function missing(
   name: ObjectName,
 ): Promise<Response> {
   const folder = { domain, path: name };
-  if (isOfObject(c) || !(await isFolder(index, folder))) throw notFound(domain, name);
+  if (isOfObject(c)) throw notFound(domain, name);
+  // The folders above it are looked up as well.
+  await spendAddress(c, "lookups");
+  if (!(await isFolder(index, folder))) throw notFound(domain, name);
   if (c.req.header("Sec-Fetch-Mode") === "navigate") {
     return c.body(null, 307, { Location: `${new URL(c.req.url).pathname}/`, "Cache-Control": "no-store" });
   }

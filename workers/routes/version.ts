@@ -4,6 +4,7 @@ import { Hono } from "hono";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
 import { type AppEnv, found, IMMUTABLE, indexOf } from "../app.ts";
+import { denylist } from "../denylist.ts";
 import type { IndexClient } from "../index-client.ts";
 
 export const version = new Hono<AppEnv>().get("/:file", async (c) => {
@@ -20,6 +21,8 @@ export const version = new Hono<AppEnv>().get("/:file", async (c) => {
 });
 
 async function findStatement(index: IndexClient, id: Hash): Promise<SignedStatement | null> {
+  denylist().check(id);
   const place = await index.shardOf(id).findStatement(id);
+  if (place !== null) denylist().checkName(place.domain, place.nameHash);
   return place === null ? null : index.shardOf(place.nameHash).statement(id);
 }

@@ -6,6 +6,7 @@ import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, parseNodeId } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { domainHashOf, parseDomain } from "../../lib/names.ts";
 import { errorOf, PROBLEM_TYPE } from "../../lib/problem.ts";
 import { STATEMENT_BYTES_MAX } from "../../lib/statement.ts";
 import { type Passage, parsePassage, REQUEST_HEADERS, type Resource } from "../../lib/tunnel/passage.ts";
@@ -20,6 +21,7 @@ import {
   untrustedHeaders,
 } from "../app.ts";
 import { declaredLength, readBytes, readJsonBody } from "../body.ts";
+import { denylist } from "../denylist.ts";
 import { digest } from "../digest.ts";
 
 const VIA_PATH = /^\/via\/([^/]+)(\/.*)$/;
@@ -42,6 +44,7 @@ export const via = new Hono<AppEnv>().all("/*", async (c) => {
   const node = parseNodeId(nodeText);
   const passage = parsePassage(c.req.method, pathname, url.search);
   checkLength(c.req.raw, passage);
+  checkAllowed(passage);
   const index = indexOf(c);
   // Asked first: a link that no node has registered at is an object that nobody should bring about.
   found((await index.members([node])).get(node) ?? null, `no home node ${node} is registered here`);
@@ -66,6 +69,14 @@ function requestFor(c: AppContext, { method, path }: Passage): Request {
     redirect: "manual",
     signal: c.req.raw.signal,
   });
+}
+
+/** A relay gives out nothing that the edge would not give itself. */
+function checkAllowed({ hash, path }: Passage): void {
+  if (denylist().isEmpty) return;
+  if (hash !== null) denylist().check(hash);
+  const domain = new URL(path, "http://node.invalid").searchParams.get("domain");
+  if (domain !== null) denylist().check(domainHashOf(parseDomain(domain)));
 }
 
 /** Nothing larger than a chunk, or a batch of small ones, goes up through a tunnel. */
