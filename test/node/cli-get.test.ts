@@ -240,7 +240,7 @@ test("log lists the Versions with how each was verified", async () => {
     },
   ]);
   expect((await run("log", TARGET)).stdout.toString()).toMatch(
-    /^version [0-9a-f]{64}\n {2}sequence 1, .*2026-01-02T03:04:05.678Z\n/,
+    /^version [0-9a-f]{64}\n {2}sequence {2}1, .*2026-01-02T03:04:05.678Z\n/,
   );
 });
 
