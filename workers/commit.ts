@@ -63,7 +63,7 @@ export async function commitStatements(
     published.length === 0
       ? []
       : await commitPublications(index, resolver, edge, { statements: published, receipts }, admit);
-  const removalResults = await commitRemovals(index, resolver, edge, removals);
+  const removalResults = await commitRemovals(index, resolver, edge, removals, admit);
   return statements.flatMap((entry) => {
     const results = "version" in entry ? versionResults : removalResults;
     return results.splice(0, 1);
@@ -245,6 +245,7 @@ async function commitRemovals(
   resolver: DomainKeyResolver,
   edge: EdgeKey,
   posted: PostedRemovalJson[],
+  admit: Admit,
 ): Promise<NamesResult[]> {
   const signed = await Promise.all(
     posted.map((entry) =>
@@ -255,6 +256,7 @@ async function commitRemovals(
     ),
   );
   const removals = signed.flatMap((step) => (step.ok ? [step.value] : []));
+  for (const domain of new Set(removals.map((removal) => removal.domain))) await admit(domain);
   await index.write({ held: [], references: [], statements: removals });
   const results = await index.remove(removals);
   return signed.map((step) => (step.ok ? resultOf(step.value, results.get(step.value.id)) : step.result));
