@@ -18,7 +18,8 @@ const IMMUTABLE = "public, max-age=31536000, immutable";
 /** The cors middleware's, on every answer of the edge. */
 const CORS = {
   "access-control-allow-origin": "*",
-  "access-control-expose-headers": "Content-Length,Content-Range,ETag,Repr-Digest,Holdfast-Version",
+  "access-control-expose-headers":
+    "Content-Length,Content-Range,ETag,Repr-Digest,Holdfast-Version,Retry-After,Link",
 };
 /** What a node might say to do harm in a reader's browser or cache. */
 const HARMFUL: [string, string][] = [
