@@ -5,6 +5,8 @@ import type { ChunkSource, HolderFailure } from "../lib/client/chunk-source.ts";
 import type { ServerProblem } from "../lib/client/name-knowledge.ts";
 import { plainText } from "../lib/client/request.ts";
 import { type ResolvedObject, resolveObject } from "../lib/client/resolve.ts";
+import { Server } from "../lib/client/server.ts";
+import { HOLDER_OPTIONS } from "../lib/client/versions.ts";
 import type { Hash } from "../lib/hash.ts";
 import { nameHashOf } from "../lib/names.ts";
 import { nodeHost } from "./node-host.ts";
@@ -14,6 +16,7 @@ import {
   type CommonOptions,
   chunkSourceOf,
   domainKeysOf,
+  hostFor,
   loadSettings,
   seenVersionsOf,
   serversOf,
@@ -50,6 +53,7 @@ export async function openObject(
       trustedEdges: trustedEdgesOf(settings),
       now: nodeHost.now,
       seen: seenVersionsOf(settings, options),
+      holderAt: (url) => new Server(url, hostFor(servers).fetch, HOLDER_OPTIONS),
     },
   );
   warnOfServers(resolved.problems);

@@ -62,6 +62,13 @@ export class ChunkSource {
     await Promise.race([answers, ...asked.map(settleOnSuccess)]);
   }
 
+  /** The holders of a chunk that can be reached directly, as servers of the protocol. */
+  async directUrls(hash: Hash): Promise<string[]> {
+    await this.locate([hash]);
+    const holders = this.#located.get(hash)?.holders ?? [];
+    return holders.flatMap(({ routes }) => routes.flatMap(({ url, isRelay }) => (isRelay ? [] : [url])));
+  }
+
   /** The chunk's verified bytes. Throws `no-holder` when everyone was asked. */
   async get(wanted: WantedChunk, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     await this.locate([wanted.hash]);

@@ -13,7 +13,8 @@ import { checkExpiry, type VerifiedVersion } from "../version.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
 import { type KnownVersion, type NameKnowledge, type ServerProblem, stands } from "./name-knowledge.ts";
 import { checkNotOlder, noteSeen, type SeenVersions } from "./seen.ts";
-import { collectNewest, collectVersions, type VersionsOptions } from "./versions.ts";
+import type { Server } from "./server.ts";
+import { askHolders, collectNewest, collectVersions, type VersionsOptions } from "./versions.ts";
 
 export interface ResolveRequest {
   domain: Domain;
@@ -27,6 +28,8 @@ export interface ResolveOptions extends VersionsOptions {
   now(): number;
   /** What was seen before: an older newest Version is refused with `rolled-back`. */
   seen?: SeenVersions | undefined;
+  /** Opens a home node as a server: those that hold the newest Version are then asked what they know of the name. */
+  holderAt?: (url: string) => Server;
   /** For who is about to publish the next one: the newest Version may have expired. */
   acceptsExpired?: boolean;
 }
@@ -48,7 +51,12 @@ export async function resolveObject(
   options: ResolveOptions,
 ): Promise<ResolvedObject> {
   const depth = request.versionId === undefined ? "newest" : "all";
-  return resolveFrom(request, await collectVersions({ ...request, depth }, options), options);
+  const query = { ...request, depth } as const;
+  const knowledge = await collectVersions(query, options);
+  const { holderAt } = options;
+  const isAsked = holderAt !== undefined && request.versionId === undefined;
+  const all = isAsked ? await askHolders(query, knowledge, { ...options, holderAt }) : knowledge;
+  return resolveFrom(request, all, options);
 }
 
 /** Names that are resolved together: the chunks of that many small objects are located in one request. */

@@ -36,14 +36,23 @@ const WRITE_LIMITS: DeadlineLimits = { idleMs: 60_000, totalMs: 120_000 };
 /** A locate answer names up to 256 chunks with 64 holders each. */
 const LOCATE_ANSWER_MAX = 4 * 1024 * 1024;
 
+export interface ServerOptions {
+  /** How long an answer to a question may take. */
+  limits?: DeadlineLimits;
+  /** How often to wait where the server says that it is asked too much. */
+  waitsMax?: number;
+}
+
 export class Server {
   /** Without a slash at its end. */
   readonly url: string;
   readonly #fetch: Fetch;
+  readonly #options: ServerOptions;
 
-  constructor(url: string, fetch: Fetch) {
+  constructor(url: string, fetch: Fetch, options: ServerOptions = {}) {
     this.url = parseServerUrl(url);
     this.#fetch = fetch;
+    this.#options = options;
   }
 
   /** Statements about a name, newest first as the server has it; `before` is the `next` of the page before. */
@@ -81,7 +90,8 @@ export class Server {
   #get<T>(path: string, parse: (value: unknown) => T, maxBytes?: number): Promise<T> {
     return requestJson(this.#fetch, `${this.url}${path}`, {
       headers: { accept: "application/json" },
-      limits: LOOKUP_LIMITS,
+      limits: this.#options.limits ?? LOOKUP_LIMITS,
+      ...(this.#options.waitsMax === undefined ? {} : { waitsMax: this.#options.waitsMax }),
       parse,
       ...(maxBytes === undefined ? {} : { maxBytes }),
     });

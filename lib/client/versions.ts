@@ -17,6 +17,7 @@ import {
   parseSigned,
   type SignedJson,
 } from "../wire.ts";
+import type { ChunkSource } from "./chunk-source.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import {
   evidenceOf,
@@ -27,12 +28,17 @@ import {
   stands,
   standsAmong,
 } from "./name-knowledge.ts";
-import type { Server } from "./server.ts";
+import type { Server, ServerOptions } from "./server.ts";
 
 /** Pages read from one server: 10,000 Versions, or so many bad ones until a server is given up. */
 export const PAGES_MAX = { all: 100, newest: 4 };
 /** Complaints kept about one server: it could be wrong ten thousand times. */
 export const PROBLEMS_PER_SERVER_MAX = 10;
+
+/** Holders that are asked for what they know of a name. */
+export const HOLDERS_ASKED_MAX = 2;
+/** How they are asked: they answer at once, or not. */
+export const HOLDER_OPTIONS: ServerOptions = { limits: { idleMs: 2_000, totalMs: 3_000 }, waitsMax: 0 };
 
 /** Requests about many names that one server is asked at a time. */
 export const REQUESTS_AT_ONCE = 4;
@@ -63,6 +69,27 @@ export async function collectVersions(query: NameQuery, options: VersionsOptions
   const knowledge = await mergeParts(parts, judge);
   if (judge.domainProblem !== null && !knowledge.versions.some(stands)) throw judge.domainProblem;
   return knowledge;
+}
+
+/**
+ * What holders of the newest Version that stands here know beyond `knowledge`: home nodes keep the Versions of what they
+ * hold, and no server can speak for them. Whoever does not answer at once is no news.
+ */
+export async function askHolders(
+  query: NameQuery,
+  knowledge: NameKnowledge,
+  options: VersionsOptions & { source: ChunkSource; holderAt: (url: string) => Server },
+): Promise<NameKnowledge> {
+  const newest = knowledge.versions.find(stands);
+  if (newest === undefined) return knowledge;
+  const urls = await options.source.directUrls(newest.version.body.manifest);
+  const asked = new Set(options.servers.map(({ url }) => url));
+  const nodes = urls.filter((url) => !asked.has(url)).slice(0, HOLDERS_ASKED_MAX);
+  if (nodes.length === 0) return knowledge;
+  const judge = await Judge.open(query.domain, options);
+  const answers = await Promise.all(nodes.map((url) => askServer(options.holderAt(url), query, judge)));
+  const heard = answers.filter(({ answered }) => answered > 0);
+  return heard.length === 0 ? knowledge : mergeParts([knowledge, ...heard], judge);
 }
 
 /** What servers know of the newest Versions of many names of a domain, in the order of the names. */

@@ -2,9 +2,11 @@
 // wherever it is found.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { nodeHost } from "../../cli/node-host.ts";
 import { type ResolveOptions, resolveObject } from "../../lib/client/resolve.ts";
 import type { SeenVersion, SeenVersions } from "../../lib/client/seen.ts";
-import { collectVersions } from "../../lib/client/versions.ts";
+import { Server } from "../../lib/client/server.ts";
+import { collectVersions, HOLDER_OPTIONS } from "../../lib/client/versions.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
@@ -22,6 +24,7 @@ import {
   makeObject,
   makeSigner,
   NAME_HASH,
+  notFound,
   publishKeys,
   START_TIME,
   serve,
@@ -227,6 +230,46 @@ describe("what was seen before", () => {
     await resolveObject(REQUEST, { ...optionsOf(await serveName([b, a])), seen });
     const withheld = resolveObject(REQUEST, { ...optionsOf(await serveName([a])), seen });
     await expect(withheld).rejects.toMatchObject({ code: "rolled-back" });
+  });
+});
+
+describe("a home node that holds the newest Version which a server shows", () => {
+  async function behind(holder: TestServer) {
+    const first = await signVersion(owner, object);
+    const edge = await serveLocate([await contactAt(holder.url, 20)], (_request, response) =>
+      answerJson(response, pageOf([first])),
+    );
+    const options = optionsOf(edge);
+    const holderAt = (url: string) => new Server(url, nodeHost.fetch, HOLDER_OPTIONS);
+    return { first, options, asking: { ...options, holderAt } };
+  }
+
+  test("is asked what it knows: an edge that hides the newest is found out", async () => {
+    const second = await signVersion(owner, object, {
+      sequence: 2,
+      previous: (await signVersion(owner, object)).id,
+    });
+    const { first, options, asking } = await behind(await serveName([second]));
+    expect((await resolveObject(REQUEST, asking)).version.id).toBe(second.id);
+    // Without asking it, nobody would know.
+    expect((await resolveObject(REQUEST, options)).version.id).toBe(first.id);
+    expect((await resolveObject({ ...REQUEST, versionId: first.id }, asking)).version.id).toBe(first.id);
+  });
+
+  test("is believed no more than anybody", async () => {
+    const forged = await signVersion(stranger, object, { sequence: 2, previous: NAME_HASH });
+    const { first, asking } = await behind(await serveName([forged]));
+    const { version, problems } = await resolveObject(REQUEST, asking);
+    expect(version.id).toBe(first.id);
+    expect(problems).toMatchObject([{ error: { code: "key-not-authorized" } }]);
+  });
+
+  test("that does not answer, or knows nothing, is no news", async () => {
+    for (const holder of [await serve(notFound), await serve(() => undefined)]) {
+      const { first, asking } = await behind(holder);
+      const { version, problems } = await resolveObject(REQUEST, asking);
+      expect({ id: version.id, problems }).toEqual({ id: first.id, problems: [] });
+    }
   });
 });
 
