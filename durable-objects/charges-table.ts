@@ -23,13 +23,19 @@ export interface Usage {
 
 /** Charges each domain once for each held chunk; returns the totals of all domains concerned. */
 export function chargeReferences(sql: SqlStorage, references: readonly Reference[]): DomainTotal[] {
+  const added = new Map<Domain, Usage>();
   for (const { chunk, domain } of references) {
-    const size = heldBytes(sql, chunk);
+    const { held, charged } = sizesOf(sql, chunk, domain);
     // What nobody holds is not stored: its Version will be refused.
-    if (size === null) continue;
-    const known = chargedBytes(sql, chunk, domain);
-    if (known === null || known < size) charge(sql, { chunk, domain, size, known });
+    if (held === null || (charged !== null && charged >= held)) continue;
+    charge(sql, chunk, domain, held);
+    const { bytes, chunks } = added.get(domain) ?? { bytes: 0, chunks: 0 };
+    added.set(domain, {
+      bytes: bytes + held - (charged ?? 0),
+      chunks: chunks + (charged === null ? 1 : 0),
+    });
   }
+  for (const [domain, usage] of added) addToTotal(sql, domain, usage);
   return [...new Set(references.map(({ domain }) => domain))].flatMap((domain) => totalOf(sql, domain));
 }
 
@@ -66,31 +72,44 @@ export function usageOf(sql: SqlStorage, domain: Domain): Usage {
     .one();
 }
 
-function charge(
-  sql: SqlStorage,
-  { chunk, domain, size, known }: { chunk: Hash; domain: Domain; size: number; known: number | null },
-): void {
+function charge(sql: SqlStorage, chunk: Hash, domain: Domain, size: number): void {
   sql.exec(
     "INSERT INTO charges (chunk, domain, size) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",
     chunk,
     domain,
     size,
   );
+}
+
+function addToTotal(sql: SqlStorage, domain: Domain, { bytes, chunks }: Usage): void {
   sql.exec(
     `INSERT INTO domain_totals (domain, bytes, chunks, sequence) VALUES (?, ?, ?, 1)
      ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes, chunks = chunks + excluded.chunks,
        sequence = sequence + 1`,
     domain,
-    size - (known ?? 0),
-    known === null ? 1 : 0,
+    bytes,
+    chunks,
   );
 }
 
-/** The most that a holder said: one that says less than there is must be all of them. */
-function heldBytes(sql: SqlStorage, chunk: Hash): number | null {
+/**
+ * `held` is the most that a holder said, since one that says less than there is must be all of them; null where nobody
+ * holds it. `charged` is null where the domain is not charged for it.
+ */
+function sizesOf(
+  sql: SqlStorage,
+  chunk: Hash,
+  domain: Domain,
+): { held: number | null; charged: number | null } {
   return sql
-    .exec<{ size: number | null }>("SELECT MAX(size) AS size FROM holders WHERE chunk = ?", chunk)
-    .one().size;
+    .exec<{ held: number | null; charged: number | null }>(
+      `SELECT (SELECT MAX(size) FROM holders WHERE chunk = ?) AS held,
+         (SELECT size FROM charges WHERE chunk = ? AND domain = ?) AS charged`,
+      chunk,
+      chunk,
+      domain,
+    )
+    .one();
 }
 
 function chargedBytes(sql: SqlStorage, chunk: Hash, domain: Domain): number | null {
