@@ -2,6 +2,7 @@
 // The holdfast command: puts the commands together, and turns whatever ends one into words and an exit code.
 
 import { Command, CommanderError } from "commander";
+import { usePrimitives } from "../lib/primitives.ts";
 import { tuneCollector } from "./collector.ts";
 import { blameCommand } from "./commands/blame.ts";
 import { domainCommand } from "./commands/domain.ts";
@@ -15,6 +16,7 @@ import { removeCommand } from "./commands/remove.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { EXIT, failureOf, formatFailure } from "./failure.ts";
+import { nodePrimitives } from "./node-primitives.ts";
 import { endQuietlyOnClosedOutput } from "./output.ts";
 
 export const VERSION = "0.1.0";
@@ -59,6 +61,7 @@ function throwOnExit(command: Command): void {
 }
 
 async function main(argv: string[]): Promise<void> {
+  usePrimitives(nodePrimitives);
   tuneCollector();
   endQuietlyOnClosedOutput();
   try {

@@ -1,19 +1,16 @@
-// Strict Ed25519: one verdict in every runtime. WebCrypto verifies; before it, this module refuses the encodings
+// Strict Ed25519: one verdict in every runtime. The runtime verifies; before it, this module refuses the encodings
 // on which libraries disagree: S >= L, non-canonical or small-order A and R, A with a torsion component.
 
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { bytesToHex, concatBytes, hexToBytes } from "@noble/hashes/utils.js";
+import { primitives, type Verify } from "./primitives.ts";
 
 export const SIGNATURE_BYTES = 64;
 const KEY_CACHE_MAX = 1024;
-const ALGORITHM = { name: "Ed25519" };
 /** DER of a PKCS#8 Ed25519 key up to its 32-byte seed (RFC 8410 7). */
 const PKCS8_PREFIX = hexToBytes("302e020100300506032b657004220420");
 
-/** Each runtime has its own name for this type. */
-type VerifyingKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
-
-/** Signs with one private key, held by the runtime's WebCrypto. */
+/** Signs with one private key, held by the runtime. */
 export interface Ed25519Signer {
   publicKey: Uint8Array<ArrayBuffer>;
   sign(message: Uint8Array): Promise<Uint8Array>;
@@ -21,12 +18,9 @@ export interface Ed25519Signer {
 
 /** Imports a 32-byte seed. */
 export async function importSigner(seed: Uint8Array): Promise<Ed25519Signer> {
-  const key = await crypto.subtle.importKey("pkcs8", concatBytes(PKCS8_PREFIX, seed), ALGORITHM, false, [
-    "sign",
-  ]);
   return {
     publicKey: concatBytes(ed25519.getPublicKey(seed)),
-    sign: async (message) => new Uint8Array(await crypto.subtle.sign(ALGORITHM, key, concatBytes(message))),
+    sign: await primitives().importSigner(concatBytes(PKCS8_PREFIX, seed)),
   };
 }
 
@@ -37,14 +31,14 @@ export async function verifyEd25519(
   signature: Uint8Array,
 ): Promise<boolean> {
   if (signature.length !== SIGNATURE_BYTES || !isStrictSignature(signature)) return false;
-  const key = await importStrictKey(publicKey);
-  return key !== null && crypto.subtle.verify(ALGORITHM, key, concatBytes(signature), concatBytes(message));
+  const verify = await importStrictKey(publicKey);
+  return verify === null ? false : verify(message, signature);
 }
 
 // Insertion order makes the Map an LRU; null remembers a refused key.
-const keyCache = new Map<string, VerifyingKey | null>();
+const keyCache = new Map<string, Verify | null>();
 
-async function importStrictKey(publicKey: Uint8Array): Promise<VerifyingKey | null> {
+async function importStrictKey(publicKey: Uint8Array): Promise<Verify | null> {
   const id = bytesToHex(publicKey);
   const known = keyCache.get(id);
   const key = known === undefined ? await importKey(publicKey) : known;
@@ -54,9 +48,8 @@ async function importStrictKey(publicKey: Uint8Array): Promise<VerifyingKey | nu
   return key;
 }
 
-async function importKey(publicKey: Uint8Array): Promise<VerifyingKey | null> {
-  if (!isStrictKey(publicKey)) return null;
-  return crypto.subtle.importKey("raw", concatBytes(publicKey), ALGORITHM, false, ["verify"]);
+async function importKey(publicKey: Uint8Array): Promise<Verify | null> {
+  return isStrictKey(publicKey) ? primitives().importVerifier(publicKey) : null;
 }
 
 function isStrictKey(publicKey: Uint8Array): boolean {

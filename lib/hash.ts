@@ -1,9 +1,9 @@
 // SHA-256 names: Content Hash, Name Hash, node id, statement id. One text form: 64 lower-case hex digits,
 // so that comparing two texts is comparing two hashes bytewise.
 
-import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { HoldfastError } from "./error.ts";
+import { primitives } from "./primitives.ts";
 
 /** SHA-256 as 64 lower-case hex digits. The brand exists in types only. */
 export type Hash = string & { readonly __brand: "Hash" };
@@ -59,7 +59,7 @@ export function decodeHash(hash: Hash): Uint8Array {
 
 /** SHA-256 in the calling thread, for statements and names: a few kilobytes. Chunks go through a Hasher. */
 export function hashBytes(bytes: Uint8Array): Hash {
-  return encodeHash(sha256(bytes));
+  return encodeHash(primitives().sha256(bytes));
 }
 
 /** The partition of a hash: its top 10 bits, 0 to 1,023. */

@@ -1,12 +1,12 @@
 // SSHSIG (OpenSSH PROTOCOL.sshsig): detached signatures that `ssh-keygen -Y sign` makes and `-Y verify` checks.
 // A namespace keeps a signature made for one purpose from passing for another.
 
-import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { base64 } from "@scure/base";
 import { type Ed25519Signer, SIGNATURE_BYTES, verifyEd25519 } from "./ed25519.ts";
 import { HoldfastError } from "./error.ts";
 import { encodePublicKeyBlob, parsePublicKeyBlob } from "./openssh-key.ts";
+import { primitives } from "./primitives.ts";
 import { SshReader, sshString, sshUint32 } from "./ssh-wire.ts";
 
 /** One namespace per purpose: Versions and Removals, registrations, upload grants and proofs, an edge's witnesses, what a domain's key says of other keys, and what an edge's operator says to it. */
@@ -27,8 +27,7 @@ const SIGNATURE_TYPE = "ssh-ed25519";
 const BEGIN = "-----BEGIN SSH SIGNATURE-----";
 const END = "-----END SSH SIGNATURE-----";
 const LINE_LENGTH = 70;
-const HASHES = { sha256, sha512 };
-type HashName = keyof typeof HASHES;
+type HashName = "sha256" | "sha512";
 
 /** A signature's parts. `key` is the SSH public key blob, `signature` the raw 64 bytes. */
 export interface SshSignature {
@@ -119,7 +118,7 @@ function signedData(namespace: string, hashName: HashName, message: Uint8Array):
     sshString(namespace),
     sshString(""),
     sshString(hashName),
-    sshString(HASHES[hashName](message)),
+    sshString(primitives()[hashName](message)),
   );
 }
 
