@@ -14,6 +14,8 @@ import { isPublicAddress } from "../lib/ip-address.ts";
 import { NotPublicError } from "./public-lookup.ts";
 
 const USER_AGENT = "holdfast";
+/** A server closes an idle connection when it likes, so also just as it is used again. */
+const RESENDS_MAX = 2;
 
 /**
  * Ports that the Fetch Standard blocks ("port blocking"): what listens there speaks another protocol, and could be made
@@ -98,11 +100,23 @@ function isWebAddress(url: URL): url is Target {
   return url.protocol in requests;
 }
 
-function send(
+/** A request and what came of it: its answer, or nothing because the connection it was given had been closed meanwhile. */
+type Sent = IncomingMessage | "stale";
+
+/** Sends again what a kept connection lost: every request of the protocol, and a question to DNS, may be repeated. */
+async function send(url: Target, init: FetchInit, connection: RequestOptions): Promise<IncomingMessage> {
+  for (let resends = 0; ; resends++) {
+    const sent = await sendOnce(url, init, connection, resends < RESENDS_MAX);
+    if (sent !== "stale") return sent;
+  }
+}
+
+function sendOnce(
   url: Target,
   { method = "GET", headers, body, signal }: FetchInit,
   connection: RequestOptions,
-): Promise<IncomingMessage> {
+  mayResend: boolean,
+): Promise<Sent> {
   const options: RequestOptions = {
     method,
     headers: { "accept-encoding": "identity", "user-agent": USER_AGENT, ...headers },
@@ -112,7 +126,10 @@ function send(
   return new Promise((resolve, reject) => {
     const sending = requests[url.protocol](url, options, resolve);
     // Stays for good: after the response, a connection that fails says so here as well as to the body's reader.
-    sending.on("error", reject);
+    sending.on("error", (error: NodeJS.ErrnoException) => {
+      if (mayResend && sending.reusedSocket && error.code === "ECONNRESET") resolve("stale");
+      else reject(error);
+    });
     sending.end(body);
   });
 }
