@@ -199,27 +199,31 @@ describe("an edge that attacks", () => {
     ["a stranger's Version", async () => scene.only(await scene.forged(scene.stranger)), 4],
     ["wrong software", () => scene.otherAnswer, 4],
     ["nothing", () => ({ ...scene.newAnswer, versions: [], manifest: null }), 3],
-  ] as const)("the real command, told %s, ends with a code and writes nothing", async (_, answer, code) => {
-    const { publisher, edge } = scene;
-    const get = (file: string) =>
-      publisher.holdfast(
-        "get",
-        `${publisher.domain}/app`,
-        "--edge",
-        edge.url,
-        "-o",
-        join(publisher.folder, file),
-        "--force",
-      );
-    expect(await get("right")).toMatchObject({ code: 0 });
-    expect(await readFile(join(publisher.folder, "right"), "utf8")).toBe(NEW);
-    edge.lie = naming(await answer());
-    const told = await get("wrong");
-    const written = await readFile(join(publisher.folder, "wrong"), "utf8").catch(() => null);
-    // A home node that holds what the edge shows may know better: then the truth is had all the same.
-    expect([
-      { code, written: null },
-      { code: 0, written: NEW },
-    ]).toContainEqual({ code: told.code, written });
-  });
+  ] as const)(
+    "the real command, told %s, ends with a code and writes nothing",
+    async (what, answer, code) => {
+      const { publisher, edge } = scene;
+      const get = (file: string) =>
+        publisher.holdfast(
+          "get",
+          `${publisher.domain}/app`,
+          "--edge",
+          edge.url,
+          "-o",
+          join(publisher.folder, file),
+          "--force",
+        );
+      expect(await get("right")).toMatchObject({ code: 0 });
+      expect(await readFile(join(publisher.folder, "right"), "utf8")).toBe(NEW);
+      edge.lie = naming(await answer());
+      const file = `told ${what}`;
+      const told = await get(file);
+      const written = await readFile(join(publisher.folder, file), "utf8").catch(() => null);
+      // A home node that holds what the edge shows may know better: then the truth is had all the same.
+      expect([
+        { code, written: null },
+        { code: 0, written: NEW },
+      ]).toContainEqual({ code: told.code, written });
+    },
+  );
 });

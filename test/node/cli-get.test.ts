@@ -69,6 +69,9 @@ function run(...args: string[]): Promise<Run> {
   return holdfast(args, { cwd, env: { HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl } });
 }
 
+/** Beside what it knows of the name. */
+const chunksAsked = () => holder.requests.filter((request) => request.includes("/chunk/"));
+
 describe("get", () => {
   test("writes the verified object under the name's last segment, and leaves no .part", async () => {
     const { code, stdout, stderr } = await run("get", TARGET);
@@ -148,14 +151,14 @@ describe("get", () => {
     expect(code).toBe(EXIT.ok);
     expect(await readdir(cwd)).toEqual(["out"]);
     expect((await readFile(join(cwd, "out"))).equals(object.bytes)).toBe(true);
-    expect(holder.requests.length).toBe(20 - 14);
+    expect(chunksAsked()).toHaveLength(20 - 14);
   });
 
   test("cuts a .part that is longer than the object", async () => {
     await writeFile(join(cwd, "out.part"), Buffer.concat([object.bytes, object.bytes]));
     expect((await run("get", TARGET, "-o", "out")).code).toBe(EXIT.ok);
     expect((await readFile(join(cwd, "out"))).equals(object.bytes)).toBe(true);
-    expect(holder.requests).toEqual([]);
+    expect(chunksAsked()).toEqual([]);
   });
 
   test("with --json prints what it got", async () => {
