@@ -5,7 +5,7 @@ import type { Right } from "../lib/authority.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { REMOVALS_PER_NAME_MAX, type Removal, removalKind, removes } from "../lib/removal.ts";
+import { mayRemove, REMOVALS_PER_NAME_MAX, type Removal, removalKind, removes } from "../lib/removal.ts";
 import { parseStatement } from "../lib/statement.ts";
 
 /** Those of authors may not fill a name's list: the domain's must find room. */
@@ -107,8 +107,7 @@ export function noticeOf(sql: SqlStorage, id: Hash): RemovalNotice | null {
 }
 
 function takesBack(body: Removal, right: Right["by"], version: Removable): boolean {
-  const isTheirs = version.right !== "domain-key" && version.author === body.author;
-  return removes(body, version) && (right === "domain-key" || isTheirs);
+  return removes(body, version) && mayRemove({ right, author: body.author }, version);
 }
 
 function versionsOf(sql: SqlStorage, { domain, nameHash }: Name): Removable[] {

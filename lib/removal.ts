@@ -66,12 +66,15 @@ export function parseReason(text: string): string {
   );
 }
 
-/** Whether a Removal by this right may take back a Version: anything by the domain's key, else what its author published. */
-export function mayRemove(
-  removal: { right: Right; author: string },
-  version: { right: Right; author: string },
-): boolean {
-  if (removal.right.by === "domain-key") return true;
-  const isAuthors = version.right.by === "author-key" || version.right.by === "delegation";
+/** By what right something was signed, and as whose it was. */
+export interface Claimed {
+  right: Right["by"];
+  author: string;
+}
+
+/** Whether a Removal may take back a Version: anything by the domain's key, else what its author published. */
+export function mayRemove(removal: Claimed, version: Claimed): boolean {
+  if (removal.right === "domain-key") return true;
+  const isAuthors = version.right === "author-key" || version.right === "delegation";
   return isAuthors && version.author === removal.author;
 }

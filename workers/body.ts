@@ -1,9 +1,9 @@
 // Bodies as home nodes and clients send them, read whole into one buffer of bounded size. The runtime hands a body out in small
 // pieces unless it is asked for more at once: a chunk read so takes one step instead of hundreds.
 
-import { concatBytes } from "@noble/hashes/utils.js";
 import { parseJson } from "../lib/canonical-json.ts";
 import { HoldfastError } from "../lib/error.ts";
+import { joinBytes } from "../lib/join-bytes.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 
 /** So much gets a buffer before it is known whether it is filled. */
@@ -45,13 +45,8 @@ async function readParts(
       await reader.cancel();
       throw new HoldfastError("body-too-large", `the body is larger than ${maxBytes} bytes`);
     }
-    if (value === undefined || value.length < wanted) return joined(parts);
+    if (value === undefined || value.length < wanted) return joinBytes(parts);
   }
-}
-
-function joined(parts: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const [only] = parts;
-  return only !== undefined && parts.length === 1 ? only : concatBytes(...parts);
 }
 
 /** What a node declares through its tunnel may be anything: what is no length is not looked at. */

@@ -19,18 +19,14 @@ import {
   type PublishedJson,
   parseSigned,
   VERSIONS_PER_PAGE,
+  WITNESSES_MAX,
 } from "../../lib/wire.ts";
 import { verifyWitness, type Witnessed, witnessKind } from "../../lib/witness.ts";
 import type { Clock } from "../clock.ts";
 import type { DenyList } from "../deny-list.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import type { KeptRemoval, RemovalStore } from "../store/removal-store.ts";
-import {
-  type IndexEntry,
-  type KeptVersion,
-  type StatementStore,
-  WITNESSES_PER_VERSION_MAX,
-} from "../store/statement-store.ts";
+import type { IndexEntry, KeptVersion, StatementStore } from "../store/statement-store.ts";
 
 /** A page ends early at this many bytes of kept files, so that an answer stays under wire.ts's NAME_ANSWER_MAX. */
 export const PAGE_FILE_BYTES_MAX = 8 * 1024 * 1024;
@@ -129,7 +125,7 @@ function mergeWitnesses(
     if (!byEdge.has(edge)) byEdge.set(edge, witness);
   }
   const edges = [...byEdge.keys()].sort((a, b) => Number(linked.has(b)) - Number(linked.has(a)));
-  return edges.slice(0, WITNESSES_PER_VERSION_MAX).flatMap((edge) => byEdge.get(edge) ?? []);
+  return edges.slice(0, WITNESSES_MAX).flatMap((edge) => byEdge.get(edge) ?? []);
 }
 
 function edgeOf(witness: SignedStatement): Hash {

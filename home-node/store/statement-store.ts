@@ -14,7 +14,7 @@ import type { Domain } from "../../lib/names.ts";
 import { parseWith } from "../../lib/schema.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
 import { compareNewestFirst, parseVersion, type Version, type VersionHead } from "../../lib/version.ts";
-import { formatSigned, parseSigned, signedSchema } from "../../lib/wire.ts";
+import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire.ts";
 import { digestOf } from "./digest.ts";
 import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
 import type { Room } from "./room.ts";
@@ -23,13 +23,11 @@ import type { WriteLog } from "./write-log.ts";
 /** Versions are small and kept in the index's memory: about 500 bytes each. */
 export const STATEMENTS_MAX = 200_000;
 export const VERSIONS_PER_NAME_MAX = 10_000;
-/** As many as one answer carries (wire.ts). */
-export const WITNESSES_PER_VERSION_MAX = 8;
 const STATEMENT_FILE_MAX = 2 * 1024 * 1024;
 
 const fileSchema = v.strictObject({
   ...signedSchema.entries,
-  witnesses: v.pipe(v.array(signedSchema), v.maxLength(WITNESSES_PER_VERSION_MAX)),
+  witnesses: v.pipe(v.array(signedSchema), v.maxLength(WITNESSES_MAX)),
   delegation: v.optional(signedSchema),
 });
 

@@ -2,10 +2,10 @@
 // read and hashed while the one before it is uploaded, and its memory is used again for the one after, so that memory
 // stays constant however large the object is.
 
-import { concatBytes } from "@noble/hashes/utils.js";
 import { BufferPool } from "../buffer-pool.ts";
 import { CHUNK_BYTES_MIN, chunkStream } from "../chunker.ts";
 import type { Hash, Hasher } from "../hash.ts";
+import { joinBytes } from "../join-bytes.ts";
 import type { ManifestHead } from "../manifest.ts";
 import { handled } from "../promise.ts";
 import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
@@ -65,17 +65,12 @@ async function startOf(
   let length = 0;
   for (;;) {
     const { done, value } = await iterator.next();
-    if (done === true) return { whole: joined(before) };
+    if (done === true) return { whole: joinBytes(before) };
     length += value.length;
     if (length > CHUNK_BYTES_MIN) return { blocks: continued([...before, value], iterator) };
     // The next block may come in the same memory.
     before.push(value.slice());
   }
-}
-
-function joined(blocks: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const [only] = blocks;
-  return only !== undefined && blocks.length === 1 ? only : concatBytes(...blocks);
 }
 
 async function* continued(

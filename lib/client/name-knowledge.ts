@@ -112,7 +112,7 @@ function removalOf(
   const covering = removals.find(
     ({ removal, right: by }) =>
       removes(removal.body, { id: version.id, sequence }) &&
-      mayRemove({ right: by, author: removal.body.author }, { right, author }),
+      mayRemove({ right: by.by, author: removal.body.author }, { right: right.by, author }),
   );
   return covering?.removal ?? null;
 }

@@ -61,7 +61,7 @@ export async function findRemovable(request: RemoveRequest, options: RemoveOptio
   const own = named.filter(
     (known) =>
       known.right !== null &&
-      mayRemove({ right, author }, { right: known.right, author: known.version.body.author }),
+      mayRemove({ right: right.by, author }, { right: known.right.by, author: known.version.body.author }),
   );
   if (own.length > 0) return own;
   throw new HoldfastError(

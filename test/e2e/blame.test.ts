@@ -4,9 +4,10 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { type CliResult, Publisher, run } from "./publisher.ts";
-import { findProgram } from "./requires.ts";
+import { requirePrograms } from "./requires.ts";
 
 const network = inject("network");
+const { missing } = requirePrograms({ "ssh-keygen": "openssh-client" });
 let publisher: Publisher;
 let names = 0;
 
@@ -105,7 +106,7 @@ test("log tells of each Version who, by which key and right, when witnessed, and
   expect((await holdfast("log", name, "--no-holders")).stdout).not.toContain("held");
 });
 
-test.runIf(findProgram("ssh-keygen") !== null)(
+test.skipIf(missing.length > 0)(
   "ssh-keygen verifies a delegation, and the edge's witness of a Version",
   async () => {
     const verify = async (

@@ -162,10 +162,10 @@ describe("a Removal", () => {
 
   test("by the domain reaches everything, by an author their own", () => {
     const [mine, theirs] = [
-      { right: AUTHOR_KEY, author: AUTHOR },
-      { right: AUTHOR_KEY, author: "bob@example.net" },
+      { right: AUTHOR_KEY.by, author: AUTHOR },
+      { right: AUTHOR_KEY.by, author: "bob@example.net" },
     ];
-    const byDomain = { right: DOMAIN_KEY, author: AUTHOR };
+    const byDomain = { right: DOMAIN_KEY.by, author: AUTHOR };
     expect([mayRemove(byDomain, theirs), mayRemove(mine, mine), mayRemove(mine, theirs)]).toEqual([
       true,
       true,
