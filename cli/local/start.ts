@@ -5,8 +5,22 @@ import { DEFAULT_PORT, LocalNetwork } from "./network.ts";
 import { publishSample, SAMPLE_NAME } from "./sample.ts";
 
 const PORT_MAX = 65_000;
+/** Settings of the edge that may be tried here: the others hold the local network together. */
+const SETTINGS_FROM_ENV = [
+  "OPERATOR_KEYS",
+  "QUOTA_BYTES",
+  "DOMAIN_QUOTAS",
+  "RATE_LIMITS",
+  "DNSSEC_MEMORY_DAYS",
+  "STREAM_BYTES_MAX",
+];
 
-const network = new LocalNetwork({ dir: join(process.cwd(), ".holdfast"), port: portFromEnv(), tell: say });
+const network = new LocalNetwork({
+  dir: join(process.cwd(), ".holdfast"),
+  port: portFromEnv(),
+  settings: settingsFromEnv(),
+  tell: say,
+});
 let stopping = false;
 
 process.on("exit", () => network.killAll());
@@ -63,6 +77,11 @@ function portFromEnv(): number {
   if (Number.isInteger(port) && port > 0 && port <= PORT_MAX) return port;
   console.error(`PORT must be a whole number from 1 to ${PORT_MAX}`);
   process.exit(2);
+}
+
+function settingsFromEnv(): Record<string, string> {
+  const given = SETTINGS_FROM_ENV.map((name) => [name, process.env[name]] as const);
+  return Object.fromEntries(given.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 function say(line: string): void {
