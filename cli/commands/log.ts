@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { type Holding, holdingsOf } from "../../lib/client/holdings.ts";
 import { type KnownVersion, stands } from "../../lib/client/name-knowledge.ts";
 import { plainText } from "../../lib/client/request.ts";
+import { checkNoFork, twinsOf } from "../../lib/client/resolve.ts";
 import { checkNotOlder } from "../../lib/client/seen.ts";
 import { collectVersions } from "../../lib/client/versions.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
@@ -62,12 +63,14 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
   const [problem] = problems;
   if (versions.length === 0 && answered === 0 && problem !== undefined) throw problem.error;
   warnOfServers(problems);
-  const newest = versions.find(stands)?.version ?? null;
-  const rolledBack = await problemOf(() =>
-    checkNotOlder({ domain: target.domain, nameHash }, newest, knowledge, seenVersionsOf(settings, options)),
-  );
+  const newest = versions.find(stands) ?? null;
+  const flaw = await problemOf(async () => {
+    const name = { domain: target.domain, nameHash };
+    await checkNotOlder(name, newest?.version ?? null, knowledge, seenVersionsOf(settings, options));
+    if (newest !== null) checkNoFork(newest, versions);
+  });
   if (versions.length === 0) {
-    if (rolledBack !== null) throw rolledBack;
+    if (flaw !== null) throw flaw;
     throw new HoldfastError(
       "not-found",
       `no server asked knows a Version of ${target.domain}/${target.name}`,
@@ -81,14 +84,15 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
   const entries = await Promise.all(
     versions.map(async (known, i) => ({
       known,
+      twins: stands(known) ? twinsOf(known, versions).map(({ version }) => version.id) : [],
       witnesses: await witnessesOf(known),
       holding: holdings?.[i] ?? null,
     })),
   );
   if (options.json === true) await printJson(entries.map(jsonOf));
   else await printData(entries.map(describe).join("\n"));
-  // What there is has been told; that it is not all comes last, and as the exit code.
-  if (rolledBack !== null) throw rolledBack;
+  // What there is has been told; what is wrong with it comes last, and as the exit code.
+  if (flaw !== null) throw flaw;
 }
 
 async function problemOf(check: () => Promise<void>): Promise<HoldfastError | null> {
@@ -104,6 +108,8 @@ async function problemOf(check: () => Promise<void>): Promise<HoldfastError | nu
 /** What is told of one Version. */
 interface Entry {
   known: KnownVersion;
+  /** What the same key signed at the same sequence: a fork. */
+  twins: Hash[];
   /** Genuine ones, the earliest first. */
   witnesses: Witness[];
   /** Null where it was not asked for, or the edge did not say. */
@@ -124,7 +130,7 @@ async function witnessesOf({ version, witnesses }: KnownVersion): Promise<Witnes
 }
 
 /** A few short lines for each Version: ids and fingerprints are too wide for a table. */
-function describe({ known, witnesses, holding }: Entry): string {
+function describe({ known, twins, witnesses, holding }: Entry): string {
   const { id, body, key } = known.version;
   const [first] = witnesses;
   const lines = [
@@ -136,6 +142,7 @@ function describe({ known, witnesses, holding }: Entry): string {
       ? ["  witnessed by nobody who is known here"]
       : [`  witnessed ${first.time} by edge ${first.edge.slice(0, 12)}…${others(witnesses.length)}`]),
     ...(holding === null ? [] : [`  held      ${describeHolding(holding)}`]),
+    ...twins.map((id) => `  fork      the same key signed ${id.slice(0, 12)}… at this sequence`),
     ...(known.removal === null ? [] : [`  removed   ${describeRemoval(known.removal)}`]),
   ];
   return `${lines.join("\n")}\n`;
@@ -166,7 +173,7 @@ function describeRemoval({ body }: VerifiedRemoval): string {
   return `${body.time} by ${plainText(body.author)}${why}`;
 }
 
-function jsonOf({ known, witnesses, holding }: Entry): object {
+function jsonOf({ known, twins, witnesses, holding }: Entry): object {
   const { id, body, key } = known.version;
   const { sequence, previous, time, expires, author, size, manifest } = body;
   const { right, unverified, removal } = known;
@@ -177,6 +184,7 @@ function jsonOf({ known, witnesses, holding }: Entry): object {
     verified: unverified === null ? (right?.by ?? null) : `not verified: ${unverified.code}`,
     ...(right?.by === "delegation" ? { delegation: right.delegation, delegatedBy: right.from } : {}),
     ...(removal === null ? {} : { removed: { removal: removal.id, ...pick(removal.body) } }),
+    ...(twins.length === 0 ? {} : { forkedWith: twins }),
     witnesses: witnesses.map(({ edge, time: at }) => ({ edge, time: at })),
     ...(holding === null ? {} : { holders: { ...holding, audited: null } }),
     servers: known.servers,

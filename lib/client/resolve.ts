@@ -138,20 +138,26 @@ export function chooseVersion(request: ResolveRequest, knowledge: NameKnowledge)
   return chosen.version;
 }
 
-/** One key that signs two Versions at one sequence: which of them is meant, nobody can tell. */
-function checkNoFork({ version }: KnownVersion, candidates: readonly KnownVersion[]): void {
-  const twin = candidates.find(
+/** One key that signs two Versions at one sequence: which of them is meant, nobody can tell. Throws `fork`. */
+export function checkNoFork(chosen: KnownVersion, all: readonly KnownVersion[]): void {
+  const [twin] = twinsOf(chosen, all);
+  if (twin === undefined) return;
+  const { version } = chosen;
+  throw new HoldfastError(
+    "fork",
+    `one key signed two Versions at sequence ${version.body.sequence}: ${version.id} and ${twin.version.id}. ` +
+      "Ask its publisher which is meant, then name it with --version",
+  );
+}
+
+/** The other standing Versions that the same key signed at the same sequence. */
+export function twinsOf({ version }: KnownVersion, all: readonly KnownVersion[]): KnownVersion[] {
+  return all.filter(
     (other) =>
       other.version.id !== version.id &&
       stands(other) &&
       other.version.body.sequence === version.body.sequence &&
       isSameKey(other.version.key, version.key),
-  );
-  if (twin === undefined) return;
-  throw new HoldfastError(
-    "fork",
-    `one key signed two Versions at sequence ${version.body.sequence}: ${version.id} and ${twin.version.id}. ` +
-      "Ask its publisher which is meant, then name it with --version",
   );
 }
 

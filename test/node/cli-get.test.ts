@@ -247,6 +247,25 @@ test("log lists the Versions with how each was verified", async () => {
   );
 });
 
+test("log shows a fork in both of its Versions, and ends with it", async () => {
+  const other = await startEdge(owner, holder.url, { time: "2026-01-03T00:00:00.000Z" });
+  const { code, stdout, stderr } = await run("log", TARGET, "--json", "--no-holders", "--from", other.url);
+  const listed = parseForks(JSON.parse(stdout.toString()));
+  const ids = listed.map(({ version }) => version);
+  expect(listed.map(({ forkedWith }) => forkedWith)).toEqual(ids.toReversed().map((id) => [id]));
+  expect({ code, stderr }).toEqual({
+    code: EXIT.unverified,
+    stderr: expect.stringContaining('"code":"fork"'),
+  });
+  const text = (await run("log", TARGET, "--no-holders", "--from", other.url)).stdout.toString();
+  expect(text.match(/^ {2}fork +the same key signed [0-9a-f]{12}… at this sequence$/gm)).toHaveLength(2);
+  expect((await run("log", TARGET, "--no-holders")).stdout.toString()).not.toContain("fork");
+});
+
+function parseForks(value: unknown): { version: string; forkedWith: string[] }[] {
+  return value as { version: string; forkedWith: string[] }[];
+}
+
 test("domain show prints the keys that DNS shows", async () => {
   const { code, stdout } = await run("domain", "show", "example.test");
   expect(code).toBe(EXIT.ok);
