@@ -18,10 +18,16 @@ export interface HeldChunk {
   sizeBytes: number;
 }
 
+/** That a Version of a name needs a chunk. */
 export interface Reference {
   chunk: Hash;
   manifest: Hash;
   domain: Domain;
+  nameHash: Hash;
+  /** On how many failure domains the chunk is to be. */
+  copies: number;
+  /** The Manifest or part whose stripes it is in; null where it has none. */
+  listedIn: Hash | null;
 }
 
 /** Who holds a chunk, the longest-standing holder first. */
@@ -42,13 +48,24 @@ export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): v
   }
 }
 
-export function addReferences(sql: SqlStorage, references: Reference[]): void {
-  for (const { chunk, manifest, domain } of references) {
+/** False where the node was no holder. */
+export function removeHolder(sql: SqlStorage, chunk: Hash, node: NodeId): boolean {
+  return sql.exec("DELETE FROM holders WHERE chunk = ? AND node = ?", chunk, node).rowsWritten > 0;
+}
+
+/** A reference that is there already is as young as a new one again: whoever writes it is about to rely on it. */
+export function addReferences(sql: SqlStorage, references: Reference[], nowMs: number): void {
+  for (const { chunk, manifest, domain, nameHash, copies, listedIn } of references) {
     sql.exec(
-      "INSERT INTO refs (chunk, manifest, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      `INSERT INTO refs (chunk, domain, name_hash, manifest, copies, listed_in, since) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET copies = excluded.copies, listed_in = excluded.listed_in, since = excluded.since`,
       chunk,
-      manifest,
       domain,
+      nameHash,
+      manifest,
+      copies,
+      listedIn,
+      nowMs,
     );
   }
 }

@@ -30,6 +30,12 @@ export interface Env {
   QUOTA_BYTES?: string;
   /** Other quotas for some: `<domain>=<bytes>`, separated by white space or commas. */
   DOMAIN_QUOTAS?: string;
+  /** A node that is offline for longer no longer counts as a holder: its chunks are repaired. */
+  REPAIR_GRACE_SECONDS?: string;
+  /** A shard looks over what it holds this often, at most: for audits, repair and what can be let go. 0: never. */
+  SWEEP_SECONDS?: string;
+  /** Chunks of each node that are read to see whether it keeps them, a day. 0: none. */
+  AUDITS_PER_DAY?: string;
   /** "off" leaves the limits below unasked. */
   RATE_LIMITS?: string;
   /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
@@ -53,9 +59,15 @@ export interface EdgeSettings {
   /** Null: no limit. */
   quotaBytes: number | null;
   domainQuotas: ReadonlyMap<string, number>;
+  repairGraceMs: number;
+  /** 0: never. */
+  sweepMs: number;
+  /** Of each node. */
+  auditsPerDay: number;
 }
 
 const DNSSEC_MEMORY_DAYS_MAX = 3650;
+const SECOND_MS = 1000;
 const DAY_MS = 24 * 3600 * 1000;
 
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
@@ -88,7 +100,15 @@ export function parseSettings(env: Env): EdgeSettings {
     operatorKeys: parseOperatorKeys(env.OPERATOR_KEYS ?? ""),
     quotaBytes: (env.QUOTA_BYTES ?? "") === "" ? null : parseQuota("QUOTA_BYTES", env.QUOTA_BYTES ?? ""),
     domainQuotas: parseDomainQuotas(env.DOMAIN_QUOTAS ?? ""),
+    repairGraceMs: parseCount("REPAIR_GRACE_SECONDS", env.REPAIR_GRACE_SECONDS ?? "3600") * SECOND_MS,
+    sweepMs: parseCount("SWEEP_SECONDS", env.SWEEP_SECONDS ?? "600") * SECOND_MS,
+    auditsPerDay: parseCount("AUDITS_PER_DAY", env.AUDITS_PER_DAY ?? "48"),
   };
+}
+
+function parseCount(setting: string, text: string): number {
+  if (/^\d{1,7}$/.test(text)) return Number(text);
+  throw new HoldfastError("internal", `${setting} must be a whole number from 0 to 9,999,999`);
 }
 
 function parseDomainQuotas(text: string): ReadonlyMap<string, number> {

@@ -6,8 +6,8 @@ import { closestTo } from "../lib/overlay/distance.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import type { Pledge } from "../lib/pledge.ts";
 
-/** A home node as this edge knows it. */
-export interface Member {
+/** What a NodeLink says of its node. */
+export interface MemberReport {
   id: NodeId;
   /** SSH public key blob, base64. */
   key: string;
@@ -22,6 +22,21 @@ export interface Member {
   epoch: number;
   /** When it came online or went offline, milliseconds. */
   sinceMs: number;
+  /** Until when the volunteer said that it will be away; null where nothing was said. */
+  awayUntilMs: number | null;
+  /** It takes nothing more, and goes when others keep what it keeps. */
+  leaving: boolean;
+  /** What it was given before then it has lost; 0: nothing. */
+  lostMs: number;
+  /** What its volunteer wants to be called in public, or null. */
+  name: string | null;
+}
+
+/** A home node as this edge knows it. */
+export interface Member extends MemberReport {
+  firstSeenMs: number;
+  /** How it did when it was checked: 0 to 1. */
+  standing: number;
 }
 
 interface MemberRow extends Record<string, SqlStorageValue> {
@@ -35,18 +50,32 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   online: number;
   epoch: number;
   since: number;
+  first_seen: number;
+  away_until: number | null;
+  leaving: number;
+  lost_at: number;
+  standing: number;
+  name: string | null;
 }
 
 /** Writes a member. False where an ancestor is full and does not know the node yet. */
-export function putMember(sql: SqlStorage, prefix: ShardPrefix, depth: number, member: Member): boolean {
+export function putMember(
+  sql: SqlStorage,
+  prefix: ShardPrefix,
+  depth: number,
+  member: MemberReport,
+  nowMs: number,
+): boolean {
   const known = sql.exec("SELECT 1 FROM members WHERE id = ?", member.id).toArray().length > 0;
   if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
   sql.exec(
-    `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since,
+       away_until, leaving, lost_at, name, first_seen)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET key = excluded.key, url = excluded.url, failure_domain = excluded.failure_domain,
        domains = excluded.domains, pledged_bytes = excluded.pledged_bytes, free_bytes = excluded.free_bytes,
-       online = excluded.online, epoch = excluded.epoch, since = excluded.since
+       online = excluded.online, epoch = excluded.epoch, since = excluded.since, away_until = excluded.away_until,
+       leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name
      WHERE excluded.epoch >= members.epoch`,
     member.id,
     member.key,
@@ -58,6 +87,11 @@ export function putMember(sql: SqlStorage, prefix: ShardPrefix, depth: number, m
     member.online ? 1 : 0,
     member.epoch,
     member.sinceMs,
+    member.awayUntilMs,
+    member.leaving ? 1 : 0,
+    member.lostMs,
+    member.name,
+    nowMs,
   );
   return true;
 }
@@ -125,5 +159,11 @@ function parseMemberRow(row: MemberRow): Member {
     online: row.online === 1,
     epoch: row.epoch,
     sinceMs: row.since,
+    awayUntilMs: row.away_until,
+    leaving: row.leaving === 1,
+    lostMs: row.lost_at,
+    name: row.name,
+    firstSeenMs: row.first_seen,
+    standing: row.standing,
   };
 }

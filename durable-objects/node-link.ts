@@ -28,7 +28,7 @@ import {
 import type { VerifiedStatement } from "../lib/statement.ts";
 import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
-import type { Member } from "./members-table.ts";
+import type { MemberReport } from "./members-table.ts";
 import { reachNode } from "./reach.ts";
 import { migrateLink } from "./schema.ts";
 import { Tunnels } from "./tunnels.ts";
@@ -40,6 +40,8 @@ export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
 const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
+/** What a node has not said. */
+const UNSAID = { awayUntilMs: null, leaving: false, lostMs: 0, name: null };
 
 /** What a socket must remember through hibernation. */
 interface SocketState extends ChallengeState {
@@ -217,7 +219,7 @@ export class NodeLink extends DurableObject<Env> {
   }
 
   /** Persists what is said before it is said: checkLink repeats it to shards that did not hear it. */
-  async #tellShards(member: Member): Promise<void> {
+  async #tellShards(member: MemberReport): Promise<void> {
     this.#sql.exec("UPDATE link SET member = ? WHERE one = 1", JSON.stringify(member));
     const prefixes = membershipPrefixes(member.id, parseSettings(this.env).shardDepth);
     await Promise.all(
@@ -240,7 +242,7 @@ export class NodeLink extends DurableObject<Env> {
       .one().epoch;
   }
 
-  #member(): Member | null {
+  #member(): MemberReport | null {
     const [row] = this.#sql.exec<{ member: string | null }>("SELECT member FROM link").toArray();
     return row === undefined || row.member === null ? null : parseMember(row.member);
   }
@@ -277,7 +279,7 @@ function memberOf(
   state: SocketState,
   url: string | null,
   mode: "network" | "node",
-): Member {
+): MemberReport {
   const { body } = registration;
   return {
     id: body.node,
@@ -290,6 +292,7 @@ function memberOf(
     online: true,
     epoch: state.epoch,
     sinceMs: Date.now(),
+    ...UNSAID,
   };
 }
 
@@ -324,6 +327,7 @@ function parseSocketState(attachment: unknown): SocketState {
   return attachment as SocketState;
 }
 
-function parseMember(text: string): Member {
-  return JSON.parse(text) as Member;
+/** One that was written before a node could say the last four has said none of them. */
+function parseMember(text: string): MemberReport {
+  return { ...UNSAID, ...(JSON.parse(text) as Omit<MemberReport, keyof typeof UNSAID>) };
 }

@@ -25,6 +25,7 @@ import {
   holdingsOf,
   pinChunks,
   type Reference,
+  removeHolder,
   sweepPins,
 } from "./chunks-table.ts";
 import {
@@ -35,6 +36,7 @@ import {
   listDenials,
 } from "./denials-table.ts";
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
+import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
 import {
   closestMembers,
@@ -42,6 +44,7 @@ import {
   listMembers,
   type Member,
   type MemberCounts,
+  type MemberReport,
   membersById,
   putMember,
 } from "./members-table.ts";
@@ -52,6 +55,7 @@ import {
   removalById,
   type StoredRemoval,
 } from "./removals-table.ts";
+import { type Loss, queueRepair } from "./repairs-table.ts";
 import {
   collectReport,
   mergeReports,
@@ -120,11 +124,13 @@ export interface MemberPage {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
+  readonly #duties: Duties<"report">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
+    this.#duties = new Duties(ctx.storage, { report: (nowMs) => this.#report(nowMs) });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
@@ -132,7 +138,7 @@ export class PartitionShard extends DurableObject<Env> {
     await this.#noteChange();
     return this.ctx.storage.transactionSync(() => {
       addHolders(this.#sql, writes.held, Date.now());
-      addReferences(this.#sql, writes.references);
+      addReferences(this.#sql, writes.references, Date.now());
       indexStatements(this.#sql, writes.statements);
       const chunks = [...new Set(writes.references.map((reference) => reference.chunk))];
       const totals = chargeReferences(this.#sql, writes.references);
@@ -169,6 +175,16 @@ export class PartitionShard extends DurableObject<Env> {
 
   async locate(chunks: Hash[]): Promise<Holding[]> {
     return holdingsOf(this.#sql, chunks);
+  }
+
+  /** Takes these holders off the list, and has their chunks looked at. */
+  async loseHolders(losses: Loss[]): Promise<void> {
+    await this.#noteChange();
+    this.ctx.storage.transactionSync(() => {
+      for (const { chunk, node, reason } of losses) {
+        if (removeHolder(this.#sql, chunk, node)) queueRepair(this.#sql, chunk, reason, Date.now());
+      }
+    });
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
@@ -223,9 +239,9 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
-  async putMember(member: Member): Promise<boolean> {
+  async putMember(member: MemberReport): Promise<boolean> {
     await this.#noteChange();
-    return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member);
+    return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member, Date.now());
   }
 
   async members(ids: NodeId[]): Promise<Member[]> {
@@ -274,10 +290,15 @@ export class PartitionShard extends DurableObject<Env> {
     return denialsSince(this.#sql, mark);
   }
 
-  override async alarm(): Promise<void> {
-    sweepPins(this.#sql, Date.now());
+  override alarm(): Promise<void> {
+    return this.#duties.run(Date.now());
+  }
+
+  async #report(nowMs: number): Promise<null> {
+    sweepPins(this.#sql, nowMs);
     const root = this.env.PARTITION_SHARD.getByName(shardName(""));
     await root.report(this.#prefix(), collectReport(this.#sql));
+    return null;
   }
 
   #append(version: NewVersion): AppendResult {
@@ -300,13 +321,12 @@ export class PartitionShard extends DurableObject<Env> {
     }
   }
 
-  /** Makes sure that a report will follow. An alarm already set covers this write too. */
+  /** Makes sure that a report will follow. One that is asked for already covers this write too. */
   async #noteChange(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) !== null) return;
+    if (this.#duties.isAsked("report")) return;
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
-    await this.ctx.storage.setAlarm(
-      Date.now() + Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs)),
-    );
+    const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
+    await this.#duties.ask("report", Date.now() + boundedMs);
   }
 
   #prefix(): ShardPrefix {

@@ -115,6 +115,49 @@ const SHARD_MIGRATIONS = [
    INSERT INTO charges SELECT r.chunk, r.domain, MAX(h.size) FROM refs r JOIN holders h ON h.chunk = r.chunk
      GROUP BY r.chunk, r.domain;
    INSERT INTO domain_totals SELECT domain, SUM(size), COUNT(*), 1 FROM charges GROUP BY domain;`,
+
+  `-- What has to be done later: durable-objects/duties.ts.
+   CREATE TABLE duties (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
+
+   -- References say for which name they are, on how many failure domains the chunk is to be (copies), which Manifest or
+   -- part lists it where it is of a stripe (listed_in), and since when. A reference from before then has no name: nobody
+   -- can tell that it has ended.
+   CREATE TABLE named_refs (
+     chunk TEXT NOT NULL, domain TEXT NOT NULL, name_hash TEXT NOT NULL, manifest TEXT NOT NULL,
+     copies INTEGER NOT NULL, listed_in TEXT, since INTEGER NOT NULL,
+     PRIMARY KEY (chunk, domain, name_hash, manifest)
+   ) WITHOUT ROWID;
+   INSERT INTO named_refs SELECT chunk, domain, '', manifest, 1, NULL, 0 FROM refs;
+   DROP TABLE refs;
+   ALTER TABLE named_refs RENAME TO refs;
+
+   -- When a holder last gave the chunk to whoever checked it; 0: never.
+   ALTER TABLE holders ADD COLUMN checked INTEGER NOT NULL DEFAULT 0;
+   -- Chunks that are on fewer failure domains than they should be, as far as this shard has seen.
+   CREATE TABLE repairs (
+     chunk TEXT PRIMARY KEY, reason TEXT NOT NULL, since INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL,
+     detail TEXT NOT NULL
+   ) WITHOUT ROWID;
+
+   -- What a node says beside its pledge, and what is known of it: when it was first seen, until when it is away on
+   -- purpose, whether it is leaving, when it lost its disk, how it stands (0 to 1), and what its volunteer wants to be called.
+   ALTER TABLE members ADD COLUMN first_seen INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE members ADD COLUMN away_until INTEGER;
+   ALTER TABLE members ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE members ADD COLUMN lost_at INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE members ADD COLUMN standing REAL NOT NULL DEFAULT 1;
+   ALTER TABLE members ADD COLUMN name TEXT;
+   ALTER TABLE members ADD COLUMN hours TEXT;
+
+   -- A node's leaf shard: how the node did when it was checked, and what it has carried.
+   CREATE TABLE standings (
+     node TEXT PRIMARY KEY, passed REAL NOT NULL, failed REAL NOT NULL, unreachable REAL NOT NULL, at INTEGER NOT NULL,
+     events TEXT NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE node_ledger (
+     node TEXT PRIMARY KEY, chunk_hours REAL NOT NULL, served_bytes INTEGER NOT NULL, taken_bytes INTEGER NOT NULL,
+     online_ms INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

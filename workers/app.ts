@@ -3,16 +3,16 @@
 
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
+import { readJsonBody } from "../durable-objects/body.ts";
 import { edgeKey } from "../durable-objects/edge-key.ts";
 import type { Env } from "../durable-objects/env.ts";
+import { IndexClient } from "../durable-objects/index-client.ts";
 import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../lib/user-content.ts";
-import { readJsonBody } from "./body.ts";
 import { createDnssecStates, createDnssecWatch } from "./dnssec-watch.ts";
-import { IndexClient } from "./index-client.ts";
 import { limitQuestions } from "./rate-limits.ts";
 
 export interface AppEnv {

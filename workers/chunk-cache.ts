@@ -3,11 +3,11 @@
 // it is hashed like a stranger's bytes.
 
 import { waitUntil } from "cloudflare:workers";
+import { readBytes } from "../durable-objects/body.ts";
+import { digest } from "../durable-objects/digest.ts";
 import type { Hash } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { IMMUTABLE } from "./app.ts";
-import { readBytes } from "./body.ts";
-import { digest } from "./digest.ts";
 
 /** Chunks whose last read this isolate remembers: some 100 bytes each. */
 export const READS_REMEMBERED_MAX = 8192;

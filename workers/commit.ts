@@ -3,6 +3,7 @@
 
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult } from "../durable-objects/partition-shard.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
@@ -32,7 +33,6 @@ import {
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";
-import type { IndexClient } from "./index-client.ts";
 import { QuotaRoom } from "./quota.ts";
 import { verifyReceipts } from "./receipts.ts";
 
@@ -181,8 +181,9 @@ async function writeRows(
 ): Promise<Map<Hash, NodeId[]>> {
   const values = prepared.flatMap((step) => (step.ok ? [step.value] : []));
   const references = values.flatMap(({ publication, chunks }) => {
-    const { manifest, domain } = publication.version.body;
-    return chunks.map((chunk) => ({ chunk, manifest, domain }));
+    const { manifest, domain, nameHash } = publication.version.body;
+    const { replicas: copies } = publication.manifest.redundancy;
+    return chunks.map((chunk) => ({ chunk, manifest, domain, nameHash, copies, listedIn: null }));
   });
   const statements = values.map(({ publication: { version } }) => ({
     id: version.id,

@@ -3,12 +3,12 @@
 
 import { createMiddleware } from "hono/factory";
 import type { DenialsMark, DenialsUpdate } from "../durable-objects/denials-table.ts";
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { type Denial, denialError } from "../lib/denial.ts";
 import type { Hash } from "../lib/hash.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import { type AppEnv, indexOf } from "./app.ts";
-import type { IndexClient } from "./index-client.ts";
 
 /** So long an isolate that does not know of a change yet may go on. */
 export const DENIALS_CACHE_MS = 2000;

@@ -1,6 +1,7 @@
 // GET and HEAD of a folder under /obj that has no page of its own: a listing made from the index of a published tree,
 // as a page for people or as JSON. Both carry validators, so that a listing that did not change is not sent again.
 
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { LISTING_TYPE } from "../lib/folder-listing.ts";
 import { type Hash, hashBytes } from "../lib/hash.ts";
@@ -9,7 +10,6 @@ import { checkExpiry } from "../lib/version.ts";
 import { type AppContext, found, untrustedHeaders } from "./app.ts";
 import { denylist } from "./denylist.ts";
 import { evaluateConditions } from "./http-range.ts";
-import type { IndexClient } from "./index-client.ts";
 import { LISTING_POLICY, renderListing } from "./listing-page.ts";
 import { type FolderPath, formatFolder } from "./object-path.ts";
 import { namesType } from "./object-referral.ts";

@@ -2,13 +2,13 @@
 // holds the Manifest and the first chunks that it names. Who holds the rest, POST /chunk/locate says.
 
 import { base64 } from "@scure/base";
+import { contactOf, type IndexClient } from "../durable-objects/index-client.ts";
 import type { ObjectHead } from "../durable-objects/versions-table.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../lib/names.ts";
 import { CHUNKS_PER_PLAN_MAX, type ObjectReferral, REFERRAL_TYPE } from "../lib/wire.ts";
 import { findHolders } from "./chunk-reader.ts";
-import { contactOf, type IndexClient } from "./index-client.ts";
 import { formatStored } from "./stored-statement.ts";
 
 /** True where Accept names the referral's own type. */

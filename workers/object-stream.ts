@@ -2,11 +2,11 @@
 // are read a few ahead, and each is verified before its first byte is released. A failure midway breaks the stream,
 // so that a short answer never looks like a whole one; a reader who leaves ends the reading ahead.
 
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import { type ByteRange, chunksOf, type Manifest, type PlacedChunk } from "../lib/manifest.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
-import type { IndexClient } from "./index-client.ts";
 import { type BodySection, bodyLength, type ObjectBody, plainBody } from "./object-body.ts";
 import { flatten, onceInARow, runAhead, windowsOf } from "./run-ahead.ts";
 

@@ -1,6 +1,7 @@
 // POST /chunk/plan: for each chunk, who keeps it already and where to send it. Made under an upload grant of the
 // domain, so that strangers neither pin chunks nor learn where to push them.
 
+import { contactOf, type IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import { authorizeFor } from "../lib/authority.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
@@ -11,7 +12,6 @@ import { claimOfGrant, delegationOfGrant, verifyGrant } from "../lib/upload.ts";
 import { type PlanAnswer, type PlanRequest, parseSigned } from "../lib/wire.ts";
 import { type AppContext, resolverOf } from "./app.ts";
 import { denylist } from "./denylist.ts";
-import { contactOf, type IndexClient } from "./index-client.ts";
 import { QuotaRoom } from "./quota.ts";
 import { spendDomain } from "./rate-limits.ts";
 import { verifyReceipts } from "./receipts.ts";

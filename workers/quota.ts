@@ -1,10 +1,10 @@
 // What a domain may have kept on this edge: its distinct referenced bytes, by the ledger, against the operator's settings.
 // What it is charged for already costs nothing more.
 
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { ChunkRef } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
-import type { IndexClient } from "./index-client.ts";
 
 /** Room that one request finds, and uses up: what it adds is not in the ledger yet. */
 export class QuotaRoom {

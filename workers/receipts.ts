@@ -1,11 +1,11 @@
 // Receipts as publishers hand them in: each verified, each from a node that is registered here.
 
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Domain } from "../lib/names.ts";
 import { verifyReceipt } from "../lib/upload.ts";
 import { parseSigned, type SignedJson } from "../lib/wire.ts";
-import type { IndexClient } from "./index-client.ts";
 
 /** The holders that receipts prove for `domains`; others prove nothing here. Throws `receipt-invalid`. */
 export async function verifyReceipts(

@@ -2,6 +2,7 @@
 // outward until one does. What an index says is taken as the edge takes every object: chunks verified, and signed by
 // whoever the shard let in.
 
+import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type FolderListing, makeListing, type TreeVersion } from "../lib/folder-listing.ts";
 import type { Hash } from "../lib/hash.ts";
@@ -19,7 +20,6 @@ import {
 import { checkExpiry, parseVersion } from "../lib/version.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";
-import type { IndexClient } from "./index-client.ts";
 import type { FolderPath } from "./object-path.ts";
 import { readObject } from "./object-stream.ts";
 

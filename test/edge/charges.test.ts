@@ -3,11 +3,12 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { IndexClient } from "../../durable-objects/index-client.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
-import { IndexClient } from "../../workers/index-client.ts";
 import { quotaOf } from "../../workers/quota.ts";
+import { reference } from "./test-rows.ts";
 
 const hashOf = (text: string): Hash => hashBytes(new Uint8Array(new TextEncoder().encode(text)));
 const node = hashOf("node") as NodeId;
@@ -21,7 +22,7 @@ const chunksOf = (label: string, count: number) =>
 function writesOf(chunks: Hash[], domain = newDomain(), sizeBytes = 100) {
   return {
     held: chunks.map((chunk) => ({ chunk, node, sizeBytes })),
-    references: chunks.map((chunk) => ({ chunk, manifest, domain })),
+    references: chunks.map((chunk) => reference({ chunk, manifest, domain })),
     statements: [],
   };
 }

@@ -4,6 +4,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { DNSSEC_NAMES_MAX, noteDnssec } from "../../durable-objects/dnssec-table.ts";
+import { IndexClient } from "../../durable-objects/index-client.ts";
 import { keyRecordName } from "../../lib/domain-keys.ts";
 import { formatKeyRecords } from "../../lib/domain-records.ts";
 import { hashBytes } from "../../lib/hash.ts";
@@ -11,7 +12,6 @@ import { parseDomain } from "../../lib/names.ts";
 import { encodePublicKeyBlob } from "../../lib/openssh-key.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { createDnssecStates, createDnssecWatch, DNSSEC_RECHECK_MS } from "../../workers/dnssec-watch.ts";
-import { IndexClient } from "../../workers/index-client.ts";
 import { SERVFAIL, testResolver, type Zone } from "../lib/test-resolver.ts";
 
 const DAY_MS = 24 * 3600 * 1000;

@@ -15,6 +15,7 @@ import { versionKind } from "../../lib/version.ts";
 import { REFERRAL_TYPE } from "../../lib/wire.ts";
 import { noteRead, READS_REMEMBERED_MAX } from "../../workers/chunk-cache.ts";
 import { bodyOf, bytesOf, EDGE, TestNode } from "./test-node.ts";
+import { memberReport } from "./test-rows.ts";
 
 const domain = parseDomain("example.org");
 const PATIENCE = { timeout: 10_000, interval: 50 };
@@ -51,11 +52,7 @@ async function directHolder(chunk: Chunk): Promise<{ id: NodeId; url: string }> 
   const { id, signer } = await TestNode.create();
   const url = "https://node.example.org";
   const key = formatPublicKeyText(signer.key);
-  const member = { id, key, url, failureDomain: id, domains: "all" as const };
-  await env.PARTITION_SHARD.getByName(shardName("")).putMember({
-    ...member,
-    ...{ pledgedBytes: 1, freeBytes: 1, online: true, epoch: 1, sinceMs: 1 },
-  });
+  await env.PARTITION_SHARD.getByName(shardName("")).putMember(memberReport(id, { key, url }));
   await recordHolder(chunk, id);
   return { id, url };
 }

@@ -6,6 +6,7 @@ import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { parseLocateAnswer } from "../../lib/wire.ts";
 import { bytesOf, EDGE, TestNode } from "./test-node.ts";
+import { memberReport } from "./test-rows.ts";
 
 const chunk = hashBytes(bytesOf(100, 7));
 
@@ -14,10 +15,9 @@ async function addHolder(isOnline: boolean): Promise<NodeId> {
   const held = [{ chunk, node: id, sizeBytes: 100 }];
   const shard = env.PARTITION_SHARD.getByName(shardName(leafPrefix(chunk, 4)));
   await shard.write({ held, references: [], statements: [] });
-  await env.PARTITION_SHARD.getByName(shardName("")).putMember({
-    ...{ id, key: formatPublicKeyText(signer.key), url: null, failureDomain: id, domains: "all" },
-    ...{ pledgedBytes: 1, freeBytes: 1, online: isOnline, epoch: 1, sinceMs: 1 },
-  });
+  await env.PARTITION_SHARD.getByName(shardName("")).putMember(
+    memberReport(id, { key: formatPublicKeyText(signer.key), online: isOnline }),
+  );
   return id;
 }
 

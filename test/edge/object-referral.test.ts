@@ -20,6 +20,7 @@ import {
   REFERRAL_TYPE,
 } from "../../lib/wire.ts";
 import { wantsReferral } from "../../workers/object-referral.ts";
+import { memberReport } from "./test-rows.ts";
 
 const domain = parseDomain("example.org");
 const name = parseName("app.iso");
@@ -54,10 +55,9 @@ async function addHolder(i: number): Promise<NodeId> {
   const held = [...chunks.map(({ hash }) => hash), hashBytes(manifest)];
   for (const chunk of held)
     await shardOf(chunk).write({ held: [{ chunk, node: id, sizeBytes: 1 }], references: [], statements: [] });
-  await env.PARTITION_SHARD.getByName(shardName("")).putMember({
-    ...{ id, key: formatPublicKeyText(signer.key), url: `http://127.0.0.1:${i}`, failureDomain: id },
-    ...{ domains: "all", pledgedBytes: 1, freeBytes: 1, online: true, epoch: 1, sinceMs: 1 },
-  });
+  await env.PARTITION_SHARD.getByName(shardName("")).putMember(
+    memberReport(id, { key: formatPublicKeyText(signer.key), url: `http://127.0.0.1:${i}` }),
+  );
   return id;
 }
 

@@ -1,12 +1,13 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
-import type { Member } from "../../durable-objects/members-table.ts";
+import type { MemberReport } from "../../durable-objects/members-table.ts";
 import type { NewVersion } from "../../durable-objects/versions-table.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
 import { closestTo } from "../../lib/overlay/distance.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
+import { memberReport, reference } from "./test-rows.ts";
 
 const domain = parseDomain("example.org");
 const otherDomain = parseDomain("example.net");
@@ -47,21 +48,9 @@ function version(sequence: number, changes: Partial<NewVersion> = {}): NewVersio
   };
 }
 
-function member(i: number, changes: Partial<Member> = {}): Member {
+function member(i: number, changes: Partial<MemberReport> = {}): MemberReport {
   const id = hashOf(`node ${i}`) as NodeId;
-  return {
-    id,
-    key: `key ${i}`,
-    url: null,
-    failureDomain: `10.0.${i}.0/24`,
-    domains: "all",
-    pledgedBytes: 100,
-    freeBytes: 60,
-    online: true,
-    epoch: 1,
-    sinceMs: i,
-    ...changes,
-  };
+  return memberReport(id, { key: `key ${i}`, failureDomain: `10.0.${i}.0/24`, sinceMs: i, ...changes });
 }
 
 describe("a condition on the newest Version", () => {
@@ -233,7 +222,7 @@ describe("chunks in a shard", () => {
     for (let i = 0; i < 2; i++) {
       const { holdings } = await shard.write({
         held,
-        references: [{ chunk, manifest, domain }],
+        references: [reference({ chunk, manifest, domain })],
         statements: [],
       });
       expect(holdings).toEqual([

@@ -1,6 +1,7 @@
 // /chunk: where chunks are, and where to send new ones. The edge holds hot chunks only, and refers to holders for others.
 
 import { Hono } from "hono";
+import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
@@ -25,7 +26,6 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
-import { contactOf } from "../index-client.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 

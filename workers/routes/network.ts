@@ -2,6 +2,7 @@
 
 import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
+import { contactOf } from "../../durable-objects/index-client.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain } from "../../lib/names.ts";
@@ -9,7 +10,6 @@ import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
 import { denylist } from "../denylist.ts";
-import { contactOf } from "../index-client.ts";
 import { quotaOf } from "../quota.ts";
 
 export const network = new Hono<AppEnv>()

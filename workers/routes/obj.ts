@@ -3,6 +3,7 @@
 // slash at the end it is a folder: its index.html, else a listing.
 
 import { Hono } from "hono";
+import type { IndexClient } from "../../durable-objects/index-client.ts";
 import type { RemovalNotice } from "../../durable-objects/removals-table.ts";
 import type { ObjectHead } from "../../durable-objects/versions-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
@@ -16,7 +17,6 @@ import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } fro
 import { denylist } from "../denylist.ts";
 import { answerFolder, wantsListing } from "../folder-answer.ts";
 import { evaluateConditions, totalBytes } from "../http-range.ts";
-import type { IndexClient } from "../index-client.ts";
 import {
   bodyLength,
   contentRange,

@@ -1,11 +1,11 @@
 // GET /version/<id> and /version/<id>.sig: the raw statement, a Version's or a Removal's, and its armored signature, for ssh-keygen -Y verify.
 
 import { Hono } from "hono";
+import type { IndexClient } from "../../durable-objects/index-client.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
 import { type AppEnv, found, IMMUTABLE, indexOf } from "../app.ts";
 import { denylist } from "../denylist.ts";
-import type { IndexClient } from "../index-client.ts";
 
 export const version = new Hono<AppEnv>().get("/:file", async (c) => {
   const file = c.req.param("file");

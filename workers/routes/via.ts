@@ -2,6 +2,8 @@
 // it checks: a chunk or a statement leaves here only when its hash has matched.
 
 import { Hono } from "hono";
+import { declaredLength, readBytes, readJsonBody } from "../../durable-objects/body.ts";
+import { digest } from "../../durable-objects/digest.ts";
 import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, parseNodeId } from "../../lib/hash.ts";
@@ -20,9 +22,7 @@ import {
   problemResponse,
   untrustedHeaders,
 } from "../app.ts";
-import { declaredLength, readBytes, readJsonBody } from "../body.ts";
 import { denylist } from "../denylist.ts";
-import { digest } from "../digest.ts";
 
 const VIA_PATH = /^\/via\/([^/]+)(\/.*)$/;
 const LENGTH = /^\d{1,15}$/;

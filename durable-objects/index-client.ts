@@ -1,14 +1,6 @@
-// The edge worker's view of its index: which shard to ask, one call to each, and short-lived copies of what the
-// shards say about nodes. The only place in the worker that addresses Durable Objects.
+// The edge's view of its index, for the worker and for shards that ask others: which shard to ask, one call to each, and
+// short-lived copies of what the shards say about nodes. The only place that knows how Durable Objects are addressed.
 
-import type { DomainTotal, Usage } from "../durable-objects/charges-table.ts";
-import type { HeldChunk, Holding } from "../durable-objects/chunks-table.ts";
-import type { DnssecSight } from "../durable-objects/dnssec-table.ts";
-import { type EdgeSettings, type Env, parseSettings } from "../durable-objects/env.ts";
-import type { Member } from "../durable-objects/members-table.ts";
-import type { AppendResult, IndexWrites, PartitionShard } from "../durable-objects/partition-shard.ts";
-import type { NewRemoval } from "../durable-objects/removals-table.ts";
-import type { NewestVersion, NewVersion } from "../durable-objects/versions-table.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
@@ -20,6 +12,15 @@ import {
   shardName,
 } from "../lib/overlay/shards.ts";
 import type { Contact, NameKey } from "../lib/wire.ts";
+import type { DomainTotal, Usage } from "./charges-table.ts";
+import type { HeldChunk, Holding } from "./chunks-table.ts";
+import type { DnssecSight } from "./dnssec-table.ts";
+import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
+import type { Member } from "./members-table.ts";
+import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
+import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
+import type { NewRemoval } from "./removals-table.ts";
+import type { NewestVersion, NewVersion } from "./versions-table.ts";
 
 /** How long a member's row is used again without asking its shard. */
 export const MEMBER_CACHE_MS = 2000;
@@ -191,7 +192,12 @@ export class IndexClient {
     return this.shardOf(hashBytes(new TextEncoder().encode(sight.name))).noteDnssec(sight);
   }
 
-  link(node: NodeId): DurableObjectStub<import("../durable-objects/node-link.ts").NodeLink> {
+  /** Reads a chunk from one node, verified: by its URL, or through its tunnel where that is null. Never throws. */
+  read(source: Source, chunk: WantedChunk): Promise<ReadOutcome> {
+    return readFromNode(this.#env, source, chunk);
+  }
+
+  link(node: NodeId): DurableObjectStub<import("./node-link.ts").NodeLink> {
     return this.#env.NODE_LINK.getByName(node);
   }
 

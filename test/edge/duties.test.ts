@@ -1,0 +1,90 @@
+// What a shard has to do later, on its one alarm: in a real Durable Object's storage.
+
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { expect, test } from "vitest";
+import { DUTY_RETRY_MS, Duties } from "../../durable-objects/duties.ts";
+import { shardName } from "../../lib/overlay/shards.ts";
+
+const LATER = Date.now() + 3_600_000;
+
+/** Runs `work` with duties that write down what is done, in storage of its own. */
+async function withDuties(
+  work: (duties: Duties<"a" | "b">, done: string[], storage: DurableObjectStorage) => Promise<void>,
+  returns: { a?: () => number | null } = {},
+): Promise<void> {
+  const shard = env.PARTITION_SHARD.getByName(shardName("0101"));
+  await runInDurableObject(shard, async (_, { storage }) => {
+    storage.sql.exec("DELETE FROM duties");
+    await storage.deleteAlarm();
+    const done: string[] = [];
+    const duties = new Duties(storage, {
+      a: async () => {
+        done.push("a");
+        return returns.a?.() ?? null;
+      },
+      b: async () => {
+        done.push("b");
+        return null;
+      },
+    });
+    await work(duties, done, storage);
+    storage.sql.exec("DELETE FROM duties");
+    await storage.deleteAlarm();
+  });
+}
+
+test("the alarm is set for the earliest of what is asked, and an earlier time stands", async () => {
+  await withDuties(async (duties, done, storage) => {
+    await duties.ask("a", LATER);
+    await duties.ask("b", LATER + 5000);
+    await duties.ask("b", LATER + 9000);
+    expect(await storage.getAlarm()).toBe(LATER);
+    await duties.run(LATER);
+    expect(done).toEqual(["a"]);
+    expect(await storage.getAlarm()).toBe(LATER + 5000);
+    await duties.run(LATER + 5000);
+    expect(done).toEqual(["a", "b"]);
+    expect([duties.isAsked("a"), duties.isAsked("b")]).toEqual([false, false]);
+  });
+});
+
+test("an alarm that comes early does what it was set for, and one that comes late all that is due", async () => {
+  await withDuties(async (duties, done) => {
+    await duties.ask("a", LATER);
+    await duties.ask("b", LATER + 1);
+    await duties.run(Date.now());
+    expect(done).toEqual(["a"]);
+    await duties.ask("a", LATER);
+    await duties.run(LATER + 1);
+    expect(done).toEqual(["a", "a", "b"]);
+  });
+});
+
+test("one that fails is tried again, and keeps no other from being done", async () => {
+  const fail = () => {
+    throw new Error("on purpose");
+  };
+  await withDuties(
+    async (duties, done, storage) => {
+      await duties.ask("a", LATER);
+      await duties.ask("b", LATER);
+      await duties.run(LATER);
+      expect(done.toSorted()).toEqual(["a", "b"]);
+      expect([duties.isAsked("a"), duties.isAsked("b")]).toEqual([true, false]);
+      expect(await storage.getAlarm()).toBe(LATER + DUTY_RETRY_MS);
+    },
+    { a: fail },
+  );
+});
+
+test("one that says when it is due again is done again then", async () => {
+  await withDuties(
+    async (duties, _, storage) => {
+      await duties.ask("a", LATER);
+      await duties.run(LATER);
+      expect(await storage.getAlarm()).toBe(LATER + 77);
+    },
+    { a: () => LATER + 77 },
+  );
+});
