@@ -7,6 +7,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 
 export const STOP_TIMEOUT_MS = 8000;
 const LOG_TAIL_LINES = 15;
+const END_POLL_MS = 10;
 
 export interface ChildOptions {
   name: string;
@@ -64,12 +65,33 @@ export class Child {
     clearTimeout(timer);
   }
 
+  /** Ends the group at once, and returns when none of it is left. */
+  async end(): Promise<void> {
+    this.kill("SIGKILL");
+    const deadline = Date.now() + STOP_TIMEOUT_MS;
+    while (this.isRunning || this.#isGroupAlive()) {
+      if (Date.now() > deadline) throw new Error(`${this.name} did not end`);
+      await new Promise((resolve) => setTimeout(resolve, END_POLL_MS));
+    }
+  }
+
   kill(signal: NodeJS.Signals): void {
     if (this.pid === null || !this.isRunning) return;
     try {
       process.kill(-this.pid, signal);
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    }
+  }
+
+  #isGroupAlive(): boolean {
+    if (this.pid === null) return false;
+    try {
+      process.kill(-this.pid, 0);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+      throw error;
     }
   }
 

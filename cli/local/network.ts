@@ -1,7 +1,7 @@
 // A whole Holdfast on one machine: a DNS-over-HTTPS responder, an edge (wrangler dev) and home nodes, each a process
 // of its own, with their state under one folder. `npm start` runs one; so do the end-to-end tests.
 
-import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { lockDirectory } from "../../home-node/store/directory-lock.ts";
@@ -52,8 +52,18 @@ export interface LocalNetworkOptions {
   tell?: (line: string) => void;
 }
 
+/** How one node differs from the others. */
+export interface NodeOptions {
+  /** It has no listener, and is reached by relay only. */
+  relayed: boolean;
+  /** Flags of `node run` beside those that every node is given; of two of a kind, these count. */
+  flags?: readonly string[];
+}
+
 export interface LocalNode {
   name: string;
+  /** Its folder: identity, chunks, Versions. */
+  dir: string;
   /** Null for a node without a listener. */
   url: string | null;
   process: Child;
@@ -76,6 +86,7 @@ export class LocalNetwork {
   #edge: Child | null = null;
   #responder: DohResponder | null = null;
   #unlock: (() => Promise<void>) | null = null;
+  #nodesMade = 0;
   /** Whoever may publish the sample may also block. */
   #operatorKeys = "";
   readonly #options: Required<LocalNetworkOptions>;
@@ -103,7 +114,8 @@ export class LocalNetwork {
     await this.#prepare();
     await this.#startResponder();
     await this.startEdge();
-    for (let i = 1; i <= this.#options.nodes; i++) await this.#startNode(i);
+    const { nodes, relayed } = this.#options;
+    for (let i = 0; i < nodes; i++) await this.addNode({ relayed: i >= nodes - relayed });
     await this.#writeConfig();
     const processes = [this.edge, ...this.nodes.map((node) => node.process)];
     await this.#waitFor(processes, () => this.#areOnline(this.nodes.length));
@@ -143,6 +155,45 @@ export class LocalNetwork {
   /** Waits until `count` nodes are online at the edge. */
   async waitForNodes(count: number): Promise<void> {
     await this.#waitFor([this.edge], () => this.#areOnline(count));
+  }
+
+  /** The folder of the node that is added next: it may be made beforehand. */
+  get nextNodeDir(): string {
+    return join(this.dir, "nodes", String(this.#nodesMade + 1));
+  }
+
+  /** Starts one more node, which registers on its own. */
+  async addNode({ relayed, flags = [] }: NodeOptions): Promise<LocalNode> {
+    const dir = this.nextNodeDir;
+    this.#nodesMade += 1;
+    const number = this.#nodesMade;
+    const name = `node-${number}`;
+    const url = relayed ? null : await this.#nodeUrl(number);
+    const child = new Child({
+      name,
+      command: process.execPath,
+      args: [
+        ...[projectFile("cli/main.ts"), "node", "run", "--dir", dir],
+        ...["--edge", this.edgeUrl, "--doh", this.dohUrl, "--pledge", this.#options.pledge],
+        ...["--domains", "all"],
+        ...(url === null ? ["--no-listen"] : ["--listen", new URL(url).host, "--url", url]),
+        ...flags,
+      ],
+      logFile: this.#logFile(name),
+    });
+    child.start();
+    const node = { name, dir, url, process: child };
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Takes a node away for good, with all that it kept, and tells nobody: as a disk does that dies. */
+  async destroyNode(node: LocalNode): Promise<void> {
+    const at = this.nodes.indexOf(node);
+    if (at < 0) throw new RangeError(`${node.name} is not of this network`);
+    await node.process.end();
+    this.nodes.splice(at, 1);
+    await rm(node.dir, { recursive: true });
   }
 
   async #areOnline(count: number): Promise<boolean> {
@@ -195,25 +246,6 @@ export class LocalNetwork {
       ],
       env: WRANGLER_ENVIRONMENT,
     };
-  }
-
-  async #startNode(number: number): Promise<void> {
-    const name = `node-${number}`;
-    const { nodes, relayed } = this.#options;
-    const url = number > nodes - relayed ? null : await this.#nodeUrl(number);
-    const child = new Child({
-      name,
-      command: process.execPath,
-      args: [
-        ...[projectFile("cli/main.ts"), "node", "run", "--dir", join(this.dir, "nodes", String(number))],
-        ...["--edge", this.edgeUrl, "--doh", this.dohUrl, "--pledge", this.#options.pledge],
-        ...["--domains", "all"],
-        ...(url === null ? ["--no-listen"] : ["--listen", new URL(url).host, "--url", url]),
-      ],
-      logFile: this.#logFile(name),
-    });
-    child.start();
-    this.nodes.push({ name, url, process: child });
   }
 
   async #nodeUrl(number: number): Promise<string> {

@@ -7,7 +7,6 @@ import { once } from "node:events";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Child } from "../../cli/local/child.ts";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { journalPath } from "../../cli/receipt-journal.ts";
 import { UPLOADS_AT_ONCE } from "../../lib/client/uploader.ts";
@@ -231,8 +230,8 @@ export class CrashSite {
       if (moment.afterShare > 1) await delay(random.next() * COMMIT_MS);
     }
     if (victim.includes("publisher")) command.process.kill("SIGKILL");
-    if (victim.includes("node")) await killHard(node);
-    if (victim.includes("edge")) await killHard(this.network.edge);
+    if (victim.includes("node")) await node.end();
+    if (victim.includes("edge")) await this.network.edge.end();
   }
 
   /** Starts whoever was killed. Nodes that lost their edge are still on their way back to it when this returns. */
@@ -341,22 +340,6 @@ async function sizeOf(path: string): Promise<number> {
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
     throw error;
-  }
-}
-
-/** Kills a process with all that it started, and returns when none of them is left. */
-async function killHard(child: Child): Promise<void> {
-  const { pid, name } = child;
-  child.kill("SIGKILL");
-  await until(`${name} is gone`, async () => !child.isRunning && (pid === null || !isGroupAlive(pid)));
-}
-
-function isGroupAlive(pid: number): boolean {
-  try {
-    process.kill(-pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,0 +1,93 @@
+// `npm run chaos -- --minutes 30`: a network of real processes is harmed at random for a while, and everything that it
+// acknowledged is read back. Exits with 1 where something is lost, wrong or below its target.
+
+import { parseArgs } from "node:util";
+import { ChaosSite, isUnharmed } from "../e2e/chaos/chaos-site.ts";
+import { formatSummary } from "../e2e/chaos/summary.ts";
+
+const HELP = `npm run chaos -- [options]
+
+Runs an edge, home nodes, publishers and readers on this machine, and harms them: nodes are destroyed with their disks,
+paused, their files corrupted or deleted; disks are full, lines slow; the edge is killed. At the end every acknowledged object
+is read back, and every chunk is counted on the nodes' disks.
+
+  --minutes N         how long (default 5); the round that is under way then is finished
+  --rounds N          at most so many rounds
+  --seed TEXT         draws the same faults again (default 1)
+  --nodes N           home nodes, a quarter of them without a listener (default 20)
+  --redundancy N      copies of each chunk (default 3)
+  --kill N            nodes destroyed at once, at most one less than there are copies (default 2)
+  --publishers N, --readers N   at work all the time (default 2 each)
+  --pause MS          longest pause of each between two objects (default 2000)
+  --round-timeout S   a round that is not back on target by then has failed (default 180)
+  --gets N            objects that the command holdfast get fetches at the end, of all (default 40)
+  --no-repair         neither sweeps nor audits: objects are lost, which shows that this program sees it
+  --keep              leave the folder with state and logs
+  --json              figures as JSON
+`;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "5" },
+    rounds: { type: "string", default: "100000" },
+    seed: { type: "string", default: "1" },
+    nodes: { type: "string", default: "20" },
+    redundancy: { type: "string", default: "3" },
+    kill: { type: "string", default: "2" },
+    publishers: { type: "string", default: "2" },
+    readers: { type: "string", default: "2" },
+    pause: { type: "string", default: "2000" },
+    "round-timeout": { type: "string", default: "180" },
+    gets: { type: "string", default: "40" },
+    "no-repair": { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+
+if (values.help) process.stdout.write(HELP);
+else process.exitCode = (await run()) ? 0 : 1;
+
+async function run(): Promise<boolean> {
+  const site = await ChaosSite.start({
+    seed: values.seed,
+    nodes: countOf("nodes"),
+    replicas: countOf("redundancy"),
+    kill: countOf("kill"),
+    repairs: !values["no-repair"],
+    publishers: countOf("publishers"),
+    readers: countOf("readers"),
+    pauseMs: countOf("pause"),
+    roundTimeoutMs: countOf("round-timeout") * 1000,
+    tell: (line) => console.error(line),
+  });
+  try {
+    const end = performance.now() + countOf("minutes") * 60_000;
+    for (let round = 1; performance.now() < end && round <= countOf("rounds"); round++) await site.run(round);
+    const figures = await site.finish({ gets: countOf("gets") });
+    process.stdout.write(values.json ? `${JSON.stringify(figures, null, 2)}\n` : formatSummary(figures));
+    return isUnharmed(figures);
+  } finally {
+    await site.stop(values.keep);
+  }
+}
+
+type CountOption =
+  | "minutes"
+  | "rounds"
+  | "nodes"
+  | "redundancy"
+  | "kill"
+  | "publishers"
+  | "readers"
+  | "pause"
+  | "round-timeout"
+  | "gets";
+
+function countOf(option: CountOption): number {
+  const count = Number(values[option]);
+  if (Number.isFinite(count) && count >= 0) return count;
+  console.error(`--${option} must be a number\n\n${HELP}`);
+  process.exit(2);
+}
