@@ -191,8 +191,8 @@ export class LocalNetwork {
   async destroyNode(node: LocalNode): Promise<void> {
     const at = this.nodes.indexOf(node);
     if (at < 0) throw new RangeError(`${node.name} is not of this network`);
-    await node.process.end();
     this.nodes.splice(at, 1);
+    await node.process.end();
     await rm(node.dir, { recursive: true });
   }
 

@@ -13,6 +13,7 @@ import { Disks, deleteFiles, flipFiles } from "./disks.ts";
 import { describeRound, drawRound, type Harm, type Round, type Trouble } from "./faults.ts";
 import { Load, type LoadFigures } from "./load.ts";
 import { type ReadBack, readBack } from "./read-back.ts";
+import { CONTROL_SETTINGS, REPAIR_SETTINGS } from "./settings.ts";
 import { Slots } from "./slots.ts";
 import { type Shortage, Wanted } from "./wanted.ts";
 
@@ -47,6 +48,8 @@ export interface RoundResult {
 }
 
 export interface ChaosFigures extends LoadFigures {
+  /** False in the control. */
+  repairs: boolean;
   acknowledged: number;
   acknowledgedBytes: number;
   rounds: RoundResult[];
@@ -66,10 +69,6 @@ export interface ChaosFigures extends LoadFigures {
 export function isUnharmed({ wrong, shortChunks, readBack: { lost } }: ChaosFigures): boolean {
   return wrong.length === 0 && shortChunks === 0 && lost.length === 0;
 }
-
-/** Everything is looked over every two seconds, and who went is given five. */
-const REPAIR_SETTINGS = { REPAIR_GRACE_SECONDS: "5", SWEEP_SECONDS: "2", AUDITS_PER_DAY: "172800" };
-const CONTROL_SETTINGS = { REPAIR_GRACE_SECONDS: "5", SWEEP_SECONDS: "0", AUDITS_PER_DAY: "0" };
 
 export class ChaosSite {
   readonly #options: ChaosOptions;
@@ -163,6 +162,7 @@ export class ChaosSite {
     return {
       ...this.#load.figures,
       ...this.#done,
+      repairs,
       acknowledged: this.#list.all.length,
       acknowledgedBytes: this.#list.bytes,
       rounds: this.#rounds,

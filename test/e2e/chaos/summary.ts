@@ -1,7 +1,7 @@
 // What came of a chaos run, as a table for people.
 
 import { formatSize, formatTable } from "../../../cli/format.ts";
-import type { ChaosFigures, RoundResult } from "./chaos-site.ts";
+import type { ChaosFigures } from "./chaos-site.ts";
 import type { Harm } from "./faults.ts";
 
 const KINDS: readonly Harm["kind"][] = ["destroy", "flip", "delete"];
@@ -19,7 +19,7 @@ export function formatSummary(figures: ChaosFigures): string {
     ["files flipped, deleted", `${figures.flippedFiles}, ${figures.deletedFiles}`],
     ["nodes paused", String(figures.pauses)],
     ["edge killed", String(figures.edgeKills)],
-    ...KINDS.map((kind) => [`rounds, back on target: ${kind}`, formatRounds(figures.rounds, kind)]),
+    ...KINDS.map((kind) => [`rounds, back on target: ${kind}`, formatRounds(figures, kind)]),
     ["read back", `curl ${readBack.byCurl}, get ${readBack.byGet}, holdfast get ${readBack.byCommand}`],
     ["chunks wanted", String(figures.wantedChunks)],
     ["chunks below target", String(figures.shortChunks)],
@@ -30,8 +30,9 @@ export function formatSummary(figures: ChaosFigures): string {
   ]);
 }
 
-function formatRounds(rounds: readonly RoundResult[], kind: Harm["kind"]): string {
+function formatRounds({ rounds, repairs }: ChaosFigures, kind: Harm["kind"]): string {
   const its = rounds.filter(({ harm }) => harm === kind);
+  if (!repairs) return `${its.length} rounds, nothing repairs`;
   const times = its.flatMap(({ backAfterMs }) => backAfterMs ?? []).sort((a, b) => a - b);
   const [median = Number.NaN] = times.slice(times.length >> 1);
   const late = its.length - times.length;

@@ -1,0 +1,84 @@
+// One seed of `npm run vanish`, smaller, and what a node that drops files comes to.
+
+import { afterEach, describe, expect, test } from "vitest";
+import { CONTROL_SETTINGS, REPAIR_SETTINGS } from "./settings.ts";
+import { shareOf, VanishNet } from "./vanish-net.ts";
+
+const TIMEOUT_MS = 300_000;
+const REPAIR_TIMEOUT_MS = 120_000;
+/** So many sweeps of the repaired network would have begun. */
+const CONTROL_MS = 12_000;
+const SIZE = { seed: "vanish", nodes: 40, replicas: 6, objects: 120 };
+const VANISHED = 12;
+
+let net: VanishNet | null = null;
+
+afterEach(async () => {
+  await net?.stop();
+  net = null;
+}, TIMEOUT_MS);
+
+async function start(settings: Readonly<Record<string, string>>): Promise<VanishNet> {
+  net = await VanishNet.start({ ...SIZE, settings });
+  return net;
+}
+
+test("the arithmetic: 30 of 100 nodes hold all six copies of one chunk in 2,000", () => {
+  expect(shareOf(30, 100, 6)).toBeCloseTo(593_775 / 1_192_052_400, 12);
+  expect(shareOf(5, 100, 6)).toBe(0);
+  expect(shareOf(6, 6, 6)).toBe(1);
+});
+
+describe("nodes that vanish at once, 30 % of them", () => {
+  test(
+    "take with them only what they alone kept; the rest can be read and comes back to its target",
+    async () => {
+      const figures = await (await start(REPAIR_SETTINGS)).vanish(VANISHED, REPAIR_TIMEOUT_MS);
+      expect(figures).toMatchObject({ chunks: 2 * SIZE.objects, short: 0, unreadable: 0 });
+      expect(figures.lost).toBe(figures.lostAtOnce);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "leave chunks below their target where nothing is repaired, and those can still be read",
+    async () => {
+      const figures = await (await start(CONTROL_SETTINGS)).vanish(VANISHED, CONTROL_MS);
+      expect(figures.short).toBeGreaterThan(SIZE.objects);
+      expect(figures.unreadable).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("a node that dropped 10 % of its files and does not know", () => {
+  test(
+    "is found out by audits: it is listed as their holder no more, and others keep them instead",
+    async () => {
+      const fleet = await start(REPAIR_SETTINGS);
+      const [node] = fleet.fleet.nodes;
+      if (node === undefined) throw new TypeError("a fleet has nodes");
+      const dropped = fleet.drop(node, 0.1);
+      expect(dropped.length).toBeGreaterThan(0);
+      const isCaught = async () => (await fleet.listedOf(node, dropped)).length === 0;
+      expect(await fleet.until(isCaught, REPAIR_TIMEOUT_MS)).toBe(true);
+      const isRepaired = () => dropped.every((hash) => fleet.survey().copiesOf(hash) >= SIZE.replicas);
+      expect(await fleet.until(isRepaired, REPAIR_TIMEOUT_MS)).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "stays their holder where nobody audits",
+    async () => {
+      const fleet = await start({ ...REPAIR_SETTINGS, AUDITS_PER_DAY: "0" });
+      const [node] = fleet.fleet.nodes;
+      if (node === undefined) throw new TypeError("a fleet has nodes");
+      const dropped = fleet.drop(node, 0.1);
+      expect(
+        await fleet.until(async () => (await fleet.listedOf(node, dropped)).length === 0, CONTROL_MS),
+      ).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+});
