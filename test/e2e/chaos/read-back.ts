@@ -3,6 +3,7 @@
 
 import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
 import type { Hash } from "../../../lib/hash.ts";
@@ -12,6 +13,9 @@ import type { Acknowledged } from "./acknowledged.ts";
 import type { Load } from "./load.ts";
 
 const AT_ONCE = 4;
+/** Nodes come back to an edge that was just started some seconds after it: what cannot be had at once is asked for again. */
+const ATTEMPTS_MAX = 3;
+const ATTEMPT_PAUSE_MS = 5000;
 const CURL_TIMEOUT_SECONDS = 120;
 const REASON_CHARACTERS_MAX = 300;
 const BODY_BYTES_MAX = 16 * 1024 * 1024;
@@ -59,11 +63,19 @@ export async function readBack(
   return { ...found, lost: [...lost.values()] };
 }
 
-async function problemOf(entry: Acknowledged, digestOf: () => Promise<string>): Promise<string | null> {
+async function problemOf(
+  entry: Acknowledged,
+  digestOf: () => Promise<string>,
+  attempt = 1,
+): Promise<string | null> {
   try {
     const digest = await digestOf();
     return digest === entry.sha256 ? null : `it has the digest ${digest}`;
   } catch (error) {
+    if (attempt < ATTEMPTS_MAX) {
+      await delay(ATTEMPT_PAUSE_MS);
+      return problemOf(entry, digestOf, attempt + 1);
+    }
     const text = error instanceof Error ? error.message : String(error);
     return text.slice(0, REASON_CHARACTERS_MAX).replaceAll("\n", " ");
   }
@@ -74,7 +86,9 @@ async function curl(publisher: Publisher, { name, version }: Acknowledged): Prom
     "curl",
     ["-sSf", "--max-time", String(CURL_TIMEOUT_SECONDS), `${publisher.objectUrl(name)}?version=${version}`],
     { encoding: "buffer", maxBuffer: BODY_BYTES_MAX },
-  );
+  ).catch((error: Error & { stderr?: Buffer }) => {
+    throw new Error(error.stderr?.toString() ?? error.message, { cause: error });
+  });
   return sha256(stdout);
 }
 
