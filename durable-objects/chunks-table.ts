@@ -154,3 +154,7 @@ function tallyOf(partitions: Map<number, Tally>, digits: string): Tally {
 export function countHolders(sql: SqlStorage): number {
   return sql.exec<{ rows: number }>("SELECT COUNT(*) AS rows FROM holders").one().rows;
 }
+
+export function hasHolders(sql: SqlStorage): boolean {
+  return sql.exec("SELECT 1 FROM holders LIMIT 1").toArray().length > 0;
+}

@@ -31,11 +31,11 @@ export class Duties<Name extends string> {
 
   /**
    * Does all that is due; of an alarm that comes early, what it was set for. One that fails does not keep the others from
-   * being done.
+   * being done, and one that takes long keeps none waiting.
    */
   async run(nowMs: number): Promise<void> {
     const [earliest = nowMs] = this.#dues();
-    for (const name of this.#dueBy(Math.max(nowMs, earliest))) await this.#do(name, nowMs);
+    await Promise.all(this.#dueBy(Math.max(nowMs, earliest)).map((name) => this.#do(name, nowMs)));
     await this.#setAlarm();
   }
 

@@ -22,6 +22,7 @@ import {
   countHolders,
   type HeldChunk,
   type Holding,
+  hasHolders,
   holdingsOf,
   pinChunks,
   type Reference,
@@ -38,6 +39,7 @@ import {
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
+import { IndexClient } from "./index-client.ts";
 import {
   closestMembers,
   countMembers,
@@ -55,7 +57,8 @@ import {
   removalById,
   type StoredRemoval,
 } from "./removals-table.ts";
-import { type Loss, queueRepair } from "./repairs-table.ts";
+import { repairStep } from "./repair.ts";
+import { countRepairs, type Loss, nextRepairMs, queueRepair } from "./repairs-table.ts";
 import {
   collectReport,
   mergeReports,
@@ -64,6 +67,7 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
   type HeadAnswer,
@@ -124,13 +128,17 @@ export interface MemberPage {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report">;
+  readonly #duties: Duties<"report" | "sweep" | "repair">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
-    this.#duties = new Duties(ctx.storage, { report: (nowMs) => this.#report(nowMs) });
+    this.#duties = new Duties(ctx.storage, {
+      report: (nowMs) => this.#report(nowMs),
+      sweep: (nowMs) => this.#sweep(nowMs),
+      repair: (nowMs) => this.#repair(nowMs),
+    });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
@@ -185,6 +193,14 @@ export class PartitionShard extends DurableObject<Env> {
         if (removeHolder(this.#sql, chunk, node)) queueRepair(this.#sql, chunk, reason, Date.now());
       }
     });
+    await this.#askForRepairs();
+  }
+
+  /** On how many failure domains chunks are without a node that asks before it goes; where it is leaving, what is short is repaired. */
+  async kept(question: { chunks: Hash[]; node: NodeId; isLeaving: boolean }): Promise<KeptChunk[]> {
+    const kept = await keptWithout(this.#sql, new IndexClient(this.env), question, Date.now());
+    await this.#askForRepairs();
+    return kept;
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
@@ -266,7 +282,7 @@ export class PartitionShard extends DurableObject<Env> {
   /** Root shard: the network in numbers, from the latest reports and its own members. */
   async network(memberLimit: number): Promise<NetworkReport & { counts: MemberCounts; members: Member[] }> {
     return {
-      ...mergeReports(this.#sql),
+      ...mergeReports(this.#sql, Date.now()),
       counts: countMembers(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
@@ -297,8 +313,34 @@ export class PartitionShard extends DurableObject<Env> {
   async #report(nowMs: number): Promise<null> {
     sweepPins(this.#sql, nowMs);
     const root = this.env.PARTITION_SHARD.getByName(shardName(""));
-    await root.report(this.#prefix(), collectReport(this.#sql));
+    await root.report(this.#prefix(), collectReport(this.#sql, nowMs));
+    const { sweepMs } = parseSettings(this.env);
+    if (sweepMs > 0 && hasHolders(this.#sql) && !this.#duties.isAsked("sweep"))
+      await this.#duties.ask("sweep", nowMs + sweepMs);
     return null;
+  }
+
+  async #sweep(nowMs: number): Promise<number | null> {
+    if (parseSettings(this.env).sweepMs === 0) return null;
+    const { short, unreadable } = countRepairs(this.#sql, nowMs);
+    const nextMs = await sweepStep(this.#sql, new IndexClient(this.env), nowMs);
+    const now = countRepairs(this.#sql, nowMs);
+    if (now.short !== short || now.unreadable !== unreadable) await this.#noteChange();
+    await this.#askForRepairs();
+    return nextMs;
+  }
+
+  async #repair(nowMs: number): Promise<number | null> {
+    if (parseSettings(this.env).sweepMs === 0) return null;
+    const nextMs = await repairStep(this.#sql, new IndexClient(this.env), nowMs);
+    await this.#noteChange();
+    return nextMs;
+  }
+
+  /** Where shards look over nothing, they repair nothing. */
+  async #askForRepairs(): Promise<void> {
+    const nextMs = nextRepairMs(this.#sql);
+    if (nextMs !== null && parseSettings(this.env).sweepMs > 0) await this.#duties.ask("repair", nextMs);
   }
 
   #append(version: NewVersion): AppendResult {

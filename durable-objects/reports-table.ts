@@ -3,6 +3,7 @@
 import { PARTITION_COUNT } from "../lib/hash.ts";
 import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
+import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
 
 export interface ShardReport {
@@ -10,18 +11,26 @@ export interface ShardReport {
   versions: number;
   partitions: PartitionCount[];
   recent: RecentObject[];
+  repairs: RepairCounts;
 }
 
 export interface NetworkReport {
   index: { names: number; versions: number; chunks: number; replicas: number; chunkBytes: number };
   partitions: { chunks: number[]; holders: number[] };
   recent: RecentObject[];
+  /** Chunks below target, those of them that no holder gives, and what was copied today (in UTC). */
+  repairs: { short: number; unreadable: number; copiesToday: number; bytesToday: number };
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
 
-export function collectReport(sql: SqlStorage): ShardReport {
-  return { ...countNames(sql), partitions: countPartitions(sql), recent: recentObjects(sql) };
+export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
+  return {
+    ...countNames(sql),
+    partitions: countPartitions(sql),
+    recent: recentObjects(sql),
+    repairs: countRepairs(sql, nowMs),
+  };
 }
 
 export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, nowMs: number): void {
@@ -33,7 +42,7 @@ export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, 
   );
 }
 
-export function mergeReports(sql: SqlStorage): NetworkReport {
+export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
   const rows = sql.exec<{ report: string; at: number }>("SELECT report, at FROM reports").toArray();
   const reports = rows.map(parseReportRow);
   const partitions = reports.flatMap((report) => report.partitions);
@@ -53,8 +62,21 @@ export function mergeReports(sql: SqlStorage): NetworkReport {
       chunks: spread(partitions, (partition) => partition.chunks),
       holders: spread(partitions, (partition) => partition.nodes),
     },
+    repairs: mergeRepairs(reports, nowMs),
     recent: newest(reports.flatMap((report) => report.recent)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
+  };
+}
+
+function mergeRepairs(reports: ShardReport[], nowMs: number): NetworkReport["repairs"] {
+  const sum = (pick: (repairs: RepairCounts) => number) =>
+    reports.reduce((total, { repairs }) => total + pick(repairs), 0);
+  const today = dateOf(nowMs);
+  return {
+    short: sum(({ short }) => short),
+    unreadable: sum(({ unreadable }) => unreadable),
+    copiesToday: sum(({ repaired }) => (repaired.date === today ? repaired.copies : 0)),
+    bytesToday: sum(({ repaired }) => (repaired.date === today ? repaired.bytes : 0)),
   };
 }
 
@@ -68,6 +90,13 @@ function newest(objects: RecentObject[]): RecentObject[] {
   return objects.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, RECENT_OBJECTS_MAX);
 }
 
+const NO_REPAIRS: RepairCounts = {
+  short: 0,
+  unreadable: 0,
+  repaired: { date: "", copies: 0, bytes: 0 },
+};
+
+/** One that was written before shards repaired says nothing of it. */
 function parseReportRow(row: { report: string }): ShardReport {
-  return JSON.parse(row.report) as ShardReport;
+  return { repairs: NO_REPAIRS, ...(JSON.parse(row.report) as Omit<ShardReport, "repairs">) };
 }

@@ -5,7 +5,7 @@ import { HoldfastError } from "../lib/error.ts";
 import type { BodyReader } from "../lib/fetch.ts";
 import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
 import { TunnelOpener, type TunnelResponse } from "../lib/tunnel/opener.ts";
-import { parsePassage, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
+import { parseTunnelled, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
 
 /** An upload goes on in pieces of this size at least: a slow one must not look like a silent one. */
 const UPLOAD_PIECE_BYTES = 64 * 1024;
@@ -17,10 +17,10 @@ const BODILESS_STATUSES = [204, 205, 304];
 export class Tunnels {
   readonly #openers = new Map<WebSocket, TunnelOpener>();
 
-  /** The node's answer to `request`, through `socket`. Throws `bad-answer`, and what the opener and parsePassage throw. */
+  /** The node's answer to `request`, through `socket`. Throws `bad-answer`, and what the opener and parseTunnelled throw. */
   async relay(socket: WebSocket, request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
-    const { method, path } = parsePassage(request.method, pathname, search);
+    const { method, path } = parseTunnelled(request.method, pathname, search);
     const answer = await this.#opener(socket).request({
       head: { method, path, headers: passedOn(request.headers) },
       body: request.body === null ? null : piecesOf(request.body),

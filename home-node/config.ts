@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { pledgeSchema } from "../lib/pledge.ts";
 import { NODE_URL_MAX } from "../lib/registration.ts";
-import { countSchema, parseWith } from "../lib/schema.ts";
+import { countSchema, parseWith, positiveSchema } from "../lib/schema.ts";
 
 export const EDGES_MAX = 16;
 export const DOH_URLS_MAX = 8;
@@ -11,6 +11,8 @@ export const DOH_URLS_MAX = 8;
 export const RATE_MIN = 64 * 1024;
 /** Bytes of the file system that a node leaves free. */
 export const DEFAULT_DISK_RESERVE_BYTES = 1024 ** 3;
+/** Copied on edges' orders where the volunteer says nothing, bytes a second: no more than half of what may come in. */
+export const DEFAULT_REPAIR_RATE = 8 * 1024 * 1024;
 const PATH_MAX = 4096;
 
 const urlSchema = v.pipe(
@@ -43,12 +45,21 @@ const configSchema = v.strictObject({
       `expected rates of ${RATE_MIN} bytes a second or more, or null`,
     ),
   ),
+  /** Bytes a second copied from others on an edge's order; null: half of the download rate, DEFAULT_REPAIR_RATE at most. */
+  repairRate: v.optional(v.nullable(v.pipe(positiveSchema, v.minValue(RATE_MIN))), null),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
   /** Hashes to neither store nor serve, one a line. */
   denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),
 });
 
 export type NodeConfig = v.InferOutput<typeof configSchema>;
+
+/** Bytes a second that the node copies from others on an edge's order. */
+export function repairRateOf({ repairRate, pledge }: Pick<NodeConfig, "repairRate" | "pledge">): number {
+  if (repairRate !== null) return repairRate;
+  const halfOfDown = pledge.downloadRate === null ? DEFAULT_REPAIR_RATE : pledge.downloadRate / 2;
+  return Math.max(RATE_MIN, Math.min(DEFAULT_REPAIR_RATE, halfOfDown));
+}
 
 /** Throws `invalid-request`. */
 export function parseNodeConfig(value: unknown): NodeConfig {

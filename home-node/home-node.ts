@@ -4,14 +4,14 @@
 import { mkdir } from "node:fs/promises";
 import type { Logger } from "pino";
 import { BufferPool } from "../lib/buffer-pool.ts";
+import { createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { createDomainKeyResolver } from "../lib/domain-keys.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { LocalNodeStatus } from "../lib/node-status.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { NodeConfig } from "./config.ts";
+import { type NodeConfig, repairRateOf } from "./config.ts";
 import { Counters } from "./counters/counters.ts";
-import type { Way } from "./counters/traffic.ts";
 import { DenyList } from "./deny-list.ts";
 import { loadIdentity } from "./identity.ts";
 import { EdgeLink } from "./link/edge-link.ts";
@@ -25,6 +25,8 @@ import { Doors } from "./server/doors.ts";
 import { GrantCharges } from "./server/grant-charges.ts";
 import { Grants } from "./server/grants.ts";
 import { createLocalApp } from "./server/local-app.ts";
+import type { Arrival } from "./server/node-context.ts";
+import { PULL_LIMITS, PULLS_AT_ONCE_MAX } from "./server/pull.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
 import { ChunkStore } from "./store/chunk-store.ts";
@@ -43,6 +45,8 @@ export interface HomeNodeDeps {
   random?: () => number;
   /** Asks the DNS-over-HTTPS resolvers. */
   fetch?: Fetch;
+  /** Reads from nodes that an edge names, whose URLs are a stranger's word: to public addresses only. */
+  strangerFetch?: Fetch;
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
@@ -142,6 +146,7 @@ async function prepare(
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
+    strangerFetch: deps.strangerFetch ?? fetch,
   });
 }
 
@@ -156,6 +161,7 @@ interface Parts
   writeLog: WriteLog;
   random: () => number;
   fetch: Fetch;
+  strangerFetch: Fetch;
   unlock: () => Promise<void>;
 }
 
@@ -166,7 +172,7 @@ class RunningNode {
   readonly #links: EdgeLink[];
   readonly #doors: Doors;
   readonly #onlineSince: string;
-  readonly #answer: (request: Request, way: Way) => Promise<Response>;
+  readonly #answer: (request: Request, arrival: Arrival) => Promise<Response>;
 
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
@@ -175,7 +181,7 @@ class RunningNode {
     this.#links = config.edges.map((edge) => this.#createLink(edge));
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
-    this.#answer = async (request, way) => app.fetch(request, { way });
+    this.#answer = async (request, arrival) => app.fetch(request, arrival);
     const local = createLocalApp({ ...parts, status: () => this.status() });
     this.#doors = new Doors(config, { open: this, local, log: parts.log });
   }
@@ -190,7 +196,7 @@ class RunningNode {
   }
 
   fetch(request: Request): Promise<Response> {
-    return this.#answer(request, "direct");
+    return this.#answer(request, { way: "direct", edgeUrl: null });
   }
 
   async start(): Promise<void> {
@@ -234,7 +240,7 @@ class RunningNode {
   }
 
   #appDeps(): NodeAppDeps {
-    const { fetch, clock, identity, charges } = this.#parts;
+    const { fetch, strangerFetch, clock, identity, charges } = this.#parts;
     const { dohUrls, pledge } = this.#config;
     const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
     const resolver = createPledgedResolver(dns, pledge, clock);
@@ -247,6 +253,11 @@ class RunningNode {
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),
+      pledge,
+      fetchChunk: createChunkFetch(strangerFetch, PULL_LIMITS),
+      repairing: new RateLimit(repairRateOf(this.#config), clock),
+      pullSlots: new Slots(PULLS_AT_ONCE_MAX),
+      takesMore: () => true,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
@@ -259,7 +270,7 @@ class RunningNode {
     return new EdgeLink(edge, {
       ...this.#parts,
       offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
-      answer: (request) => this.#answer(request, "tunnel"),
+      answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });
   }

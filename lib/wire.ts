@@ -273,6 +273,15 @@ const edgeStatusSchema = v.object({
   }),
   /** For each of the 1,024 partitions: chunks kept, and distinct home nodes that keep them. */
   partitions: v.object({ chunks: v.array(countSchema), holders: v.array(countSchema) }),
+  /** Chunks below target, those of them that no holder gives, and copies made today (in UTC). Earlier edges do not say. */
+  repairs: v.optional(
+    v.object({
+      short: countSchema,
+      unreadable: countSchema,
+      copiesToday: countSchema,
+      bytesToday: countSchema,
+    }),
+  ),
   recent: v.pipe(v.array(recentObjectSchema), v.maxLength(RECENT_OBJECTS_MAX)),
   members: v.pipe(
     v.array(

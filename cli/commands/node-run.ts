@@ -29,6 +29,7 @@ interface RunOptions {
   domains: "all" | Domain[];
   up?: number;
   down?: number;
+  repairRate?: number;
   reserve?: number;
   deny?: string;
 }
@@ -55,6 +56,7 @@ export function nodeRunCommand(): Command {
     .option("--url <URL>", "the URL at which others reach this node", parseServerUrl)
     .option("--up <RATE>", "bytes a second sent, such as 2MB", sizeArgument)
     .option("--down <RATE>", "bytes a second received", sizeArgument)
+    .option("--repair-rate <RATE>", "bytes a second copied to make up for lost holders", sizeArgument)
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .addHelpText("after", EXAMPLES)
@@ -72,12 +74,13 @@ async function run(options: RunOptions): Promise<void> {
   if (config.edges.length === 0)
     warn("no edge is set (--edge URL): only those who know this node will find it");
   // The daemon's modules take longer to load than most commands take to run.
-  const [{ createHomeNode }, { pino }] = await Promise.all([
+  const [{ createHomeNode }, { createStrangerFetch }, { pino }] = await Promise.all([
     import("../../home-node/home-node.ts"),
+    import("../stranger-fetch.ts"),
     import("pino"),
   ]);
   const log = pino({ level: "info" }, pino.destination({ dest: STDERR, sync: true }));
-  const node = createHomeNode(config, { log });
+  const node = createHomeNode(config, { log, strangerFetch: createStrangerFetch(config.edges) });
   const { id, url } = await node.start();
   stopOnSignals(node, log);
   rereadOnSignal(node, log);
@@ -102,6 +105,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
       downloadRate: options.down ?? null,
       domains: options.domains,
     },
+    repairRate: options.repairRate ?? null,
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
     denyFile: options.deny ?? null,
   };

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { PROBLEM_TYPE, problemOf } from "../../lib/problem.ts";
 import { type AcceptedRequest, type Answer, TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
-import { parsePassage } from "../../lib/tunnel/passage.ts";
+import { parseTunnelled } from "../../lib/tunnel/passage.ts";
 
 /** The router sees a URL; nothing depends on its origin. */
 const ORIGIN = "http://tunnel.invalid";
@@ -45,10 +45,10 @@ async function passOrRefuse(accepted: AcceptedRequest, answerRequest: AnswerRequ
   }
 }
 
-/** Throws what parsePassage throws. */
+/** Throws what parseTunnelled throws. */
 function requestOf({ method, path, headers, body, signal }: AcceptedRequest): Request {
   const url = parseTarget(path);
-  const passage = parsePassage(method, url.pathname, url.search);
+  const passage = parseTunnelled(method, url.pathname, url.search);
   // Streamed while the answer is made, as fetch calls it.
   const streamed = body === null ? {} : { body, duplex: "half" as const };
   return new Request(`${ORIGIN}${passage.path}`, { method: passage.method, headers, signal, ...streamed });

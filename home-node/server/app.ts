@@ -9,7 +9,7 @@ import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import { errorOf, PROBLEM_TYPE, type Problem, problemOf } from "../../lib/problem.ts";
+import { errorOf, problemOf } from "../../lib/problem.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../../lib/user-content.ts";
 import {
   type ClosestAnswer,
@@ -25,6 +25,8 @@ import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
 import { countIn, countOut, type NodeApp, type NodeContext, type NodeEnv } from "./node-context.ts";
+import { answerError, problemResponse } from "./problem-response.ts";
+import { type PullDeps, pullChunk } from "./pull.ts";
 import type { Pace } from "./rate.ts";
 import { receiveBody, Slots } from "./request-body.ts";
 
@@ -32,10 +34,9 @@ import { receiveBody, Slots } from "./request-body.ts";
 export const NAMES_AT_ONCE_MAX = 8;
 const PREFLIGHT_SECONDS = 24 * 60 * 60;
 const IMMUTABLE = "public, max-age=31536000, immutable";
-const BUSY_SECONDS = 1;
 const SIGNATURE_SUFFIX = ".sig";
 
-export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps {
+export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps {
   contacts: RoutingTable;
   /** Paces what comes in. */
   receiving: Pace;
@@ -44,7 +45,7 @@ export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps {
 }
 
 /** Asked about what the node keeps; /status is not what a volunteer serves. */
-const COUNTED_PATHS = ["/chunk/*", "/names", "/name/*", "/version/*", "/closest/*"];
+const COUNTED_PATHS = ["/chunk/*", "/pull", "/names", "/name/*", "/version/*", "/closest/*"];
 
 export function createNodeApp(deps: NodeAppDeps): NodeApp {
   const app = new Hono<NodeEnv>();
@@ -62,6 +63,7 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
   app.get("/chunk/:hash", (c) => getChunk(c, deps));
   app.put("/chunk", (c) => putChunkBatch(c, deps));
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
+  app.post("/pull", (c) => pullChunk(c, deps));
   app.post("/names", (c) => namesSlots.use(() => postNames(c, deps)));
   app.get("/name/:nameHash", (c) => getName(c, deps));
   app.get("/version/:id", (c) => getVersion(c, deps));
@@ -183,23 +185,4 @@ function sendWhole(
 ): Response {
   if (c.req.method !== "HEAD") countOut(c, counters)(Buffer.byteLength(body));
   return c.body(body, 200, headers);
-}
-
-/** A problem for whatever an app throws; what was not expected goes to the log, and nowhere else. */
-export function answerError(error: Error, log: Logger): Response {
-  if (error instanceof HoldfastError && error.code !== "internal") return problemResponse(problemOf(error));
-  log.error({ err: error }, "a request failed unexpectedly");
-  return problemResponse(problemOf(new HoldfastError("internal", "the home node failed: its log says why")));
-}
-
-function problemResponse(
-  problem: Problem & { results?: NamesResult[] },
-  headers: Record<string, string> = {},
-): Response {
-  const retry: Record<string, string> =
-    problem.code === "rate-limited" ? { "Retry-After": String(BUSY_SECONDS) } : {};
-  return new Response(JSON.stringify(problem), {
-    status: problem.status,
-    headers: { "Content-Type": PROBLEM_TYPE, "Cache-Control": "no-store", ...retry, ...headers },
-  });
 }

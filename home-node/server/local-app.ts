@@ -6,7 +6,7 @@ import { createMiddleware } from "hono/factory";
 import type { Logger } from "pino";
 import type { LocalNodeStatus } from "../../lib/node-status.ts";
 import type { Clock } from "../clock.ts";
-import { answerError } from "./app.ts";
+import { answerError } from "./problem-response.ts";
 import { PAGE_POLICY, renderPage } from "./status-page.ts";
 
 export interface LocalAppDeps {

@@ -5,8 +5,15 @@ import type { Counters } from "../counters/counters.ts";
 import type { Way } from "../counters/traffic.ts";
 import type { Pace } from "./rate.ts";
 
+/** How a request came. */
+export interface Arrival {
+  way: Way;
+  /** The edge through whose tunnel it came; null where it came directly. */
+  edgeUrl: string | null;
+}
+
 export interface NodeEnv {
-  Bindings: { way: Way };
+  Bindings: Arrival;
 }
 
 export type NodeContext = Context<NodeEnv>;

@@ -34,6 +34,13 @@ export class RateLimit implements Pace {
     if (this.#tokens < 0) await this.#clock.sleep((-this.#tokens / this.#bytesPerSecond) * 1000);
   }
 
+  /** How long whoever asks now would wait before the first byte. */
+  get waitMs(): number {
+    if (this.#bytesPerSecond === null) return 0;
+    this.#fill(this.#bytesPerSecond);
+    return Math.max(0, (-this.#tokens / this.#bytesPerSecond) * 1000);
+  }
+
   #fill(bytesPerSecond: number): void {
     const now = this.#clock.now();
     const gained = ((now - this.#filledAtMs) * bytesPerSecond) / 1000;

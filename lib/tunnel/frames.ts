@@ -33,7 +33,7 @@ const headersSchema = v.pipe(
   v.maxLength(HEADERS_MAX),
 );
 const requestHeadSchema = v.strictObject({
-  method: v.picklist(["GET", "HEAD", "PUT"]),
+  method: v.picklist(["GET", "HEAD", "PUT", "POST"]),
   path: v.pipe(v.string(), v.maxLength(PATH_MAX), v.regex(/^\/[\x21-\x7e]*$/)),
   headers: headersSchema,
   /** Whether data frames and an end follow. */

@@ -1,5 +1,6 @@
 // What may pass through a tunnel, and nothing else: reads of chunks, names, statements and neighbours, and uploads of
-// chunks. The edge asks before it sends, the node before it answers; the path that goes on is built anew.
+// chunks; and, from the edge itself, what a relay never passes on. The edge asks before it sends, the node before it
+// answers; the path that goes on is built anew.
 
 import { HoldfastError } from "../error.ts";
 import { type Hash, parseHash } from "../hash.ts";
@@ -7,7 +8,7 @@ import { parseDomain } from "../names.ts";
 import { GRANT_HEADER, UPLOAD_HEADER } from "../wire.ts";
 import type { RequestHead } from "./frames.ts";
 
-export type Method = RequestHead["method"];
+export type Method = Exclude<RequestHead["method"], "POST">;
 export type Resource = "chunk" | "chunks" | "name" | "version" | "signature" | "closest";
 
 /** A request that may pass. */
@@ -25,6 +26,8 @@ export const REQUEST_HEADERS = ["accept", "content-length", "content-type", GRAN
   (name) => name.toLowerCase(),
 );
 
+/** Where an edge orders a node to copy a chunk from others. */
+export const PULL_PATH = "/pull";
 const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
 /** Several chunks in one upload. */
 const BATCH_PATH = "/chunk";
@@ -49,6 +52,17 @@ export function parsePassage(method: string, pathname: string, search: string): 
     hash,
     path: `/${resource}/${hash}${isSignature ? SIGNATURE_SUFFIX : ""}${resource === "name" ? nameQuery(search) : ""}`,
   };
+}
+
+/** What an edge sends through a tunnel: its own order, or what it passes on. Throws what parsePassage throws. */
+export function parseTunnelled(
+  method: string,
+  pathname: string,
+  search: string,
+): Pick<RequestHead, "method" | "path"> {
+  if (pathname !== PULL_PATH) return parsePassage(method, pathname, search);
+  if (method === "POST") return { method, path: PULL_PATH };
+  throw new HoldfastError("method-not-allowed", "allowed here: POST");
 }
 
 function batchPassage(method: string): Passage {

@@ -247,6 +247,9 @@ describe("what the relay does not pass", () => {
     ["PUT", `/name/${hash}?domain=example.org`, "405 method-not-allowed"],
     ["PUT", `/version/${hash}`, "405 method-not-allowed"],
     ["POST", "/names", "404 not-found"],
+    // Orders are the edge's own.
+    ["POST", "/pull", "404 not-found"],
+    ["GET", "/pull", "404 not-found"],
     ["POST", "/chunk/plan", "400 invalid-hash"],
     ["GET", "/status", "404 not-found"],
     ["GET", "/obj/example.org/x", "404 not-found"],

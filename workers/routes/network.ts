@@ -54,6 +54,7 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     failureDomain: index.settings.failureDomain,
     nodes: report.counts,
     index: report.index,
+    repairs: report.repairs,
     partitions: report.partitions,
     recent: report.recent.filter(
       ({ domain, name, version }) =>

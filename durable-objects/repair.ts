@@ -1,0 +1,241 @@
+// Brings a chunk back to where it should be: new holders are chosen as at a publish, and told to copy it from those that
+// are left. A shard never carries the bytes; it believes a signed receipt of the new holder, and of the others nothing bad
+// that it has not seen itself.
+
+import {
+  PULL_SOURCES_MAX,
+  PULL_TIMEOUT_MS,
+  type PullAnswer,
+  type PullOrder,
+  parsePullAnswer,
+} from "../lib/durability/pull.ts";
+import { HoldfastError, isHoldfastError } from "../lib/error.ts";
+import type { NodeId } from "../lib/hash.ts";
+import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
+import { placeReplicas } from "../lib/overlay/placement.ts";
+import { acceptsDomain } from "../lib/pledge.ts";
+import { errorOf } from "../lib/problem.ts";
+import { PULL_PATH } from "../lib/tunnel/passage.ts";
+import { verifyReceipt } from "../lib/upload.ts";
+import { parseProblem, parseSigned, SMALL_ANSWER_MAX } from "../lib/wire.ts";
+import { readJsonBody } from "./body.ts";
+import { addHolders, removeHolder } from "./chunks-table.ts";
+import type { IndexClient } from "./index-client.ts";
+import type { Member } from "./members-table.ts";
+import {
+  dueRepairs,
+  endRepair,
+  nextRepairMs,
+  noteRepaired,
+  postponeRepair,
+  type RepairRow,
+} from "./repairs-table.ts";
+import { type ChunkRecord, chunkRecord, type Judgement, judgeChunk, type Shortage } from "./shortage.ts";
+
+/** Chunks that a shard has under repair at a time, */
+export const REPAIRS_AT_ONCE = 8;
+/** bytes of them (the first is taken whatever its size), */
+export const REPAIR_BYTES_AT_ONCE = 4 * CHUNK_BYTES_MAX;
+/** and the pause between one such round and the next: a shard moves REPAIR_BYTES_AT_ONCE in it at most. */
+export const REPAIR_PAUSE_MS = 500;
+/** Nodes asked in turn to take one copy. */
+export const TAKERS_TRIED_MAX = 3;
+/** Holders that a taker complained of and that are read to see for ourselves, for one repair. */
+export const SUSPECTS_READ_MAX = 2;
+const PULL_PATIENCE_MS = PULL_TIMEOUT_MS + 15_000;
+
+/** Repairs what is due; returns when the next one is, or null where none waits. */
+export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<number | null> {
+  const due = withinBudget(sql, dueRepairs(sql, nowMs, REPAIRS_AT_ONCE));
+  await Promise.all(due.map((row) => new Repair(sql, index, row).run()));
+  const next = nextRepairMs(sql);
+  return next === null ? null : Math.max(next, Date.now() + REPAIR_PAUSE_MS);
+}
+
+function withinBudget(sql: SqlStorage, rows: RepairRow[]): RepairRow[] {
+  let left = REPAIR_BYTES_AT_ONCE;
+  return rows.filter(({ chunk }, i) => {
+    left -= sizeOf(chunkRecord(sql, chunk)) ?? CHUNK_BYTES_MAX;
+    return i === 0 || left >= 0;
+  });
+}
+
+/** Null where its holders do not agree: their receipts say it, and one of them lies. */
+function sizeOf({ holders }: ChunkRecord): number | null {
+  const [size, ...others] = new Set(holders.map(({ sizeBytes }) => sizeBytes));
+  return size === undefined || others.length > 0 ? null : size;
+}
+
+/** What came of an attempt to make one copy. */
+type Copied = { ok: true } | { ok: false; isUnreadable: boolean; detail: string };
+
+class Repair {
+  readonly #sql: SqlStorage;
+  readonly #index: IndexClient;
+  readonly #row: RepairRow;
+  /** Nodes that were told to copy it. */
+  readonly #asked = new Set<NodeId>();
+  #suspectsRead = 0;
+
+  constructor(sql: SqlStorage, index: IndexClient, row: RepairRow) {
+    this.#sql = sql;
+    this.#index = index;
+    this.#row = row;
+  }
+
+  /** Never throws: one chunk that cannot be repaired must not keep the others waiting. */
+  async run(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      console.error(`the repair of chunk ${this.#row.chunk} failed: ${error}`);
+      this.#postpone({ isUnreadable: false, detail: `failed: ${error}` });
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { record, judged } = await this.#look();
+    for (const { node } of judged.lost) removeHolder(this.#sql, record.chunk, node);
+    const copied = await this.#copyFor(judged.shortages, record, judged);
+    if (judged.shortages.length > 0 && (await this.#look()).judged.shortages.length > 0) {
+      const failure = copied.find((one) => !one.ok);
+      this.#postpone(failure ?? { isUnreadable: false, detail: "more copies are needed" });
+    } else endRepair(this.#sql, record.chunk);
+  }
+
+  async #look(): Promise<{ record: ChunkRecord; judged: Judgement }> {
+    const record = chunkRecord(this.#sql, this.#row.chunk);
+    const members = await this.#index.members(record.holders.map(({ node }) => node));
+    const graceMs = this.#index.settings.repairGraceMs;
+    return { record, judged: judgeChunk(record, members, { nowMs: Date.now(), graceMs }) };
+  }
+
+  /** A copy that one domain lacks may be one that the next lacks as well: they are made one after the other. */
+  async #copyFor(shortages: Shortage[], record: ChunkRecord, judged: Judgement): Promise<Copied[]> {
+    const copied: Copied[] = [];
+    for (const { domain, missing } of shortages) {
+      for (let i = 0; i < missing; i++) copied.push(await this.#copy(domain, record, judged));
+    }
+    return copied;
+  }
+
+  async #copy(domain: Shortage["domain"], record: ChunkRecord, judged: Judgement): Promise<Copied> {
+    const sources = sourcesOf(judged);
+    if (sources.length === 0) return { ok: false, isUnreadable: true, detail: "" };
+    let detail = "no other home node has room, is online and takes the domain";
+    for (let tries = 0; tries < TAKERS_TRIED_MAX; tries++) {
+      const taker = await this.#chooseTaker(domain, record, judged);
+      if (taker === null) break;
+      this.#asked.add(taker.id);
+      const order = { chunk: record.chunk, size: sizeOf(record), domain, sources };
+      const answer = await this.#order(taker, order);
+      if (typeof answer === "string") detail = answer;
+      else if (await this.#settle(answer, taker, order, judged)) return { ok: true };
+      else return { ok: false, isUnreadable: true, detail: "" };
+    }
+    return { ok: false, isUnreadable: false, detail };
+  }
+
+  async #chooseTaker(
+    domain: Shortage["domain"],
+    record: ChunkRecord,
+    judged: Judgement,
+  ): Promise<Member | null> {
+    const counting = judged.holders.filter(
+      ({ state, member }) => state !== "gone" && state !== "leaving" && acceptsDomain(member, domain),
+    );
+    const candidates = (await this.#index.candidates(record.chunk)).filter(takesMore);
+    const asked = candidates.filter(({ id }) => this.#asked.has(id));
+    const [chosen] = placeReplicas(
+      {
+        chunk: record.chunk,
+        sizeBytes: sizeOf(record) ?? CHUNK_BYTES_MAX,
+        domain,
+        count: 1,
+        taken: new Set([...counting.map(({ member }) => member), ...asked].map((node) => node.failureDomain)),
+        avoid: new Set(judged.holders.flatMap(({ state, row }) => (state === "gone" ? [] : [row.node]))),
+      },
+      candidates,
+    );
+    return candidates.find(({ id }) => id === chosen) ?? null;
+  }
+
+  /** The node's answer, or in words why there is none. */
+  async #order(taker: Member, order: PullOrder): Promise<PullAnswer | string> {
+    // Not AbortSignal.timeout: what waits on would keep the shard in memory long after the answer has come.
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(new Error("no answer in time")), PULL_PATIENCE_MS);
+    try {
+      const response = await this.#index.link(taker.id).fetch(`http://link.invalid${PULL_PATH}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(order),
+        redirect: "manual",
+        signal: patience.signal,
+      });
+      const body = await readJsonBody(response, SMALL_ANSWER_MAX);
+      if (response.status === 200) return parsePullAnswer(body);
+      return `${taker.id} refused: ${errorOf(parseProblem(body)).message}`;
+    } catch (error) {
+      return `${taker.id} did not answer: ${error instanceof Error ? error.message : error}`;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Takes in what the new holder answered; true where it holds the chunk now. */
+  async #settle(answer: PullAnswer, taker: Member, order: PullOrder, judged: Judgement): Promise<boolean> {
+    await this.#lookAtFailures(answer, judged);
+    const sizeBytes = await receiptSize(answer, taker, order);
+    if (sizeBytes === null) return false;
+    addHolders(this.#sql, [{ chunk: order.chunk, node: taker.id, sizeBytes }], Date.now());
+    noteRepaired(this.#sql, sizeBytes, Date.now());
+    return true;
+  }
+
+  /** A new holder's word is not enough to take others off the list: they are read once more from here. */
+  async #lookAtFailures({ failed }: PullAnswer, judged: Judgement): Promise<void> {
+    const unreachable = failed.filter(({ code }) => code === "unreachable");
+    if (unreachable.length > 0) await this.#index.checkLinks(unreachable.map(({ id }) => id));
+    for (const { id, code } of failed) {
+      const holder = judged.holders.find(({ row }) => row.node === id);
+      if (code === "unreachable" || holder === undefined || this.#suspectsRead >= SUSPECTS_READ_MAX) continue;
+      this.#suspectsRead += 1;
+      const { status } = await this.#index.read(holder.member, { hash: this.#row.chunk });
+      if (status === "missing" || status === "corrupt") removeHolder(this.#sql, this.#row.chunk, id);
+    }
+  }
+
+  #postpone(why: { isUnreadable: boolean; detail: string }): void {
+    postponeRepair(this.#sql, this.#row, why, Date.now());
+  }
+}
+
+/** Holders that can be read from now, those that stay first. */
+function sourcesOf({ holders }: Judgement): PullOrder["sources"] {
+  const online = holders.filter(({ member, state }) => member.online && state !== "gone");
+  return online
+    .toSorted((a, b) => Number(a.state === "leaving") - Number(b.state === "leaving"))
+    .slice(0, PULL_SOURCES_MAX)
+    .map(({ member: { id, url } }) => ({ id, url }));
+}
+
+function takesMore({ leaving, awayUntilMs }: Member): boolean {
+  return !leaving && (awayUntilMs === null || awayUntilMs <= Date.now());
+}
+
+/** The size in bytes that the receipt gives the chunk; null where there is no receipt that holds. */
+async function receiptSize({ receipt }: PullAnswer, taker: Member, order: PullOrder): Promise<number | null> {
+  if (receipt === null) return null;
+  try {
+    const { body } = await verifyReceipt(parseSigned(receipt), Date.now());
+    const held = body.chunks.find(({ hash }) => hash === order.chunk);
+    const isRight = body.node === taker.id && body.domain === order.domain && held !== undefined;
+    if (isRight && (order.size === null || order.size === held.size)) return held.size;
+    throw new HoldfastError("receipt-invalid", "the receipt is for something else");
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    console.warn(`${taker.id} copied chunk ${order.chunk} and gave no good receipt: ${error.message}`);
+    return null;
+  }
+}

@@ -1,0 +1,48 @@
+// POST /pull: an edge's order to a home node to copy a chunk from its holders, and the node's answer. It goes through the
+// tunnel only: a node takes it from an edge that it has registered at, and from nobody else.
+
+import * as v from "valibot";
+import { CHUNK_BYTES_MAX } from "../manifest.ts";
+import { domainSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema } from "../schema.ts";
+import { signedSchema, URL_TEXT_MAX } from "../wire.ts";
+
+/** Holders that one order names. */
+export const PULL_SOURCES_MAX = 8;
+export const PULL_BODY_MAX = 64 * 1024;
+/** A node stops trying holders after this long, and its edge waits a little longer. */
+export const PULL_TIMEOUT_MS = 45_000;
+
+const sourceSchema = v.strictObject({
+  id: nodeIdSchema,
+  /** Where it is reached directly, or null: then by the edge's /via. */
+  url: v.nullable(v.pipe(v.string(), v.maxLength(URL_TEXT_MAX))),
+});
+
+const pullOrderSchema = v.strictObject({
+  chunk: hashSchema,
+  /** In bytes; null where the edge does not know. */
+  size: v.nullable(v.pipe(positiveSchema, v.maxValue(CHUNK_BYTES_MAX))),
+  /** For whom it is kept: the pledge is asked, and the receipt says it. */
+  domain: domainSchema,
+  /** In the order in which to try them. */
+  sources: v.pipe(v.array(sourceSchema), v.minLength(1), v.maxLength(PULL_SOURCES_MAX)),
+});
+
+const pullAnswerSchema = v.object({
+  /** Given for what is on disk; null where no source gave the chunk. */
+  receipt: v.nullable(signedSchema),
+  failed: v.pipe(
+    v.array(v.object({ id: nodeIdSchema, code: v.picklist(["missing", "corrupt", "unreachable"]) })),
+    v.maxLength(PULL_SOURCES_MAX),
+  ),
+});
+
+export type PullOrder = v.InferOutput<typeof pullOrderSchema>;
+export type PullSource = PullOrder["sources"][number];
+export type PullAnswer = v.InferOutput<typeof pullAnswerSchema>;
+export type PullFailure = PullAnswer["failed"][number];
+
+export const parsePullOrder = (value: unknown): PullOrder =>
+  parseWith(pullOrderSchema, value, "invalid-request");
+export const parsePullAnswer = (value: unknown): PullAnswer =>
+  parseWith(pullAnswerSchema, value, "bad-answer");

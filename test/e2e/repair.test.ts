@@ -1,0 +1,158 @@
+// Real home nodes that go for good, for a while, and with their disks: what was acknowledged is copied to others before
+// the last copy goes, and nothing is copied that need not be.
+
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { LocalNetwork, LocalNode } from "../../cli/local/network.ts";
+import { type EdgeStatus, parseEdgeStatus, parseLocateAnswer } from "../../lib/wire.ts";
+import { SeededRandom } from "../random.ts";
+import { chunksOf } from "./object-reads.ts";
+import { Publisher } from "./publisher.ts";
+import { endNetwork, sharedView, startNetwork } from "./setup.ts";
+
+const TIMEOUT_MS = 180_000;
+const GRACE_S = 3;
+const QUICK = { REPAIR_GRACE_SECONDS: String(GRACE_S), SWEEP_SECONDS: "1" };
+const REPLICAS = 3;
+/** What would be copied would be so by then: a grace, a sweep and a few rounds of repair. */
+const LONG_ENOUGH_MS = (GRACE_S + 6) * 1000;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function statusOf(network: LocalNetwork): Promise<EdgeStatus> {
+  return parseEdgeStatus(await (await fetch(`${network.edgeUrl}/status`)).json());
+}
+
+/** For each chunk, how many nodes that run have its file. */
+async function copiesOf(network: LocalNetwork, hashes: readonly string[]): Promise<number[]> {
+  const running = network.nodes.filter(({ process }) => process.isRunning);
+  const files = await Promise.all(running.map((node) => filesOf(network, node)));
+  return hashes.map((hash) => files.filter((names) => names.has(hash)).length);
+}
+
+async function filesOf(network: LocalNetwork, node: LocalNode): Promise<Set<string>> {
+  const names = await readdir(folderOf(network, node, "chunks"), { recursive: true });
+  return new Set(names.map((name) => name.split("/").at(-1) ?? ""));
+}
+
+function folderOf(network: LocalNetwork, { name }: LocalNode, ...path: string[]): string {
+  return join(network.dir, "nodes", name.replace("node-", ""), ...path);
+}
+
+async function until(what: string, isSo: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
+    await pause(250);
+  }
+}
+
+interface Scene {
+  network: LocalNetwork;
+  publisher: Publisher;
+  content: Buffer;
+  hashes: string[];
+}
+
+async function publishOn(network: LocalNetwork, mebibytes = 8): Promise<Scene> {
+  const publisher = await Publisher.create(sharedView(network));
+  const content = new SeededRandom(publisher.domain).bytes(mebibytes * 1024 * 1024);
+  const file = await publisher.writeFile("object", content);
+  const options = ["--replicas", String(REPLICAS)];
+  expect(await publisher.publish(file, "object", ...options)).toMatchObject({ code: 0 });
+  const hashes = (await chunksOf(publisher, "object")).map(({ hash }) => hash);
+  return { network, publisher, content, hashes };
+}
+
+const onTarget = (copies: number[]) => copies.every((count) => count >= REPLICAS);
+
+async function expectWhole({ publisher, content }: Scene): Promise<void> {
+  const response = await fetch(publisher.objectUrl("object"));
+  expect(Buffer.from(await response.arrayBuffer()).equals(content)).toBe(true);
+}
+
+/** The node that holds most of the chunks, of those that run. */
+async function fullest({ network, hashes }: Scene): Promise<LocalNode> {
+  const running = network.nodes.filter(({ process }) => process.isRunning);
+  const counted = await Promise.all(
+    running.map(async (node) => {
+      const files = await filesOf(network, node);
+      return { node, count: hashes.filter((hash) => files.has(hash)).length };
+    }),
+  );
+  const [most] = counted.sort((a, b) => b.count - a.count);
+  if (most === undefined || most.count === 0) throw new Error("no node holds anything");
+  return most.node;
+}
+
+describe("a network that repairs", () => {
+  let network: LocalNetwork;
+  let scene: Scene;
+
+  beforeAll(async () => {
+    network = await startNetwork(6, 2, QUICK);
+    scene = await publishOn(network);
+  }, TIMEOUT_MS);
+
+  afterAll(() => endNetwork(network), TIMEOUT_MS);
+
+  test(
+    "copies nothing while all is well, nor for a node that is back within the grace",
+    async () => {
+      const node = await fullest(scene);
+      const before = await copiesOf(network, scene.hashes);
+      await node.process.stop();
+      await pause(1000);
+      node.process.start();
+      await network.waitForNodes(6);
+      await pause(LONG_ENOUGH_MS);
+      expect(await copiesOf(network, scene.hashes)).toEqual(before);
+      expect((await statusOf(network)).repairs).toMatchObject({ short: 0, copiesToday: 0 });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "is back on target after a node was killed for good, and says what it did",
+    async () => {
+      const node = await fullest(scene);
+      node.process.kill("SIGKILL");
+      await until("the copies are made", async () => onTarget(await copiesOf(network, scene.hashes)));
+      await until("the edge says so", async () => {
+        const { repairs } = await statusOf(network);
+        return repairs !== undefined && repairs.short === 0 && repairs.copiesToday > 0;
+      });
+      await rm(folderOf(network, node), { recursive: true });
+      await expectWhole(scene);
+      const answer = await fetch(`${network.edgeUrl}/chunk/locate`, {
+        method: "POST",
+        body: JSON.stringify({ chunks: scene.hashes }),
+      });
+      const { chunks, online = [] } = parseLocateAnswer(await answer.json());
+      for (const { holders } of chunks)
+        expect(holders.filter((id) => online.includes(id)).length).toBeGreaterThanOrEqual(REPLICAS);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("a network that looks over nothing (SWEEP_SECONDS=0)", () => {
+  let network: LocalNetwork;
+
+  beforeAll(async () => {
+    network = await startNetwork(4, 1, { ...QUICK, SWEEP_SECONDS: "0" });
+  }, TIMEOUT_MS);
+
+  afterAll(() => endNetwork(network), TIMEOUT_MS);
+
+  test(
+    "stays short after a node was killed: the copies of the test above are the repair's",
+    async () => {
+      const scene = await publishOn(network);
+      (await fullest(scene)).process.kill("SIGKILL");
+      await pause(2 * LONG_ENOUGH_MS);
+      expect(onTarget(await copiesOf(network, scene.hashes))).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+});
