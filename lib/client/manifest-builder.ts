@@ -56,7 +56,7 @@ export class ManifestBuilder {
   }
 
   #takePart(): PendingPart {
-    const bytes = encodeManifestPart(this.#chunks);
+    const bytes = encodeManifestPart({ chunks: this.#chunks });
     const sizeBytes = this.#chunks.reduce((sum, chunk) => sum + chunk.size, 0);
     this.#chunks = [];
     return { bytes, sizeBytes };
