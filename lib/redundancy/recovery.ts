@@ -26,24 +26,34 @@ export async function recoverChunk(
   load: LoadChunk,
   digest: Digest = async (bytes) => hashBytes(bytes),
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const recovered = await recoverChunks(list, wanted, load, digest);
-  return (
-    recovered.get(wanted) ?? refuse(wanted, "the parity that its publisher listed does not fit the data")
-  );
+  const { bytes } = await recoverChunks(list, wanted, load, digest);
+  return bytes;
 }
 
-/** As recoverChunk, with what else of the stripe's data was found missing on the way: it costs no load more. */
+export interface Recovered {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** What else of the stripe's data was found missing on the way. */
+  others: Map<Hash, Uint8Array<ArrayBuffer>>;
+}
+
+/** As recoverChunk, with others that were made in the same go: they cost no load more. */
 export async function recoverChunks(
   list: StripedList,
   wanted: Hash,
   load: LoadChunk,
   digest: Digest = async (bytes) => hashBytes(bytes),
-): Promise<Map<Hash, Uint8Array<ArrayBuffer>>> {
+): Promise<Recovered> {
   let reason = "the list does not name it";
   for (const stripe of stripesWith(list, wanted)) {
     const found = await loadMembers(stripe, wanted, load);
-    if (found.members.length === stripe.data.length)
-      return decodeMissing(stripe, found.members, [wanted, ...found.missing], digest);
+    if (found.members.length === stripe.data.length) {
+      const others = await decodeMissing(stripe, found.members, [wanted, ...found.missing], digest);
+      const bytes = others.get(wanted);
+      others.delete(wanted);
+      return bytes === undefined
+        ? refuse(wanted, "the parity that is listed does not fit it")
+        : { bytes, others };
+    }
     reason = `${found.members.length} of the ${stripe.data.length} others of its stripe that it takes can be read`;
   }
   return refuse(wanted, reason);
