@@ -83,11 +83,9 @@ async function* piecesOf(
   const windows = windowsOf(wantedChunks(index, manifest, body.sections), LOOKUP_WINDOW);
   const located = runAhead(windows, LOOKUP_AHEAD, (window) => locate(index, window));
   // Neighbouring ranges often lie in one chunk, and an object of zeros is one chunk many times over.
-  const read = onceInARow((hash: Hash, size: number, holders: Holders) =>
-    readChunk(index, { hash, size }, holders),
-  );
+  const read = onceInARow((hash: Hash, holders: Holders) => readChunk(index, { hash }, holders));
   yield* runAhead(flatten(located), FETCH_AHEAD, async ({ chunk, range, lead, holders }) => {
-    const bytes = await read(chunk.hash, chunk.size, holders);
+    const bytes = await read(chunk.hash, holders);
     const piece = cut(bytes, chunk, range);
     return lead === null ? [piece] : [lead, piece];
   });
