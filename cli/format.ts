@@ -2,7 +2,7 @@
 
 import { formatSize } from "../lib/format.ts";
 
-export { formatAge, formatCount, formatSize, plural } from "../lib/format.ts";
+export { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/format.ts";
 
 const DECIMAL_UNITS: Record<string, number> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
 const SIZE_TEXT = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i;

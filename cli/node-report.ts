@@ -3,6 +3,7 @@
 import { plainText } from "../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/format.ts";
 import {
+  describeRecord,
   type EdgeReport,
   formatStanding,
   isLocal,
@@ -122,13 +123,14 @@ function edgeSections({ edges }: LocalNodeStatus, nowMs: number, width: number):
 }
 
 function edgeSection(edge: EdgeReport, nowMs: number, width: number): string {
-  const { url, state, since: iso, standing } = edge;
+  const { url, state, since: iso, standing, record } = edge;
   const isLinked = state === "registered";
   return section([
     ["edge", plainText(url)],
     [isLinked ? "linked" : state, since(iso, nowMs)],
     ...routeRows(edge, width),
     ...wrapped("standing", formatStanding(standing), width),
+    ...describeRecord(record).flatMap(([label, text]) => wrapped(label, text, width)),
   ]);
 }
 

@@ -2,6 +2,7 @@
 // about servers and holders that were found wrong on the way.
 
 import type { ChunkSource, HolderFailure } from "../lib/client/chunk-source.ts";
+import { Complaints } from "../lib/client/complaints.ts";
 import type { ServerProblem } from "../lib/client/name-knowledge.ts";
 import { plainText } from "../lib/client/request.ts";
 import { type ResolvedObject, resolveObject } from "../lib/client/resolve.ts";
@@ -28,6 +29,8 @@ const PROBLEMS_TOLD_MAX = 5;
 
 export interface OpenedObject extends ResolvedObject {
   source: ChunkSource;
+  /** Tells the servers of holders that did not have what they are listed for. */
+  complain: () => Promise<void>;
 }
 
 /** Resolves and verifies; warns about servers whose answers were of no use. */
@@ -39,7 +42,11 @@ export async function openObject(
 ): Promise<OpenedObject> {
   const settings = await loadSettings(options);
   const servers = serversOf(settings);
-  const source = chunkSourceOf(servers, onHolderFailed);
+  const complaints = new Complaints();
+  const source = chunkSourceOf(servers, (failure) => {
+    complaints.note(failure);
+    onHolderFailed(failure);
+  });
   const resolved = await resolveObject(
     {
       domain: target.domain,
@@ -57,16 +64,23 @@ export async function openObject(
     },
   );
   warnOfServers(resolved.problems);
-  return { ...resolved, source };
+  return { ...resolved, source, complain: () => complaints.send(servers) };
 }
 
 /** What reading a tree takes. */
 export async function treeReading(options: CommonOptions) {
   const settings = await loadSettings(options);
   const servers = serversOf(settings);
+  const complaints = new Complaints();
+  const note = holderNotes(say);
+  const source = chunkSourceOf(servers, (failure) => {
+    complaints.note(failure);
+    note(failure);
+  });
   return {
     servers,
-    source: chunkSourceOf(servers, holderNotes(say)),
+    source,
+    complain: () => complaints.send(servers),
     domainKeys: domainKeysOf(settings),
     trustedEdges: trustedEdgesOf(settings),
     hasher: nodeHost.hasher,

@@ -30,22 +30,26 @@ export interface Reference {
   listedIn: Hash | null;
 }
 
-/** Who holds a chunk, the longest-standing holder first. */
+/** Who holds a chunk: who has shown it first, then the longest-standing ones. */
 export interface Holding {
   chunk: Hash;
   holders: NodeId[];
+  /** When each of them last gave the chunk to whoever checked it; 0: never, it is their claim. */
+  checkedMs: number[];
 }
 
-export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): void {
-  for (const { chunk, node, sizeBytes } of held) {
-    sql.exec(
+/** Returns those that were not known. */
+export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): HeldChunk[] {
+  return held.filter(({ chunk, node, sizeBytes }) => {
+    const { rowsWritten } = sql.exec(
       "INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
       chunk,
       node,
       sizeBytes,
       nowMs,
     );
-  }
+    return rowsWritten > 0;
+  });
 }
 
 /** False where the node was no holder. */
@@ -92,17 +96,19 @@ export function sweepPins(sql: SqlStorage, nowMs: number): void {
 }
 
 export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
-  return chunks.map((chunk) => ({ chunk, holders: holdersOf(sql, chunk) }));
+  return chunks.map((chunk) => {
+    const rows = holdersOf(sql, chunk);
+    return { chunk, holders: rows.map(({ node }) => node), checkedMs: rows.map(({ checked }) => checked) };
+  });
 }
 
-function holdersOf(sql: SqlStorage, chunk: Hash): NodeId[] {
+function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number }[] {
   return sql
-    .exec<{ node: NodeId }>(
-      `SELECT node FROM holders WHERE chunk = ? ORDER BY since, node LIMIT ${HOLDERS_LISTED_MAX}`,
+    .exec<{ node: NodeId; checked: number }>(
+      `SELECT node, checked FROM holders WHERE chunk = ? ORDER BY checked = 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
       chunk,
     )
-    .toArray()
-    .map((row) => row.node);
+    .toArray();
 }
 
 /** Chunks kept and distinct nodes that keep them, for each partition that has any. */

@@ -3,6 +3,7 @@
 
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
+import type { NodeRecord } from "../lib/node-record.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
 import {
   groupByShard,
@@ -12,14 +13,17 @@ import {
   shardName,
 } from "../lib/overlay/shards.ts";
 import type { Contact, NameKey } from "../lib/wire.ts";
+import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
 import type { HeldChunk, Holding } from "./chunks-table.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
-import type { Member } from "./members-table.ts";
+import type { Member, MemberRecord } from "./members-table.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
 import type { NewRemoval } from "./removals-table.ts";
+import type { Sight } from "./standings-table.ts";
+import type { Suspect } from "./suspects-table.ts";
 import type { NewestVersion, NewVersion } from "./versions-table.ts";
 
 /** How long a member's row is used again without asking its shard. */
@@ -51,11 +55,50 @@ export class IndexClient {
   }
 
   async locate(chunks: Hash[]): Promise<Map<Hash, NodeId[]>> {
+    return holdingMap([...(await this.holdings(chunks)).values()]);
+  }
+
+  /** As locate, with when each holder last showed the chunk. */
+  async holdings(chunks: Hash[]): Promise<Map<Hash, Holding>> {
     const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
     const answers = await Promise.all(
       [...groups].map(([prefix, group]) => this.#shard(prefix).locate(group)),
     );
-    return holdingMap(answers.flat());
+    return new Map(answers.flat().map((holding) => [holding.chunk, holding]));
+  }
+
+  /** Takes in what reads of chunks from nodes came to: the chunks' shards judge it. */
+  async noteChecks(checks: Check[]): Promise<void> {
+    const groups = groupByShard(checks, ({ chunk }) => chunk, this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteChecks(group)));
+  }
+
+  /** Has holders read that a client complained of; says how many will be. */
+  async suspect(suspects: Suspect[]): Promise<number> {
+    const groups = groupByShard(suspects, ({ chunk }) => chunk, this.settings.shardDepth);
+    const added = await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).suspect(group)));
+    return added.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Tells the nodes' leaf shards what was seen of them. */
+  async noteSights(sights: Sight[]): Promise<void> {
+    const groups = Map.groupBy(sights, ({ node }) => leafPrefix(node, this.settings.shardDepth));
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteSights(group)));
+  }
+
+  /** Tells every shard that a node is a member of how it stands. */
+  async putRecords(records: MemberRecord[]): Promise<void> {
+    const groups = new Map<ShardPrefix, MemberRecord[]>();
+    for (const record of records) {
+      for (const prefix of membershipPrefixes(record.id, this.settings.shardDepth))
+        groups.set(prefix, [...(groups.get(prefix) ?? []), record]);
+    }
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).putRecords(group)));
+  }
+
+  /** What a node is told of itself; null where nothing is known yet. */
+  nodeRecord(node: NodeId): Promise<NodeRecord | null> {
+    return this.#shard(leafPrefix(node, this.settings.shardDepth)).nodeRecord(node);
   }
 
   async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Map<Hash, NodeId[]>> {

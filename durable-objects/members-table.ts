@@ -1,6 +1,7 @@
 // A shard's member home nodes, as rows ordered by id: a range of ids that share a prefix holds exactly the nodes
 // closest to every id with that prefix.
 
+import { STANDING_UNKNOWN } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { closestTo } from "../lib/overlay/distance.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
@@ -37,7 +38,16 @@ export interface Member extends MemberReport {
   firstSeenMs: number;
   /** How it did when it was checked: 0 to 1. */
   standing: number;
+  /** Time online up to `sinceMs`. */
+  onlineMs: number;
+  /** Chunks that are listed of it, as its audits show; null before the first. */
+  chunks: number | null;
+  /** Bytes that it gave to this edge and its readers, as the edge saw it. */
+  servedBytes: number;
 }
+
+/** What a member's leaf shard has found out, for the ancestors' rows. */
+export type MemberRecord = Pick<Member, "id" | "standing" | "chunks" | "servedBytes">;
 
 interface MemberRow extends Record<string, SqlStorageValue> {
   id: NodeId;
@@ -56,6 +66,9 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   lost_at: number;
   standing: number;
   name: string | null;
+  online_ms: number;
+  chunks: number | null;
+  served_bytes: number;
 }
 
 /** Writes a member. False where an ancestor is full and does not know the node yet. */
@@ -70,12 +83,13 @@ export function putMember(
   if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
   sql.exec(
     `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since,
-       away_until, leaving, lost_at, name, first_seen)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       away_until, leaving, lost_at, name, first_seen, standing)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET key = excluded.key, url = excluded.url, failure_domain = excluded.failure_domain,
        domains = excluded.domains, pledged_bytes = excluded.pledged_bytes, free_bytes = excluded.free_bytes,
        online = excluded.online, epoch = excluded.epoch, since = excluded.since, away_until = excluded.away_until,
-       leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name
+       leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name,
+       online_ms = members.online_ms + members.online * MAX(0, excluded.since - members.since)
      WHERE excluded.epoch >= members.epoch`,
     member.id,
     member.key,
@@ -92,8 +106,19 @@ export function putMember(
     member.lostMs,
     member.name,
     nowMs,
+    STANDING_UNKNOWN,
   );
   return true;
+}
+
+export function putRecord(sql: SqlStorage, { id, standing, chunks, servedBytes }: MemberRecord): void {
+  sql.exec(
+    "UPDATE members SET standing = ?, chunks = ?, served_bytes = ? WHERE id = ?",
+    standing,
+    chunks,
+    servedBytes,
+    id,
+  );
 }
 
 export function membersById(sql: SqlStorage, ids: NodeId[]): Member[] {
@@ -165,5 +190,8 @@ function parseMemberRow(row: MemberRow): Member {
     name: row.name,
     firstSeenMs: row.first_seen,
     standing: row.standing,
+    onlineMs: row.online_ms,
+    chunks: row.chunks === null ? null : Math.round(row.chunks),
+    servedBytes: row.served_bytes,
   };
 }

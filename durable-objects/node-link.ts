@@ -5,9 +5,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { encodeHash, type NodeId, parseNodeId } from "../lib/hash.ts";
+import type { NodeRecord } from "../lib/node-record.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
-import { membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
+import { leafPrefix, membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import {
   CHALLENGE_LIFETIME_MS,
@@ -152,6 +153,11 @@ export class NodeLink extends DurableObject<Env> {
     return false;
   }
 
+  /** Tells the node how it stands here; where it is not connected, it hears of it when it comes back. */
+  async tellRecord(record: NodeRecord): Promise<void> {
+    for (const socket of this.#sockets("registered")) send(socket, { type: "record", record });
+  }
+
   async #receive(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const state = stateOf(socket);
     const isVerified = state.phase !== "challenged";
@@ -204,6 +210,8 @@ export class NodeLink extends DurableObject<Env> {
       this.#tunnels.close(other);
     }
     send(socket, { type: "registered", direct: url !== null, code, reason, contacts });
+    const record = await this.#leafShard(state.node).nodeRecord(state.node);
+    if (record !== null && socket.readyState === WebSocket.OPEN) send(socket, { type: "record", record });
   }
 
   async #updateRoom(state: SocketState, freeBytes: number): Promise<void> {
@@ -231,6 +239,11 @@ export class NodeLink extends DurableObject<Env> {
     const root = this.env.PARTITION_SHARD.getByName(shardName(""));
     const { members } = await root.closest(node, CONTACTS_GIVEN + 1);
     return members.filter(({ id }) => id !== node).map(({ id, key, url }) => ({ id, key, url }));
+  }
+
+  #leafShard(node: NodeId) {
+    const prefix = leafPrefix(node, parseSettings(this.env).shardDepth);
+    return this.env.PARTITION_SHARD.getByName(shardName(prefix));
   }
 
   #nextEpoch(node: NodeId): number {

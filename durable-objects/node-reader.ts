@@ -12,10 +12,9 @@ import type { Env } from "./env.ts";
 export const CHUNK_TIMEOUT_MS = 16_000;
 const NOT_FOUND = [404, 410, 451];
 
+/** By its hash only: a size that a Manifest states may be false, and the holder must not answer for that. */
 export interface WantedChunk {
   hash: Hash;
-  /** Bytes, where the reader knows; a chunk of another size is refused. */
-  size?: number;
 }
 
 /** Who is asked. */
@@ -64,8 +63,8 @@ async function read(route: Route, wanted: WantedChunk): Promise<ReadOutcome> {
   }
 }
 
-async function verified(response: Response, { hash, size }: WantedChunk): Promise<ReadOutcome> {
-  const bytes = await readBytes(response, size ?? CHUNK_BYTES_MAX);
+async function verified(response: Response, { hash }: WantedChunk): Promise<ReadOutcome> {
+  const bytes = await readBytes(response, CHUNK_BYTES_MAX);
   if ((await digest(bytes)) === hash) return { status: "read", bytes };
   return { status: "corrupt", detail: `its ${bytes.length} bytes do not have the chunk's hash` };
 }

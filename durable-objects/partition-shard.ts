@@ -6,8 +6,10 @@ import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
+import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -46,9 +48,11 @@ import {
   listMembers,
   type Member,
   type MemberCounts,
+  type MemberRecord,
   type MemberReport,
   membersById,
   putMember,
+  putRecord,
 } from "./members-table.ts";
 import {
   applyRemoval,
@@ -67,6 +71,8 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
+import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
@@ -89,6 +95,8 @@ import {
 export const REPORT_DELAY_MIN_MS = 1000;
 export const REPORT_DELAY_MAX_MS = 60_000;
 const REPORT_DELAY_PER_HOLDER_MS = 3;
+/** A node hears how it stands this often; of a failure at once. */
+export const TELL_INTERVAL_MS = 60 * 60 * 1000;
 
 type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
 
@@ -128,7 +136,7 @@ export interface MemberPage {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report" | "sweep" | "repair">;
+  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -138,6 +146,7 @@ export class PartitionShard extends DurableObject<Env> {
       report: (nowMs) => this.#report(nowMs),
       sweep: (nowMs) => this.#sweep(nowMs),
       repair: (nowMs) => this.#repair(nowMs),
+      audit: (nowMs) => this.#audit(nowMs),
     });
   }
 
@@ -201,6 +210,50 @@ export class PartitionShard extends DurableObject<Env> {
     const kept = await keptWithout(this.#sql, new IndexClient(this.env), question, Date.now());
     await this.#askForRepairs();
     return kept;
+  }
+
+  /** Takes in what reads of chunks from nodes came to, by whomever of this edge they were made. */
+  async noteChecks(checks: Check[]): Promise<void> {
+    await this.#noteChange();
+    const sights = this.ctx.storage.transactionSync(() => applyChecks(this.#sql, checks, Date.now()));
+    await new IndexClient(this.env).noteSights(sights);
+  }
+
+  /** Has holders that a client complained of read next; says how many of them. */
+  async suspect(suspects: Suspect[]): Promise<number> {
+    const delayMs = auditDelayMs(new IndexClient(this.env), true);
+    if (delayMs === null) return 0;
+    const added = this.ctx.storage.transactionSync(() => addSuspects(this.#sql, suspects, Date.now()));
+    if (added > 0) await this.#duties.ask("audit", Date.now() + delayMs);
+    return added;
+  }
+
+  /** Nodes' leaf shard: takes in what was seen of them, and tells the ancestors and the nodes themselves. */
+  async noteSights(sights: Sight[]): Promise<void> {
+    const checked = sights.filter(({ checks }) => checks.length > 0).map(({ node }) => node);
+    const records = this.ctx.storage.transactionSync(() => {
+      for (const sight of sights) noteSight(this.#sql, sight, Date.now());
+      return checked.map((node) => recordOf(this.#sql, node));
+    });
+    const index = new IndexClient(this.env);
+    await index.putRecords(records);
+    for (const node of checked) {
+      if (!takeTelling(this.#sql, node, Date.now(), TELL_INTERVAL_MS)) continue;
+      const record = nodeRecord(this.#sql, node, Date.now());
+      if (record !== null) await index.link(node).tellRecord(record);
+    }
+  }
+
+  /** A node's leaf shard or its ancestors: what is known of members. */
+  async putRecords(records: MemberRecord[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const record of records) putRecord(this.#sql, record);
+    });
+  }
+
+  /** A node's leaf shard: what it is told of itself; null where nothing is known yet. */
+  async nodeRecord(node: NodeId): Promise<NodeRecord | null> {
+    return nodeRecord(this.#sql, node, Date.now());
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
@@ -343,6 +396,12 @@ export class PartitionShard extends DurableObject<Env> {
     if (nextMs !== null && parseSettings(this.env).sweepMs > 0) await this.#duties.ask("repair", nextMs);
   }
 
+  async #audit(nowMs: number): Promise<number | null> {
+    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.env), nowMs);
+    if (checks.length > 0) await this.noteChecks(checks);
+    return nextMs;
+  }
+
   #append(version: NewVersion): AppendResult {
     return this.#accept(
       () => appendVersion(this.#sql, version, Date.now()),
@@ -365,10 +424,17 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Makes sure that a report will follow. One that is asked for already covers this write too. */
   async #noteChange(): Promise<void> {
+    await this.#askAudits();
     if (this.#duties.isAsked("report")) return;
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
     const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
     await this.#duties.ask("report", Date.now() + boundedMs);
+  }
+
+  async #askAudits(): Promise<void> {
+    if (this.#duties.isAsked("audit")) return;
+    const delayMs = auditDelayMs(new IndexClient(this.env), false);
+    if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
   }
 
   #prefix(): ShardPrefix {

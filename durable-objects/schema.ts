@@ -158,6 +158,21 @@ const SHARD_MIGRATIONS = [
      node TEXT PRIMARY KEY, chunk_hours REAL NOT NULL, served_bytes INTEGER NOT NULL, taken_bytes INTEGER NOT NULL,
      online_ms INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL
    ) WITHOUT ROWID;`,
+
+  `-- Holders that clients complained of: they are audited next.
+   CREATE TABLE suspects (
+     chunk TEXT NOT NULL, node TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (chunk, node)
+   ) WITHOUT ROWID;
+   -- Audits in all, and when the node was last told how it stands.
+   ALTER TABLE standings ADD COLUMN audits_passed INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE standings ADD COLUMN audits_failed INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE standings ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+   -- Chunks of the node in all shards, as its audits show them. Online time is kept with the member, in each of its shards.
+   ALTER TABLE node_ledger ADD COLUMN chunks REAL;
+   ALTER TABLE node_ledger DROP COLUMN online_ms;
+   ALTER TABLE members ADD COLUMN online_ms INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE members ADD COLUMN chunks REAL;
+   ALTER TABLE members ADD COLUMN served_bytes INTEGER NOT NULL DEFAULT 0;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -2,7 +2,9 @@
 // that it does not know.
 
 import * as v from "valibot";
-import { formatCount, plural } from "./format.ts";
+import { isDelisted, isOnProbation } from "./durability/standing.ts";
+import { formatCount, formatShare, formatSize, formatTime, plural } from "./format.ts";
+import { type NodeRecord, nodeRecordSchema } from "./node-record.ts";
 import { PLEDGED_DOMAINS_MAX, pledgeSchema } from "./pledge.ts";
 import { REACH_CODES } from "./reach.ts";
 import {
@@ -55,9 +57,11 @@ const edgeSchema = v.object({
   code: v.nullable(v.picklist(REACH_CODES)),
   reason: v.string(),
   advice: v.nullable(v.string()),
-  /** What is known of how the node did by this edge, since the process started. */
+  /** What the edge last said of how the node stands there; null where it has said nothing since the process started. */
+  record: v.optional(v.nullable(nodeRecordSchema), null),
+  /** What is known of how the node did by this edge: audits in all, the rest since the process started. */
   standing: v.object({
-    /** Passed and failed audits; null where there were none. No edge audits today. */
+    /** Passed and failed audits; null where there were none. */
     audits: v.nullable(v.object({ passed: countSchema, failed: countSchema })),
     registrations: countSchema,
     /** Links that ended without the node meaning it. */
@@ -112,6 +116,39 @@ export function parseNodeReport(value: unknown): PublicNodeStatus | LocalNodeSta
 
 export function isLocal(status: PublicNodeStatus | LocalNodeStatus): status is LocalNodeStatus {
   return "traffic" in status;
+}
+
+/** Of what went wrong, so much is told. */
+const EVENTS_TOLD = 3;
+const CHUNK_SHOWN = 12;
+const EVENT_WORDS = {
+  missing: "did not have",
+  corrupt: "gave other bytes for",
+  unreachable: "was not reached for",
+} as const;
+
+/** What an edge says of the node, as labels and words: how it stands, what it has carried, and what went wrong last. */
+export function describeRecord(record: NodeRecord | null): [label: string, text: string][] {
+  if (record === null) return [];
+  const { standing, chunkHours, servedBytes, takenBytes, firstSeen, uptime, events } = record;
+  const carried = `${plural(chunkHours, "chunk-hour")} shown by audits, ${formatSize(servedBytes)} served, ${formatSize(takenBytes)} taken`;
+  const rows: [string, string][] = [
+    ["stands at", `${standing.toFixed(2)} of 1: ${standingWords(standing)}`],
+    ["carried", carried],
+  ];
+  if (firstSeen !== null && uptime !== null)
+    rows.push(["uptime", `${formatShare(uptime)} since ${formatTime(firstSeen)}`]);
+  const told = events.slice(0, EVENTS_TOLD).map(describeEvent);
+  return [...rows, ...told.map((text, i): [string, string] => [i === 0 ? "last wrong" : "", text])];
+}
+
+function describeEvent({ time, chunk, code }: NodeRecord["events"][number]): string {
+  return `${formatTime(time)}: ${EVENT_WORDS[code]} chunk ${chunk.slice(0, CHUNK_SHOWN)}…`;
+}
+
+function standingWords(standing: number): string {
+  if (isDelisted(standing)) return "it is given nothing new, and asked last";
+  return isOnProbation(standing) ? "it is checked more often, until it has shown more" : "in full standing";
 }
 
 /** An edge's standing in words. */

@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { parseJson } from "./canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "./error.ts";
 import type { Hash, NodeId } from "./hash.ts";
+import { nodeRecordSchema } from "./node-record.ts";
 import { nodeIdOf } from "./openssh-key.ts";
 import { pledgeSchema } from "./pledge.ts";
 import { countSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema, timeSchema } from "./schema.ts";
@@ -72,6 +73,8 @@ const edgeFrameSchema = v.variant("type", [
     /** Some nodes to start a routing table from. */
     contacts: v.pipe(v.array(contactSchema), v.maxLength(CONTACTS_GIVEN_MAX)),
   }),
+  /** How the node stands with the edge: after it registered where there is something to tell, at a failure, and hourly. */
+  v.strictObject({ type: v.literal("record"), record: nodeRecordSchema }),
   v.strictObject({
     type: v.literal("refused"),
     code: v.pipe(v.string(), v.maxLength(CODE_TEXT_MAX)),

@@ -32,6 +32,8 @@ export const timeSchema = v.pipe(
 );
 export const countSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const positiveSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+/** Of a whole. */
+export const shareSchema = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 type Schema = v.GenericSchema<unknown, unknown>;
 

@@ -27,6 +27,7 @@ import {
   nodeIdSchema,
   parseWith,
   positiveSchema,
+  shareSchema,
   timeSchema,
 } from "./schema.ts";
 import { SSHSIG_TEXT_MAX } from "./sshsig.ts";
@@ -241,9 +242,30 @@ const locateAnswerSchema = v.object({
   nodes: v.pipe(v.array(contactSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX)),
   /** Those of them that are connected to the edge now: for people, because a client tries them all. */
   online: v.optional(v.pipe(v.array(nodeIdSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX))),
+  /** For each chunk, when each of its holders was last seen to have it, or null: for people too. */
+  checked: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.array(v.nullable(timeSchema)), v.maxLength(64))),
+      v.maxLength(CHUNKS_PER_PLAN_MAX),
+    ),
+  ),
 });
 export type LocateRequest = v.InferOutput<typeof locateRequestSchema>;
 export type LocateAnswer = v.InferOutput<typeof locateAnswerSchema>;
+
+// POST /chunk/suspect: holders that did not give a chunk, or gave something else
+export const SUSPECTS_PER_POST_MAX = 64;
+const suspectRequestSchema = v.strictObject({
+  chunks: v.pipe(
+    v.array(v.strictObject({ hash: hashSchema, node: nodeIdSchema })),
+    v.minLength(1),
+    v.maxLength(SUSPECTS_PER_POST_MAX),
+  ),
+});
+/** How many of them are holders here that will be read next. */
+const suspectAnswerSchema = v.object({ noted: countSchema });
+export type SuspectRequest = v.InferOutput<typeof suspectRequestSchema>;
+export type SuspectAnswer = v.InferOutput<typeof suspectAnswerSchema>;
 
 // GET /closest/<hash>
 const closestAnswerSchema = v.object({
@@ -310,6 +332,13 @@ const edgeStatusSchema = v.object({
         since: timeSchema,
         pledgedBytes: countSchema,
         freeBytes: countSchema,
+        /** How it did when it was checked, 0 to 1. */
+        standing: v.optional(shareSchema),
+        /** The share of the time since it was first seen that it was online; null where that is not known. */
+        uptime: v.optional(v.nullable(shareSchema)),
+        /** Chunks that it keeps, as its audits show, or null; bytes that the edge saw it give. */
+        chunks: v.optional(v.nullable(countSchema)),
+        servedBytes: v.optional(countSchema),
       }),
     ),
     v.maxLength(LISTED_NODES_MAX),
@@ -350,6 +379,10 @@ export const parseLocateRequest = (value: unknown): LocateRequest =>
   parseWith(locateRequestSchema, value, "invalid-request");
 export const parseLocateAnswer = (value: unknown): LocateAnswer =>
   parseWith(locateAnswerSchema, value, "bad-answer");
+export const parseSuspectRequest = (value: unknown): SuspectRequest =>
+  parseWith(suspectRequestSchema, value, "invalid-request");
+export const parseSuspectAnswer = (value: unknown): SuspectAnswer =>
+  parseWith(suspectAnswerSchema, value, "bad-answer");
 export const parseClosestAnswer = (value: unknown): ClosestAnswer =>
   parseWith(closestAnswerSchema, value, "bad-answer");
 export const parseNodeStatus = (value: unknown): NodeStatus =>

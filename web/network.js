@@ -1,7 +1,15 @@
 // The network in numbers, its recent objects and its home nodes.
 
 import { at, classed, el, link, linkOut, setText, shortId, syncRows, timeElement } from "./elements.js";
-import { clockFormat, counted, dateFormat, formatBytes, formatCount, visible } from "./format.js";
+import {
+  clockFormat,
+  counted,
+  dateFormat,
+  formatBytes,
+  formatCount,
+  formatPercent,
+  visible,
+} from "./format.js";
 import { encodePath, hrefOf } from "./names.js";
 
 /** @import { EdgeStatus, RecentObject } from "../lib/wire.ts" */
@@ -73,7 +81,22 @@ function memberRow(member) {
     state,
     el("span", `${formatBytes(member.pledgedBytes)} pledged, ${formatBytes(member.freeBytes)} free`),
     el("span", member.url === null ? "through the relay" : linkOut(member.url)),
+    el("span", recordOf(member)),
   );
+}
+
+/**
+ * How it stands with this edge and what it carries: nothing of what the edge does not say.
+ * @param {Member} member
+ */
+function recordOf({ standing, uptime, chunks, servedBytes = 0 }) {
+  const words = [
+    ...(standing === undefined ? [] : [`standing ${standing.toFixed(2)}`]),
+    ...(uptime === undefined || uptime === null ? [] : [`up ${formatPercent(uptime, 1)}`]),
+    ...(chunks === undefined || chunks === null ? [] : [`keeps ${counted(chunks, "chunk")}`]),
+    ...(servedBytes === 0 ? [] : [`served ${formatBytes(servedBytes)}`]),
+  ];
+  return words.join(" · ");
 }
 
 /** @param {EdgeStatus} status */

@@ -4,12 +4,14 @@
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { ReadOutcome, WantedChunk } from "../durable-objects/node-reader.ts";
+import { isDelisted } from "../lib/durability/standing.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
 import { denylist } from "./denylist.ts";
+import { noteGiven, noteLoss } from "./read-notes.ts";
 
-/** Holders that are asked for one chunk before the read fails. */
+/** Holders that are asked first, and holders whose answer a read waits for in vain before it fails. */
 export const HOLDERS_TRIED_MAX = 8;
 /** A holder that failed is asked last for this long. */
 export const FAILURE_MEMORY_MS = 30_000;
@@ -19,12 +21,24 @@ const RELAY_HANDICAP = 0.25;
 
 const failedAt = new Map<NodeId, number>();
 
+/** A holder of a chunk. */
+export interface Holder extends Member {
+  /** When it last gave the chunk to whoever checked it; 0: never, it is its claim. */
+  checkedMs: number;
+}
+
 /** Who holds these chunks, best first: one look-up for all of them. */
-export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<Map<Hash, Member[]>> {
-  const holdings = await index.locate(chunks);
-  const members = await index.members([...holdings.values()].flat());
+export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<Map<Hash, Holder[]>> {
+  const holdings = [...(await index.holdings(chunks)).values()];
+  const members = await index.members(holdings.flatMap(({ holders }) => holders));
   return new Map(
-    [...holdings].map(([chunk, ids]) => [chunk, rankHolders(ids.flatMap((id) => members.get(id) ?? []))]),
+    holdings.map(({ chunk, holders, checkedMs }) => {
+      const known = holders.flatMap((id, i) => {
+        const member = members.get(id);
+        return member === undefined ? [] : [{ ...member, checkedMs: checkedMs[i] ?? 0 }];
+      });
+      return [chunk, rankHolders(known)];
+    }),
   );
 }
 
@@ -32,7 +46,7 @@ export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<M
 export async function readChunk(
   index: IndexClient,
   chunk: WantedChunk,
-  holders: Member[],
+  holders: Holder[],
 ): Promise<Uint8Array<ArrayBuffer>> {
   denylist().check(chunk.hash);
   const hot = await hotChunk(chunk.hash);
@@ -43,46 +57,71 @@ export async function readChunk(
   return bytes;
 }
 
+/**
+ * A holder that says that it does not have the chunk costs little and is no holder any more, so that any number of them
+ * may be passed by; what costs time is bounded.
+ */
 async function readFromHolders(
   index: IndexClient,
   chunk: WantedChunk,
-  holders: Member[],
+  holders: Holder[],
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const slow: Holder[] = [];
   for (const holder of holders) {
-    const outcome = await index.read(holder, chunk);
-    if (outcome.status === "read") return outcome.bytes;
-    noteFailure(holder, chunk, outcome);
-    await index.checkLinks([holder.id]);
+    const bytes = await readFrom(index, chunk, holder, slow);
+    if (bytes !== null) return bytes;
+    if (slow.length === HOLDERS_TRIED_MAX) break;
   }
   // What cannot be dialled from here may still hold its socket open.
-  for (const holder of holders.filter(({ url }) => url !== null)) {
-    const outcome = await index.read({ ...holder, url: null }, chunk);
-    if (outcome.status === "read") return outcome.bytes;
+  for (const holder of slow.filter(({ url }) => url !== null)) {
+    const bytes = await readFrom(index, chunk, { ...holder, url: null }, []);
+    if (bytes !== null) return bytes;
   }
   throw new HoldfastError("no-holder", `no home node could give chunk ${chunk.hash}: try again later`);
 }
 
+async function readFrom(
+  index: IndexClient,
+  chunk: WantedChunk,
+  holder: Holder,
+  slow: Holder[],
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  const outcome = await index.read(holder, chunk);
+  if (outcome.status === "read") {
+    noteGiven(index, chunk.hash, holder, outcome.bytes.length);
+    return outcome.bytes;
+  }
+  noteFailure(holder, chunk, outcome);
+  if (outcome.status !== "missing") slow.push(holder);
+  if (outcome.status === "unreachable") await index.checkLinks([holder.id]);
+  else noteLoss(index, { chunk: chunk.hash, node: holder.id, code: outcome.status });
+  return null;
+}
+
 /**
- * Online before offline, those that failed lately last. Holders come oldest first, and only the oldest are tried, in
- * random order to spread the load: nodes that claim a chunk after it was published cannot push its holders out.
+ * Online before offline, those of low standing and those that failed lately last; among equals as they come: who has
+ * shown the chunk, then the oldest claims. The first ones are asked in random order, to spread the load, and the others
+ * after them: nodes that claim a chunk after it was published cannot push its holders out.
  */
-function rankHolders(holders: Member[]): Member[] {
+function rankHolders(holders: Holder[]): Holder[] {
   const byState = holders
     .map((member) => ({ member, state: stateRank(member) }))
     .sort((a, b) => a.state - b.state);
-  return byState
+  const first = byState
     .slice(0, HOLDERS_TRIED_MAX)
     .map(({ member, state }) => ({ member, rank: state + Math.random() / 2 + handicapOf(member) }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ member }) => member);
+    .sort((a, b) => a.rank - b.rank);
+  return [...first, ...byState.slice(HOLDERS_TRIED_MAX)].map(({ member }) => member);
 }
 
 function handicapOf(member: Member): number {
   return member.url === null ? RELAY_HANDICAP : 0;
 }
 
-function stateRank(member: Member): number {
-  return (member.online ? 0 : 2) + (hasFailedLately(member.id) ? 1 : 0);
+function stateRank(member: Holder): number {
+  return (
+    (member.online ? 0 : 4) + (isDelisted(member.standing) ? 2 : 0) + (hasFailedLately(member.id) ? 1 : 0)
+  );
 }
 
 function hasFailedLately(id: NodeId): boolean {

@@ -86,12 +86,10 @@ async function* piecesOf(
   const windows = windowsOf(wantedChunks(index, manifest, body.sections), LOOKUP_WINDOW);
   const located = runAhead(windows, LOOKUP_AHEAD, (window) => locate(index, window));
   // Neighbouring ranges often lie in one chunk, and an object of zeros is one chunk many times over.
-  const read = onceInARow((hash: Hash, size: number, holders: Holders) =>
-    readChunk(index, { hash, size }, holders),
-  );
+  const read = onceInARow((hash: Hash, holders: Holders) => readChunk(index, { hash }, holders));
   const recoverer = recovererOf(index);
   yield* runAhead(flatten(located), FETCH_AHEAD, async ({ chunk, range, lead, holders }) => {
-    const bytes = await recoverer.get(chunk, () => read(chunk.hash, chunk.size, holders));
+    const bytes = await recoverer.get(chunk, () => read(chunk.hash, holders));
     const piece = cut(bytes, chunk, range);
     return lead === null ? [piece] : [lead, piece];
   });
@@ -103,7 +101,7 @@ function recovererOf(index: IndexClient): Recoverer {
   const located = new Map<Hash, Holders>();
   return new Recoverer({
     hasher: { digest },
-    get: ({ hash, size }) => readChunk(index, { hash, size }, located.get(hash) ?? []),
+    get: ({ hash }) => readChunk(index, { hash }, located.get(hash) ?? []),
     locate: async (chunks) => {
       located.clear();
       for (const [hash, holders] of await findHolders(index, [...chunks])) located.set(hash, holders);

@@ -57,6 +57,7 @@ export async function getTree(target: string, options: GetOptions): Promise<void
     await fetchAll(tree, wanted, place, tally, reading, progress);
   } finally {
     progress.stop();
+    await reading.complain();
   }
   if (options.delete === true) tally.deleted = await place.removeOthers();
   await report(dir, tree, tally, options.json === true);

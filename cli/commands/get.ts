@@ -81,7 +81,7 @@ function open(target: FullName, options: GetOptions): Promise<OpenedObject> {
   return openObject(target, options.version, options, holderNotes(say));
 }
 
-async function deliver({ manifest, source }: OpenedObject, sink: Sink): Promise<void> {
+async function deliver({ manifest, source, complain }: OpenedObject, sink: Sink): Promise<void> {
   const progress = startProgress("fetched", manifest.size);
   let doneBytes = 0;
   const onEvent = (event: DownloadEvent): void => {
@@ -92,6 +92,7 @@ async function deliver({ manifest, source }: OpenedObject, sink: Sink): Promise<
     await download(manifest, sink, { source, hasher: nodeHasher, pool: chunkMemory, onEvent });
   } finally {
     progress.stop();
+    await complain();
   }
 }
 

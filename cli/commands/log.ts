@@ -14,7 +14,7 @@ import { fingerprintOf } from "../../lib/openssh-key.ts";
 import type { VerifiedRemoval } from "../../lib/removal.ts";
 import { parseSigned } from "../../lib/wire.ts";
 import { verifyWitness, type Witness } from "../../lib/witness.ts";
-import { formatSize, plural } from "../format.ts";
+import { formatAge, formatSize, formatTime, plural } from "../format.ts";
 import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withAllowOlder, withServers } from "../options.ts";
 import { printData, printJson } from "../output.ts";
 import { warnOfServers } from "../reading.ts";
@@ -141,7 +141,9 @@ function describe({ known, twins, witnesses, holding }: Entry): string {
     ...(first === undefined
       ? ["  witnessed by nobody who is known here"]
       : [`  witnessed ${first.time} by edge ${first.edge.slice(0, 12)}…${others(witnesses.length)}`]),
-    ...(holding === null ? [] : [`  held      ${describeHolding(holding)}`]),
+    ...(holding === null
+      ? []
+      : [`  held      ${describeHolding(holding)}`, `  audited   ${describeAudit(holding)}`]),
     ...twins.map((id) => `  fork      the same key signed ${id.slice(0, 12)}… at this sequence`),
     ...(known.removal === null ? [] : [`  removed   ${describeRemoval(known.removal)}`]),
   ];
@@ -165,7 +167,13 @@ function describeRight({ right, unverified }: KnownVersion): string {
 }
 
 function describeHolding({ chunks, known, online }: Holding): string {
-  return `${plural(chunks, "chunk")}, each by ${plural(known, "home node")} or more, ${online} of them online now; never audited`;
+  return `${plural(chunks, "chunk")}, each by ${plural(known, "home node")} or more, ${online} of them online now`;
+}
+
+/** Of the chunk that was not seen for longest. */
+function describeAudit({ audited }: Holding): string {
+  if (audited === null) return "not every chunk yet";
+  return `every chunk since ${formatTime(audited)}, ${formatAge(Date.now() - Date.parse(audited))} ago`;
 }
 
 function describeRemoval({ body }: VerifiedRemoval): string {
@@ -186,7 +194,7 @@ function jsonOf({ known, twins, witnesses, holding }: Entry): object {
     ...(removal === null ? {} : { removed: { removal: removal.id, ...pick(removal.body) } }),
     ...(twins.length === 0 ? {} : { forkedWith: twins }),
     witnesses: witnesses.map(({ edge, time: at }) => ({ edge, time: at })),
-    ...(holding === null ? {} : { holders: { ...holding, audited: null } }),
+    ...(holding === null ? {} : { holders: holding }),
     servers: known.servers,
   };
 }

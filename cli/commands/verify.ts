@@ -69,7 +69,10 @@ async function run(target: FullName, file: string, options: VerifyOptions): Prom
   );
 }
 
-async function compare({ manifest, source }: OpenedObject, file: string): Promise<Difference | null> {
+async function compare(
+  { manifest, source, complain }: OpenedObject,
+  file: string,
+): Promise<Difference | null> {
   const blocks = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: READ_BLOCK_BYTES });
   const progress = startProgress("checked", manifest.size);
   try {
@@ -80,6 +83,7 @@ async function compare({ manifest, source }: OpenedObject, file: string): Promis
     });
   } finally {
     progress.stop();
+    await complain();
   }
 }
 

@@ -2,6 +2,7 @@
 // runs. What happens inside a session is link-session.ts.
 
 import type { Logger } from "pino";
+import type { NodeRecord } from "../../lib/node-record.ts";
 import type { EdgeReport } from "../../lib/node-status.ts";
 import { adviceFor, parseReachCode } from "../../lib/reach.ts";
 import type { Contact } from "../../lib/wire.ts";
@@ -27,7 +28,7 @@ export interface EdgeLinkDeps {
   learnContacts: (contacts: Contact[]) => void;
 }
 
-type LinkState = Omit<EdgeReport, "standing">;
+type LinkState = Omit<EdgeReport, "standing" | "record">;
 
 /** While the node is not linked, and where the edge did not say. */
 const UNKNOWN = { direct: false, code: null, advice: null };
@@ -38,7 +39,8 @@ export class EdgeLink {
   readonly #log: Logger;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  readonly #standing = { audits: null, registrations: 0, losses: 0, requests: 0, failures: 0 };
+  readonly #standing = { registrations: 0, losses: 0, requests: 0, failures: 0 };
+  #record: NodeRecord | null = null;
   #state: LinkState;
 
   constructor(url: string, deps: EdgeLinkDeps) {
@@ -49,7 +51,11 @@ export class EdgeLink {
   }
 
   status(): EdgeReport {
-    return { ...this.#state, standing: { ...this.#standing } };
+    return {
+      ...this.#state,
+      standing: { audits: auditsOf(this.#record), ...this.#standing },
+      record: this.#record,
+    };
   }
 
   start(): void {
@@ -97,6 +103,9 @@ export class EdgeLink {
         this.#turn({ state: "registered", direct, code, reason, advice });
         learnContacts(contacts);
       },
+      onRecord: (record) => {
+        this.#record = record;
+      },
       signal,
     });
     this.#turn({ reason: end });
@@ -121,6 +130,11 @@ export class EdgeLink {
   #time(): string {
     return new Date(this.#deps.clock.now()).toISOString();
   }
+}
+
+function auditsOf(record: NodeRecord | null): EdgeReport["standing"]["audits"] {
+  if (record === null || record.passed + record.failed === 0) return null;
+  return { passed: record.passed, failed: record.failed };
 }
 
 /** `<edge>/node?id=<id>` as a WebSocket URL. */

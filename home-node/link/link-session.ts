@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
+import type { NodeRecord } from "../../lib/node-record.ts";
 import type { Pledge } from "../../lib/pledge.ts";
 import {
   type Challenge,
@@ -63,6 +64,8 @@ export interface SessionDeps {
   answer: AnswerRequest;
   onChallenge: (edge: Hash) => void;
   onRegistered: (frame: Registered) => void;
+  /** The edge says how the node stands there. */
+  onRecord: (record: NodeRecord) => void;
   /** Aborted to end the session cleanly. */
   signal: AbortSignal;
 }
@@ -155,6 +158,8 @@ class LinkSession {
       this.#deps.log.info({ direct: frame.direct, reason: frame.reason }, "registered with the edge");
       this.#deps.onRegistered(frame);
       this.#background(() => this.#reportRoom());
+    } else if (frame.type === "record" && this.#state === "registered") {
+      this.#deps.onRecord(frame.record);
     } else {
       // A second challenge on one connection would have the node sign for somebody else's.
       throw new HoldfastError("registration-invalid", `a ${frame.type} frame is not expected now`);

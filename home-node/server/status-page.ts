@@ -7,6 +7,7 @@ import { plainText } from "../../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../../lib/format.ts";
 import {
   DAYS_LISTED_MAX,
+  describeRecord,
   type EdgeReport,
   formatStanding,
   type LocalNodeStatus,
@@ -121,7 +122,7 @@ function edges({ edges: list }: LocalNodeStatus, nowMs: number): Html {
 }
 
 function edgeCard(edge: EdgeReport, nowMs: number): Html {
-  const { url, state, direct, since: iso, reason, code, advice, standing } = edge;
+  const { url, state, direct, since: iso, reason, code, advice, standing, record } = edge;
   const isLinked = state === "registered";
   const badge = isLinked ? (direct ? "direct" : "relayed") : state;
   return html`<article>
@@ -131,6 +132,7 @@ function edgeCard(edge: EdgeReport, nowMs: number): Html {
           ${reason === "" ? "" : html`<dt>why</dt><dd>${plainText(reason)}${code === null || direct ? "" : html` <code>${code}</code>`}</dd>`}
           ${advice === null ? "" : html`<dt>to become direct</dt><dd>${advice}.</dd>`}
           <dt>standing</dt><dd>${formatStanding(standing)}</dd>
+          ${describeRecord(record).map(([label, text]) => html`<dt>${label}</dt><dd>${text}</dd>`)}
         </dl>
       </article>`;
 }

@@ -17,6 +17,8 @@ export const HOLDERS_TRIED_MAX = 16;
 export interface HolderFailure {
   hash: Hash;
   url: string;
+  /** Null where a server was asked, which holds nothing itself. */
+  node: NodeId | null;
   error: HoldfastError;
 }
 
@@ -34,7 +36,8 @@ interface Located {
 }
 
 /** Who is asked: a holder, or a server that may refer to one. A request has begun: whoever gets it tells its end. */
-interface Candidate extends Route {
+interface Candidate extends Omit<Route, "node"> {
+  node: NodeId | null;
   redirectsMax: 0 | 1;
 }
 
@@ -101,7 +104,7 @@ export class ChunkSource {
   ): AsyncGenerator<Candidate> {
     for await (const route of this.#waysToHolders(located, wanted)) yield { ...route, redirectsMax: 0 };
     for (const { url } of this.#options.servers)
-      yield this.#begun({ url, isRelay: true, redirectsMax: 1 }, wanted);
+      yield this.#begun({ url, isRelay: true, node: null, redirectsMax: 1 }, wanted);
     const transient = failures.filter(({ error }) => isHoldfastError(error, "unreachable", "timeout"));
     for (const { candidate } of transient) yield this.#begun(candidate, wanted);
   }
@@ -145,7 +148,7 @@ export class ChunkSource {
       signal?.throwIfAborted();
       if (!isHoldfastError(error)) throw error;
       this.#standing.failed(candidate.url, error);
-      const failure = { hash: wanted.hash, url, error, candidate };
+      const failure = { hash: wanted.hash, url, node: candidate.node, error, candidate };
       failures.push(failure);
       this.#options.onHolderFailed?.(failure);
       return null;

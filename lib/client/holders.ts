@@ -25,6 +25,8 @@ const UNKNOWN_SIZE_BYTES = 64 * 1024;
 export interface Route {
   url: string;
   isRelay: boolean;
+  /** The node that answers there. */
+  node: NodeId;
 }
 
 export interface Holder {
@@ -36,8 +38,8 @@ export interface Holder {
 /** The ways to a node that `server` told of. */
 export function routesTo(contact: Pick<Contact, "id" | "url">, server: Pick<Server, "url">): Route[] {
   const direct = directUrl(contact, server);
-  const relay = { url: `${server.url}/via/${contact.id}`, isRelay: true };
-  return direct === null ? [relay] : [{ url: direct, isRelay: false }, relay];
+  const relay = { url: `${server.url}/via/${contact.id}`, isRelay: true, node: contact.id };
+  return direct === null ? [relay] : [{ url: direct, isRelay: false, node: contact.id }, relay];
 }
 
 /** The node's own URL, where it has one that `server` may send us to. */

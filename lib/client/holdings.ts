@@ -22,6 +22,8 @@ export interface Holding {
   known: number;
   /** Nodes online for each of them at least. */
   online: number;
+  /** Since when each of them was last seen on a holder by the edge, at the latest; null where one never was. */
+  audited: string | null;
 }
 
 export interface HoldingsOptions {
@@ -74,6 +76,8 @@ async function namedIn(manifest: Hash, load: HoldingsOptions["load"]): Promise<H
 interface Holders {
   known: number;
   online: number;
+  /** When one of them was last seen to have the chunk, or null. */
+  audited: string | null;
 }
 
 async function locateAll(chunks: readonly Hash[], edge: Server): Promise<Map<Hash, Holders>> {
@@ -81,17 +85,33 @@ async function locateAll(chunks: readonly Hash[], edge: Server): Promise<Map<Has
   for (let at = 0; at < chunks.length; at += CHUNKS_PER_PLAN_MAX) {
     const answer = await edge.locate(chunks.slice(at, at + CHUNKS_PER_PLAN_MAX));
     const online = new Set<NodeId>(answer.online ?? []);
-    for (const { hash, holders } of answer.chunks)
-      found.set(hash, { known: holders.length, online: holders.filter((id) => online.has(id)).length });
+    for (const [i, { hash, holders }] of answer.chunks.entries()) {
+      const audited = latest(answer.checked?.[i] ?? []);
+      found.set(hash, {
+        known: holders.length,
+        online: holders.filter((id) => online.has(id)).length,
+        audited,
+      });
+    }
   }
   return found;
 }
 
+/** Times as statements write them are in the order of their text. */
+function latest(times: readonly (string | null)[]): string | null {
+  return times.reduce((last, time) => (time !== null && (last === null || time > last) ? time : last), null);
+}
+
+function earliest(times: readonly (string | null)[]): string | null {
+  return times.includes(null) ? null : ([...times].sort()[0] ?? null);
+}
+
 function weakest(chunks: ReadonlySet<Hash>, holders: ReadonlyMap<Hash, Holders>): Holding {
-  const its = [...chunks].map((hash) => holders.get(hash) ?? { known: 0, online: 0 });
+  const its = [...chunks].map((hash) => holders.get(hash) ?? { known: 0, online: 0, audited: null });
   return {
     chunks: chunks.size,
     known: Math.min(...its.map(({ known }) => known)),
     online: Math.min(...its.map(({ online }) => online)),
+    audited: earliest(its.map(({ audited }) => audited)),
   };
 }

@@ -26,6 +26,9 @@ import {
   parseNameAnswer,
   parseNamesAnswer,
   parsePlanAnswer,
+  parseSuspectAnswer,
+  type SuspectAnswer,
+  type SuspectRequest,
   URL_TEXT_MAX,
 } from "../wire.ts";
 import { requestJson } from "./request.ts";
@@ -33,6 +36,8 @@ import { requestJson } from "./request.ts";
 const LOOKUP_LIMITS: DeadlineLimits = { idleMs: 15_000, totalMs: 60_000 };
 /** The server asks DNS and every holder's shard before it answers these. */
 const WRITE_LIMITS: DeadlineLimits = { idleMs: 60_000, totalMs: 120_000 };
+/** Nobody waits for the answer to a complaint. */
+const COMPLAINT_LIMITS: DeadlineLimits = { idleMs: 3000, totalMs: 3000 };
 /** A locate answer names up to 256 chunks with 64 holders each. */
 const LOCATE_ANSWER_MAX = 4 * 1024 * 1024;
 
@@ -78,6 +83,11 @@ export class Server {
     return this.#post("/chunk/locate", { chunks }, LOOKUP_LIMITS, parseLocateAnswer, LOCATE_ANSWER_MAX);
   }
 
+  /** Has an edge read what did not come from these holders. */
+  suspect(request: SuspectRequest): Promise<SuspectAnswer> {
+    return this.#post("/chunk/suspect", request, COMPLAINT_LIMITS, parseSuspectAnswer, undefined, 0);
+  }
+
   closest(hash: Hash): Promise<ClosestAnswer> {
     return this.#get(`/closest/${hash}`, parseClosestAnswer);
   }
@@ -103,8 +113,10 @@ export class Server {
     limits: DeadlineLimits,
     parse: (value: unknown) => T,
     maxBytes?: number,
+    waitsMax?: number,
   ): Promise<T> {
     return requestJson(this.#fetch, `${this.url}${path}`, {
+      ...(waitsMax === undefined ? {} : { waitsMax }),
       method: "POST",
       headers: { accept: "application/json", "content-type": "application/json" },
       body: JSON.stringify(body),

@@ -3,6 +3,7 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
+import { isDelisted, STANDING_UNKNOWN } from "../durability/standing.ts";
 import { decodeHash, type Hash, type NodeId } from "../hash.ts";
 import type { Domain } from "../names.ts";
 import { acceptsDomain, type Pledge } from "../pledge.ts";
@@ -15,6 +16,8 @@ export interface Candidate {
   online: boolean;
   freeBytes: number;
   domains: Pledge["domains"];
+  /** How it did when it was checked, 0 to 1; left out where nobody here knows. */
+  standing?: number;
 }
 
 export interface PlacementRequest {
@@ -46,6 +49,7 @@ function isUsable(node: Candidate, request: PlacementRequest): boolean {
     node.freeBytes >= request.sizeBytes &&
     !request.taken.has(node.failureDomain) &&
     !request.avoid.has(node.id) &&
+    !isDelisted(node.standing ?? STANDING_UNKNOWN) &&
     acceptsDomain(node, request.domain)
   );
 }

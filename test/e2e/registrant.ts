@@ -35,6 +35,7 @@ export async function registerWith(edgeUrl: string, url: string): Promise<Outcom
     socket.on("message", (data) => {
       const frame = parseEdgeFrame(String(data));
       if (frame.type === "challenge") return void answer(frame).then((text) => socket.send(text), reject);
+      if (frame.type === "record") return;
       const { direct, code = "none" } =
         frame.type === "registered" ? frame : { direct: false, code: frame.code };
       resolve({ direct, code });

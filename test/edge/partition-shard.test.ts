@@ -226,7 +226,11 @@ describe("chunks in a shard", () => {
         statements: [],
       });
       expect(holdings).toEqual([
-        { chunk, holders: expect.arrayContaining(held.slice(0, 2).map(({ node }) => node)) },
+        {
+          chunk,
+          holders: expect.arrayContaining(held.slice(0, 2).map(({ node }) => node)),
+          checkedMs: [0, 0],
+        },
       ]);
       expect(holdings[0]?.holders).toHaveLength(2);
       await evictDurableObject(shard);

@@ -6,6 +6,7 @@ import { randomBytes } from "@noble/hashes/utils.js";
 import { expect, vi } from "vitest";
 import { importSigner } from "../../lib/ed25519.ts";
 import type { NodeId } from "../../lib/hash.ts";
+import type { NodeRecord } from "../../lib/node-record.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import {
   type Challenge,
@@ -55,6 +56,8 @@ export class TestNode {
   /** Control frames that were not taken by `next` yet. */
   readonly frames: EdgeFrame[] = [];
   readonly texts: string[] = [];
+  /** What the edge said of how the node stands, the newest last. */
+  readonly records: NodeRecord[] = [];
   /** Every frame of the tunnel that came. */
   readonly tunnelled: Frame[] = [];
   closed: { code: number; reason: string } | null = null;
@@ -180,10 +183,15 @@ export class TestNode {
     await vi.waitUntil(() => this.came(type).length >= count, PATIENCE);
   }
 
+  #control(frame: EdgeFrame): void {
+    if (frame.type === "record") this.records.push(frame.record);
+    else this.frames.push(frame);
+  }
+
   #receive(data: string | ArrayBuffer): void {
     if (typeof data === "string") {
       if (data === PONG) this.texts.push(data);
-      else this.frames.push(parseEdgeFrame(data));
+      else this.#control(parseEdgeFrame(data));
       return;
     }
     const frame = parseFrame(new Uint8Array(data));

@@ -2,6 +2,8 @@
 // acknowledged is read back. Exits with 1 where something is lost, wrong or below its target.
 
 import { parseArgs } from "node:util";
+import type { Redundancy } from "../../lib/manifest.ts";
+import { parseStriping } from "../../lib/redundancy/scheme.ts";
 import { ChaosSite, isUnharmed } from "../e2e/chaos/chaos-site.ts";
 import { formatSummary } from "../e2e/chaos/summary.ts";
 
@@ -15,8 +17,8 @@ is read back, and every chunk is counted on the nodes' disks.
   --rounds N          at most so many rounds
   --seed TEXT         draws the same faults again (default 1)
   --nodes N           home nodes, a quarter of them without a listener (default 20)
-  --redundancy N      copies of each chunk (default 3)
-  --kill N            nodes destroyed at once, at most one less than there are copies (default 2)
+  --redundancy N|D+P  copies of each chunk, or stripes of D chunks with P of parity (default 3)
+  --kill N            nodes destroyed at once, at most as many as the redundancy stands (default 2)
   --publishers N, --readers N   at work all the time (default 2 each)
   --pause MS          longest pause of each between two objects (default 2000)
   --round-timeout S   a round that is not back on target by then has failed (default 180)
@@ -53,7 +55,7 @@ async function run(): Promise<boolean> {
   const site = await ChaosSite.start({
     seed: values.seed,
     nodes: countOf("nodes"),
-    replicas: countOf("redundancy"),
+    redundancy: parseRedundancy(values.redundancy),
     kill: countOf("kill"),
     repairs: !values["no-repair"],
     publishers: countOf("publishers"),
@@ -84,6 +86,12 @@ type CountOption =
   | "pause"
   | "round-timeout"
   | "gets";
+
+function parseRedundancy(text: string): Redundancy {
+  const replicas = Number(text);
+  if (Number.isInteger(replicas) && replicas > 0) return { replicas };
+  return parseStriping(text);
+}
 
 function countOf(option: CountOption): number {
   const count = Number(values[option]);

@@ -137,8 +137,9 @@ describe("where a node is reached", () => {
 
   test("is its own URL first, then the relay of the server that told of it", async () => {
     const contact = await contactAt("https://node.example.net", 5);
-    const relay = { url: `https://edge.example.org/via/${contact.id}`, isRelay: true };
-    expect(routesTo(contact, remote)).toEqual([{ url: "https://node.example.net", isRelay: false }, relay]);
+    const relay = { url: `https://edge.example.org/via/${contact.id}`, isRelay: true, node: contact.id };
+    const direct = { url: "https://node.example.net", isRelay: false, node: contact.id };
+    expect(routesTo(contact, remote)).toEqual([direct, relay]);
     expect(routesTo({ ...contact, url: null }, remote)).toEqual([relay]);
     expect(directUrl({ url: null }, remote)).toBe(null);
   });
@@ -155,7 +156,7 @@ describe("where a node is reached", () => {
     ]) {
       expect(directUrl({ url }, remote)).toBe(null);
       expect(routesTo({ ...contact, url }, remote)).toEqual([
-        { url: `https://edge.example.org/via/${contact.id}`, isRelay: true },
+        { url: `https://edge.example.org/via/${contact.id}`, isRelay: true, node: contact.id },
       ]);
     }
   });

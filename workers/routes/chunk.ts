@@ -11,8 +11,11 @@ import {
   PLAN_BODY_MAX,
   parseLocateRequest,
   parsePlanRequest,
+  parseSuspectRequest,
   REFERRAL_TYPE,
   type Referral,
+  SUSPECTS_PER_POST_MAX,
+  type SuspectAnswer,
 } from "../../lib/wire.ts";
 import {
   type AppContext,
@@ -30,6 +33,7 @@ import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
 const LOCATE_BODY_MAX = 128 * CHUNKS_PER_PLAN_MAX;
+const SUSPECT_BODY_MAX = 256 * SUSPECTS_PER_POST_MAX;
 
 export const chunk = new Hono<AppEnv>()
   .post("/plan", async (c) => {
@@ -49,7 +53,13 @@ export const chunk = new Hono<AppEnv>()
       chunks: chunks.map((hash) => ({ hash, holders: (holders.get(hash) ?? []).map(({ id }) => id) })),
       nodes: [...nodes.values()].map(contactOf),
       online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
+      checked: chunks.map((hash) => (holders.get(hash) ?? []).map(({ checkedMs }) => timeOf(checkedMs))),
     });
+  })
+  .post("/suspect", async (c) => {
+    const { chunks } = parseSuspectRequest(await readJson(c, SUSPECT_BODY_MAX));
+    const noted = await indexOf(c).suspect(chunks.map(({ hash, node }) => ({ chunk: hash, node })));
+    return c.json<SuspectAnswer>({ noted }, 202);
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
@@ -63,6 +73,10 @@ export const chunk = new Hono<AppEnv>()
 function checkAllowed(hash: Hash): void {
   if (denylist().has(hash)) dropFromCache(hash);
   denylist().check(hash);
+}
+
+function timeOf(ms: number): string | null {
+  return ms === 0 ? null : new Date(ms).toISOString();
 }
 
 const NO_STORE = { "Cache-Control": "no-store", Vary: "Accept" };

@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
 import { contactOf } from "../../durable-objects/index-client.ts";
+import { uptimeOf } from "../../lib/durability/uptime.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain } from "../../lib/names.ts";
@@ -66,6 +67,10 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
       since: new Date(member.sinceMs).toISOString(),
       pledgedBytes: member.pledgedBytes,
       freeBytes: member.freeBytes,
+      standing: member.standing,
+      uptime: uptimeOf(member, Date.now()),
+      chunks: member.chunks,
+      servedBytes: member.servedBytes,
     })),
     reportedAt: report.reportedMs === null ? null : new Date(report.reportedMs).toISOString(),
   };

@@ -5,6 +5,8 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LocalNetwork } from "../../../cli/local/network.ts";
+import type { Redundancy } from "../../../lib/manifest.ts";
+import { parseEdgeStatus } from "../../../lib/wire.ts";
 import { SeededRandom } from "../../random.ts";
 import { Publisher } from "../publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "../setup.ts";
@@ -27,7 +29,7 @@ const _REGISTER_TIMEOUT_MS = 120_000;
 export interface ChaosOptions {
   seed: string;
   nodes: number;
-  replicas: number;
+  redundancy: Redundancy;
   /** Nodes destroyed at once. */
   kill: number;
   /** False: neither sweeps nor audits, as a control. */
@@ -62,12 +64,14 @@ export interface ChaosFigures extends LoadFigures {
   wantedChunks: number;
   shortChunks: number;
   lostChunks: number;
+  /** Chunks below target by the edge's own word. */
+  edgeShort: number;
   readBack: ReadBack;
 }
 
 /** What may stand at the end of a run of which nothing was lost. */
-export function isUnharmed({ wrong, shortChunks, readBack: { lost } }: ChaosFigures): boolean {
-  return wrong.length === 0 && shortChunks === 0 && lost.length === 0;
+export function isUnharmed({ wrong, shortChunks, edgeShort, readBack: { lost } }: ChaosFigures): boolean {
+  return wrong.length === 0 && shortChunks === 0 && edgeShort === 0 && lost.length === 0;
 }
 
 export class ChaosSite {
@@ -92,7 +96,7 @@ export class ChaosSite {
     this.#list = parts.list;
     this.#load = parts.load;
     this.#slots = new Slots(parts.network, options.nodes);
-    this.#wanted = new Wanted(options.replicas);
+    this.#wanted = new Wanted();
   }
 
   static async start(options: ChaosOptions): Promise<ChaosSite> {
@@ -151,7 +155,10 @@ export class ChaosSite {
     const { tell, repairs } = this.#options;
     await this.#load.stop();
     await this.#network.waitForNodes(this.#options.nodes);
-    if (repairs) await this.#isBackOnTarget();
+    if (repairs) {
+      await this.#isBackOnTarget();
+      await this.#until(async () => (await this.#edgeShort()) === 0);
+    }
     const { wanted, short, nowhere } = this.#shortage();
     tell(`reading back ${this.#list.all.length} objects`);
     const found = await readBack(this.#list.all, {
@@ -169,6 +176,7 @@ export class ChaosSite {
       wantedChunks: wanted,
       shortChunks: short.length,
       lostChunks: nowhere.length,
+      edgeShort: await this.#edgeShort(),
       readBack: found,
     };
   }
@@ -208,14 +216,24 @@ export class ChaosSite {
     process.kill("SIGCONT");
   }
 
-  /** By the disks, and by the edge's own word. */
-  async #isBackOnTarget(): Promise<boolean> {
+  /** By what lies on the disks. */
+  #isBackOnTarget(): Promise<boolean> {
+    return this.#until(async () => this.#shortage().short.length === 0);
+  }
+
+  async #until(isSo: () => Promise<boolean>): Promise<boolean> {
     const deadline = performance.now() + this.#options.roundTimeoutMs;
     while (performance.now() < deadline) {
-      if (this.#shortage().short.length === 0) return true;
+      if (await isSo()) return true;
       await delay(POLL_MS);
     }
     return false;
+  }
+
+  /** Chunks below their target, as the edge itself says. */
+  async #edgeShort(): Promise<number> {
+    const response = await fetch(`${this.#network.edgeUrl}/status`);
+    return parseEdgeStatus(await response.json()).repairs?.short ?? 0;
   }
 
   #shortage(): Shortage {

@@ -21,7 +21,7 @@ const FILES: Round[] = [
 
 async function runRounds(rounds: readonly Round[], repairs: boolean): Promise<ChaosFigures> {
   const site = await ChaosSite.start({
-    ...{ seed: "short", nodes: NODES, replicas: 3, kill: 2, repairs },
+    ...{ seed: "short", nodes: NODES, redundancy: { replicas: 3 }, kill: 2, repairs },
     ...{ publishers: 1, readers: 1, pauseMs: 1500, roundTimeoutMs: 90_000 },
     tell: (line) => console.error(line),
   });

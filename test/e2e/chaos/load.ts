@@ -18,6 +18,7 @@ import { download } from "../../../lib/client/download.ts";
 import { publish } from "../../../lib/client/publish.ts";
 import { resolveObject } from "../../../lib/client/resolve.ts";
 import { isHoldfastError } from "../../../lib/error.ts";
+import type { Redundancy } from "../../../lib/manifest.ts";
 import { nameHashOf, type ObjectName, parseName } from "../../../lib/names.ts";
 import type { StatementSigner } from "../../../lib/sshsig.ts";
 import { SeededRandom } from "../../random.ts";
@@ -35,7 +36,7 @@ const FAILED_PAUSE_MS = 1000;
 export interface LoadOptions {
   publisher: Publisher;
   seed: string;
-  replicas: number;
+  redundancy: Redundancy;
   publishers: number;
   readers: number;
   /** Longest pause between two publishes of one publisher, and two reads of one reader. */
@@ -155,14 +156,14 @@ export class Load {
   }
 
   async #send(name: ObjectName, random: SeededRandom): Promise<Acknowledged> {
-    const { publisher, replicas } = this.#options;
+    const { publisher, redundancy } = this.#options;
     const { domain, author } = publisher;
     const settings = this.#settings;
     const servers = serversOf(settings);
     const bytes = random.bytes(sizeFrom(random));
     const digest = sha256(bytes);
     const request = {
-      ...{ domain, name, author, replicas, contentType: "application/octet-stream" },
+      ...{ domain, name, author, redundancy, contentType: "application/octet-stream" },
       blocks: blocksOf(bytes),
       sizeBytes: bytes.length,
     };

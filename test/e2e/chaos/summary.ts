@@ -22,7 +22,7 @@ export function formatSummary(figures: ChaosFigures): string {
     ...KINDS.map((kind) => [`rounds, back on target: ${kind}`, formatRounds(figures, kind)]),
     ["read back", `curl ${readBack.byCurl}, get ${readBack.byGet}, holdfast get ${readBack.byCommand}`],
     ["chunks wanted", String(figures.wantedChunks)],
-    ["chunks below target", String(figures.shortChunks)],
+    ["chunks below target", `${figures.shortChunks}, by the edge's word ${figures.edgeShort}`],
     ["chunks on no node", String(figures.lostChunks)],
     ["wrong answers", String(figures.wrong.length)],
     ["LOST", String(readBack.lost.length)],

@@ -173,7 +173,7 @@ export class VanishNet {
         name: parseName(`object-${i}`),
         open: () => blocksOf(bytes),
         sizeBytes: bytes.length,
-        replicas,
+        redundancy: { replicas },
         contentType: "application/octet-stream",
       };
     });

@@ -2,14 +2,23 @@
 // as they lie on the nodes' disks.
 
 import type { Hash } from "../../../lib/hash.ts";
-import { type Manifest, parseManifest, parseManifestPart } from "../../../lib/manifest.ts";
+import {
+  type ChunkList,
+  copiesOf,
+  type Manifest,
+  parseManifest,
+  parseManifestPart,
+  type Redundancy,
+} from "../../../lib/manifest.ts";
+import { matchPositions } from "../../../lib/redundancy/matching.ts";
+import { membersOf, stripesOf } from "../../../lib/redundancy/stripes.ts";
 import type { Acknowledged } from "./acknowledged.ts";
 import type { Survey } from "./disks.ts";
 
 export interface Shortage {
   /** Chunks that have to be there. */
   wanted: number;
-  /** Of them, those that lie on fewer nodes than they should. */
+  /** Of them, those that lie on fewer nodes than they should, or have none of their own in their stripe. */
   short: Hash[];
   /** Of those, the ones that lie nowhere. */
   nowhere: Hash[];
@@ -18,44 +27,71 @@ export interface Shortage {
 export class Wanted {
   /** Chunks with the number of nodes that each has to be on. */
   readonly #copies = new Map<Hash, number>();
-  /** Manifests of which what they list is known. */
+  /** The chunks of each stripe by position: each has to have a node that stands for no other of them. */
+  readonly #stripes: Hash[][] = [];
+  /** Manifests and parts of which what they list is known. */
   readonly #read = new Set<Hash>();
-  readonly #replicas: number;
-
-  constructor(replicas: number) {
-    this.#replicas = replicas;
-  }
 
   /** Compares what was acknowledged with what there is. */
   compare(acknowledged: readonly Acknowledged[], survey: Survey): Shortage {
-    for (const { manifest } of acknowledged) this.#note(manifest, survey);
+    for (const { manifest } of acknowledged) this.#noteManifest(manifest, survey);
     const all = [...this.#copies];
-    const short = all.filter(([hash, copies]) => survey.copiesOf(hash) < copies).map(([hash]) => hash);
-    return { wanted: all.length, short, nowhere: short.filter((hash) => survey.copiesOf(hash) === 0) };
+    const few = all.filter(([hash, copies]) => survey.copiesOf(hash) < copies).map(([hash]) => hash);
+    const short = new Set([...few, ...this.#stripes.flatMap((stripe) => unmatched(stripe, survey))]);
+    return {
+      wanted: all.length,
+      short: [...short],
+      nowhere: [...short].filter((hash) => survey.copiesOf(hash) === 0),
+    };
   }
 
-  #note(manifest: Hash, survey: Survey): void {
-    if (this.#read.has(manifest)) return;
-    this.#copies.set(manifest, this.#replicas);
-    const bytes = survey.read(manifest);
+  #noteManifest(hash: Hash, survey: Survey): void {
+    if (this.#read.has(hash)) return;
+    this.#want(hash, 1);
+    const bytes = survey.read(hash);
     if (bytes === null) return;
-    if (this.#noteListed(parseManifest(bytes), survey)) this.#read.add(manifest);
+    const manifest = parseManifest(bytes);
+    this.#want(hash, copiesOf(manifest.redundancy));
+    if (this.#noteListed(manifest, survey)) this.#read.add(hash);
   }
 
   /** False where a part could not be read yet. */
   #noteListed(manifest: Manifest, survey: Survey): boolean {
-    if ("chunks" in manifest) {
-      for (const { hash } of manifest.chunks) this.#copies.set(hash, this.#replicas);
-      return true;
-    }
-    return manifest.parts.map(({ hash }) => this.#notePart(hash, survey)).every(Boolean);
-  }
-
-  #notePart(part: Hash, survey: Survey): boolean {
-    this.#copies.set(part, this.#replicas);
-    const bytes = survey.read(part);
-    if (bytes === null) return false;
-    for (const { hash } of parseManifestPart(bytes).chunks) this.#copies.set(hash, this.#replicas);
+    const { redundancy } = manifest;
+    if ("parts" in manifest)
+      return manifest.parts.map(({ hash }) => this.#notePart(hash, redundancy, survey)).every(Boolean);
+    this.#noteList(manifest, redundancy);
     return true;
   }
+
+  #notePart(hash: Hash, redundancy: Redundancy, survey: Survey): boolean {
+    if (this.#read.has(hash)) return true;
+    this.#want(hash, copiesOf(redundancy));
+    const bytes = survey.read(hash);
+    if (bytes === null) return false;
+    this.#noteList(parseManifestPart(bytes), redundancy);
+    this.#read.add(hash);
+    return true;
+  }
+
+  #noteList({ chunks, parity = [] }: ChunkList, redundancy: Redundancy): void {
+    if ("replicas" in redundancy) {
+      for (const { hash } of chunks) this.#want(hash, redundancy.replicas);
+      return;
+    }
+    for (const stripe of stripesOf({ chunks, parity, redundancy })) {
+      const hashes = membersOf(stripe).map(({ hash }) => hash);
+      for (const hash of hashes) this.#want(hash, 1);
+      this.#stripes.push(hashes);
+    }
+  }
+
+  #want(hash: Hash, copies: number): void {
+    this.#copies.set(hash, Math.max(copies, this.#copies.get(hash) ?? 0));
+  }
+}
+
+function unmatched(stripe: readonly Hash[], survey: Survey): Hash[] {
+  const matched = matchPositions(stripe.map((hash) => survey.nodesOf(hash)));
+  return stripe.filter((_, position) => matched[position] === null);
 }
