@@ -5,6 +5,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
@@ -28,6 +29,7 @@ import {
   removeHolder,
   sweepPins,
 } from "./chunks-table.ts";
+import { collect, collectIntervalMs } from "./collector.ts";
 import {
   applyChange,
   type DenialsMark,
@@ -38,6 +40,7 @@ import {
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
+import { IndexClient } from "./index-client.ts";
 import {
   closestMembers,
   countMembers,
@@ -48,6 +51,7 @@ import {
   membersById,
   putMember,
 } from "./members-table.ts";
+import { settleInventory } from "./references-table.ts";
 import {
   applyRemoval,
   listRemovals,
@@ -64,9 +68,11 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import { bornMs } from "./settings-table.ts";
 import {
   appendVersion,
   type HeadAnswer,
+  hasStanding,
   indexStatements,
   listVersions,
   manifestBytes,
@@ -77,6 +83,7 @@ import {
   placeOfStatement,
   type StatementPlace,
   type StoredVersion,
+  type Use,
   type VersionPage,
   versionById,
 } from "./versions-table.ts";
@@ -124,18 +131,22 @@ export interface MemberPage {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report">;
+  readonly #duties: Duties<"report" | "collect">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
-    this.#duties = new Duties(ctx.storage, { report: (nowMs) => this.#report(nowMs) });
+    this.#duties = new Duties(ctx.storage, {
+      report: (nowMs) => this.#report(nowMs),
+      collect: (nowMs) => collect(ctx.storage, new IndexClient(env), this.#prefix(), nowMs),
+    });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
+    if (writes.references.length > 0) await this.#askCollect();
     return this.ctx.storage.transactionSync(() => {
       addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
@@ -185,6 +196,22 @@ export class PartitionShard extends DurableObject<Env> {
         if (removeHolder(this.#sql, chunk, node)) queueRepair(this.#sql, chunk, reason, Date.now());
       }
     });
+  }
+
+  /** A name's shard: of each use, whether a Version that stands needs it. Of what is older than its tables it cannot tell. */
+  async needed(uses: Use[]): Promise<boolean[]> {
+    const born = bornMs(this.#sql);
+    return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
+  }
+
+  /** What becomes of the chunks that a node holds, in their order. Where nothing is ever collected, all are needed. */
+  async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
+    if (collectIntervalMs(parseSettings(this.env)) === 0) return chunks.map(() => "needed");
+    const states = this.ctx.storage.transactionSync(() =>
+      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, Date.now())),
+    );
+    if (states.includes("released")) await this.#noteChange();
+    return states;
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
@@ -327,6 +354,11 @@ export class PartitionShard extends DurableObject<Env> {
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
     const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
     await this.#duties.ask("report", Date.now() + boundedMs);
+  }
+
+  async #askCollect(): Promise<void> {
+    const intervalMs = collectIntervalMs(parseSettings(this.env));
+    if (intervalMs > 0) await this.#duties.ask("collect", Date.now() + intervalMs);
   }
 
   #prefix(): ShardPrefix {

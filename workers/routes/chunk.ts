@@ -5,6 +5,7 @@ import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
+import { INVENTORY_BODY_MAX, type InventoryAnswer, parseInventoryRequest } from "../../lib/inventory.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
   type LocateAnswer,
@@ -17,6 +18,7 @@ import {
 import {
   type AppContext,
   type AppEnv,
+  edgeKeyOf,
   IMMUTABLE,
   indexOf,
   problemResponse,
@@ -26,6 +28,7 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
+import { answerInventory } from "../inventory.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -50,6 +53,11 @@ export const chunk = new Hono<AppEnv>()
       nodes: [...nodes.values()].map(contactOf),
       online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
     });
+  })
+  .post("/needed", async (c) => {
+    const request = parseInventoryRequest(await readJson(c, INVENTORY_BODY_MAX));
+    c.header("Cache-Control", "no-store");
+    return c.json<InventoryAnswer>(await answerInventory(indexOf(c), await edgeKeyOf(c), request));
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
