@@ -11,6 +11,8 @@ export const DOH_URLS_MAX = 8;
 export const RATE_MIN = 64 * 1024;
 /** Bytes of the file system that a node leaves free. */
 export const DEFAULT_DISK_RESERVE_BYTES = 1024 ** 3;
+export const DEFAULT_COLLECT_SECONDS = 24 * 3600;
+const COLLECT_SECONDS_MAX = 365 * DEFAULT_COLLECT_SECONDS;
 const PATH_MAX = 4096;
 
 const urlSchema = v.pipe(
@@ -44,6 +46,8 @@ const configSchema = v.strictObject({
     ),
   ),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
+  /** Seconds between two rounds of asking the edges which chunks they still need; 0: never, and nothing is deleted. */
+  collectSeconds: v.optional(v.pipe(countSchema, v.maxValue(COLLECT_SECONDS_MAX)), DEFAULT_COLLECT_SECONDS),
   /** Hashes to neither store nor serve, one a line. */
   denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),
 });

@@ -2,7 +2,12 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
-import { DEFAULT_DISK_RESERVE_BYTES, type NodeConfig, parseNodeConfig } from "../../home-node/config.ts";
+import {
+  DEFAULT_COLLECT_SECONDS,
+  DEFAULT_DISK_RESERVE_BYTES,
+  type NodeConfig,
+  parseNodeConfig,
+} from "../../home-node/config.ts";
 import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
@@ -31,6 +36,7 @@ interface RunOptions {
   down?: number;
   reserve?: number;
   deny?: string;
+  keepAll?: true;
 }
 
 export function nodeRunCommand(): Command {
@@ -57,6 +63,7 @@ export function nodeRunCommand(): Command {
     .option("--down <RATE>", "bytes a second received", sizeArgument)
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
+    .option("--keep-all", "delete nothing, not even what no edge needs any more")
     .addHelpText("after", EXAMPLES)
     .action((options: RunOptions) => run(options));
 }
@@ -103,6 +110,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
       domains: options.domains,
     },
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
+    collectSeconds: options.keepAll === true ? 0 : DEFAULT_COLLECT_SECONDS,
     denyFile: options.deny ?? null,
   };
 }

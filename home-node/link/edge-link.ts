@@ -2,6 +2,7 @@
 // runs. What happens inside a session is link-session.ts.
 
 import type { Logger } from "pino";
+import type { Hash } from "../../lib/hash.ts";
 import type { EdgeReport } from "../../lib/node-status.ts";
 import { adviceFor, parseReachCode } from "../../lib/reach.ts";
 import type { Contact } from "../../lib/wire.ts";
@@ -50,6 +51,12 @@ export class EdgeLink {
 
   status(): EdgeReport {
     return { ...this.#state, standing: { ...this.#standing } };
+  }
+
+  /** The edge that the node is linked with now, or null. */
+  registeredWith(): { url: string; edge: Hash } | null {
+    const { state, edge } = this.#state;
+    return state === "registered" && edge !== null ? { url: this.#url, edge } : null;
   }
 
   start(): void {
