@@ -80,7 +80,7 @@ function space({ pledge, usedBytes, freeBytes, disk }: LocalNodeStatus, width: n
   ]);
 }
 
-function domains({ pledge, accepted, traffic, receipts }: LocalNodeStatus): string {
+function domains({ pledge, accepted, traffic, receipts, reclaimed }: LocalNodeStatus): string {
   const none = { chunks: 0, bytes: 0 };
   const known = new Set(accepted.domains.map(({ domain }) => domain));
   const unused = pledge.domains === "all" ? [] : pledge.domains.filter((domain) => !known.has(domain));
@@ -89,8 +89,18 @@ function domains({ pledge, accepted, traffic, receipts }: LocalNodeStatus): stri
   if (accepted.others.chunks > 0) rows.push(sumRow("others", accepted.others));
   if (all.length > DOMAINS_SHOWN) rows.push([`and ${all.length - DOMAINS_SHOWN} more: see --json`]);
   const pledged = pledge.domains === "all" ? "all domains" : plural(pledge.domains.length, "domain");
+  const gone: [string, string][] =
+    reclaimed.chunks === 0
+      ? []
+      : [
+          [
+            "",
+            `deleted, as no edge needs it: ${formatSize(reclaimed.bytes)}, ${plural(reclaimed.chunks, "chunk")}`,
+          ],
+        ];
   return `${section([
     ["domains", `pledged to ${pledged}; ${plural(receipts, "receipt")} given`],
+    ...gone,
     ["", `accepted since ${traffic.since.slice(0, DATE_LENGTH)}:`],
   ])}${indented(formatTable(rows.length === 0 ? [["nothing yet"]] : rows))}`;
 }

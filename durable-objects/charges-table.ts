@@ -39,6 +39,30 @@ export function chargeReferences(sql: SqlStorage, references: readonly Reference
   return [...new Set(references.map(({ domain }) => domain))].flatMap((domain) => totalOf(sql, domain));
 }
 
+/** The domain pays no more for a chunk that it has no reference to. */
+export function dischargeChunk(sql: SqlStorage, chunk: Hash, domain: Domain): void {
+  const bytes = chargedBytes(sql, chunk, domain);
+  if (bytes === null) return;
+  sql.exec("DELETE FROM charges WHERE chunk = ? AND domain = ?", chunk, domain);
+  addToTotal(sql, domain, { bytes: -bytes, chunks: -1 });
+}
+
+/** Sums of which the ledger may not have the newest. */
+export function untoldTotals(sql: SqlStorage, limit: number): DomainTotal[] {
+  return sql
+    .exec<{ domain: Domain; bytes: number; chunks: number; sequence: number }>(
+      "SELECT domain, bytes, chunks, sequence FROM domain_totals WHERE told < sequence ORDER BY domain LIMIT ?",
+      limit,
+    )
+    .toArray();
+}
+
+/** The ledger has these sums. One that has changed meanwhile is still to be told. */
+export function markTold(sql: SqlStorage, totals: readonly DomainTotal[]): void {
+  for (const { domain, sequence } of totals)
+    sql.exec("UPDATE domain_totals SET told = MAX(told, ?) WHERE domain = ?", sequence, domain);
+}
+
 /** Those of the chunks that the domain is charged for. */
 export function chargedChunks(sql: SqlStorage, chunks: readonly Hash[], domain: Domain): Hash[] {
   return chunks.filter((chunk) => chargedBytes(sql, chunk, domain) !== null);

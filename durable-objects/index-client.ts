@@ -3,6 +3,7 @@
 
 import { waitUntil } from "cloudflare:workers";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
+import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
@@ -25,7 +26,7 @@ import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shar
 import type { NewRemoval } from "./removals-table.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { Suspect } from "./suspects-table.ts";
-import type { NewestVersion, NewVersion } from "./versions-table.ts";
+import type { NewestVersion, NewVersion, Use } from "./versions-table.ts";
 
 /** How long a member's row is used again without asking its shard. */
 export const MEMBER_CACHE_MS = 2000;
@@ -136,11 +137,17 @@ export class IndexClient {
         return { shard, ...written };
       }),
     );
-    await this.#recordTotals(
+    await this.recordTotals(
       answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
     );
     this.#noteTaken(answers.flatMap(({ taken }) => taken));
     return holdingMap(answers.flatMap(({ holdings }) => holdings));
+  }
+
+  /** Tells the ledgers what shards have for their domains. */
+  async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    const groups = groupByShard(totals, ({ total }) => domainHashOf(total.domain), this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordTotals(group)));
   }
 
   /** Those of the chunks that the domain is charged for. */
@@ -186,6 +193,32 @@ export class IndexClient {
       }),
     );
     return results;
+  }
+
+  /** Of each use, whether a Version that stands needs its Manifest; in the order of the uses. */
+  async needed(uses: Use[]): Promise<boolean[]> {
+    const groups = groupByShard(uses, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    const needed = new Set<Use>();
+    await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const answers = await this.#shard(prefix).needed(group);
+        for (const [i, use] of group.entries()) if (answers[i] !== false) needed.add(use);
+      }),
+    );
+    return uses.map((use) => needed.has(use));
+  }
+
+  /** What becomes of the chunks that a node holds, in their order. */
+  async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
+    const groups = groupByShard(chunks, ({ hash }) => hash, this.settings.shardDepth);
+    const states = new Map<Hash, InventoryState>();
+    await Promise.all(
+      [...groups].map(async ([prefix, group]) => {
+        const answers = await this.#shard(prefix).takeInventory(node, group);
+        for (const [i, { hash }] of group.entries()) states.set(hash, answers[i] ?? "needed");
+      }),
+    );
+    return chunks.map(({ hash }) => states.get(hash) ?? "needed");
   }
 
   /** The newest Version of each name, in the order of the names. */
@@ -266,11 +299,6 @@ export class IndexClient {
       console.warn(`what nodes took was not taken in: ${error}`),
     );
     waitUntil(noting);
-  }
-
-  async #recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
-    const groups = groupByShard(totals, ({ total }) => domainHashOf(total.domain), this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordTotals(group)));
   }
 
   async #fetchMembers(

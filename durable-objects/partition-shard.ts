@@ -5,6 +5,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
@@ -32,6 +33,7 @@ import {
   sweepPins,
   type Taken,
 } from "./chunks-table.ts";
+import { collect, collectIntervalMs } from "./collector.ts";
 import {
   applyChange,
   type DenialsMark,
@@ -55,6 +57,7 @@ import {
   putMember,
   putRecord,
 } from "./members-table.ts";
+import { settleInventory } from "./references-table.ts";
 import {
   applyRemoval,
   listRemovals,
@@ -72,12 +75,14 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import { bornMs } from "./settings-table.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
   type HeadAnswer,
+  hasStanding,
   indexStatements,
   listVersions,
   manifestBytes,
@@ -88,6 +93,7 @@ import {
   placeOfStatement,
   type StatementPlace,
   type StoredVersion,
+  type Use,
   type VersionPage,
   versionById,
 } from "./versions-table.ts";
@@ -139,7 +145,7 @@ export interface MemberPage {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit">;
+  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -150,12 +156,14 @@ export class PartitionShard extends DurableObject<Env> {
       sweep: (nowMs) => this.#sweep(nowMs),
       repair: (nowMs) => this.#repair(nowMs),
       audit: (nowMs) => this.#audit(nowMs),
+      collect: (nowMs) => collect(ctx.storage, new IndexClient(env), this.#prefix(), nowMs),
     });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
+    if (writes.references.length > 0) await this.#askCollect();
     return this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
@@ -257,6 +265,22 @@ export class PartitionShard extends DurableObject<Env> {
   /** A node's leaf shard: what it is told of itself; null where nothing is known yet. */
   async nodeRecord(node: NodeId): Promise<NodeRecord | null> {
     return nodeRecord(this.#sql, node, Date.now());
+  }
+
+  /** A name's shard: of each use, whether a Version that stands needs it. Of what is older than its tables it cannot tell. */
+  async needed(uses: Use[]): Promise<boolean[]> {
+    const born = bornMs(this.#sql);
+    return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
+  }
+
+  /** What becomes of the chunks that a node holds, in their order. Where nothing is ever collected, all are needed. */
+  async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
+    if (collectIntervalMs(parseSettings(this.env)) === 0) return chunks.map(() => "needed");
+    const states = this.ctx.storage.transactionSync(() =>
+      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, Date.now())),
+    );
+    if (states.includes("released")) await this.#noteChange();
+    return states;
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
@@ -438,6 +462,11 @@ export class PartitionShard extends DurableObject<Env> {
     if (this.#duties.isAsked("audit")) return;
     const delayMs = auditDelayMs(new IndexClient(this.env), false);
     if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
+  }
+
+  async #askCollect(): Promise<void> {
+    const intervalMs = collectIntervalMs(parseSettings(this.env));
+    if (intervalMs > 0) await this.#duties.ask("collect", Date.now() + intervalMs);
   }
 
   #prefix(): ShardPrefix {

@@ -13,6 +13,8 @@ export const RATE_MIN = 64 * 1024;
 export const DEFAULT_DISK_RESERVE_BYTES = 1024 ** 3;
 /** Copied on edges' orders where the volunteer says nothing, bytes a second: no more than half of what may come in. */
 export const DEFAULT_REPAIR_RATE = 8 * 1024 * 1024;
+export const DEFAULT_COLLECT_SECONDS = 24 * 3600;
+const COLLECT_SECONDS_MAX = 365 * DEFAULT_COLLECT_SECONDS;
 const PATH_MAX = 4096;
 
 const urlSchema = v.pipe(
@@ -48,6 +50,8 @@ const configSchema = v.strictObject({
   /** Bytes a second copied from others on an edge's order; null: half of the download rate, DEFAULT_REPAIR_RATE at most. */
   repairRate: v.optional(v.nullable(v.pipe(positiveSchema, v.minValue(RATE_MIN))), null),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
+  /** Seconds between two rounds of asking the edges which chunks they still need; 0: never, and nothing is deleted. */
+  collectSeconds: v.optional(v.pipe(countSchema, v.maxValue(COLLECT_SECONDS_MAX)), DEFAULT_COLLECT_SECONDS),
   /** Hashes to neither store nor serve, one a line. */
   denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),
 });

@@ -10,6 +10,7 @@ import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { LocalNodeStatus } from "../lib/node-status.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { Collection } from "./collection/collection.ts";
 import { type NodeConfig, repairRateOf } from "./config.ts";
 import { Counters } from "./counters/counters.ts";
 import { DenyList } from "./deny-list.ts";
@@ -117,7 +118,7 @@ async function prepare(
   const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
   const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
   const writeLog = new WriteLog({ dir, log: deps.log });
-  const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log });
+  const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log, clock });
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
@@ -171,6 +172,7 @@ class RunningNode {
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
   readonly #doors: Doors;
+  readonly #collection: Collection;
   readonly #onlineSince: string;
   readonly #answer: (request: Request, arrival: Arrival) => Promise<Response>;
 
@@ -184,6 +186,12 @@ class RunningNode {
     this.#answer = async (request, arrival) => app.fetch(request, arrival);
     const local = createLocalApp({ ...parts, status: () => this.status() });
     this.#doors = new Doors(config, { open: this, local, log: parts.log });
+    this.#collection = new Collection({
+      ...parts,
+      dir: config.dir,
+      everyMs: config.collectSeconds * 1000,
+      edges: () => this.#links.map((link) => link.registeredWith()),
+    });
   }
 
   get id(): NodeId {
@@ -203,10 +211,12 @@ class RunningNode {
     await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
+    await this.#collection.start();
   }
 
   /** Tells the edges first, so that they send nobody here while the last requests finish. */
   async stop(): Promise<void> {
+    await this.#collection.stop();
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
     await this.#parts.counters.stop();

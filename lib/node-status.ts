@@ -89,6 +89,8 @@ const localSchema = v.object({
   }),
   /** Receipts given since counting began. */
   receipts: countSchema,
+  /** Deleted since counting began, because no edge needed it any more. */
+  reclaimed: v.optional(sumSchema, { chunks: 0, bytes: 0 }),
   traffic: v.object({
     /** When counting began. */
     since: timeSchema,

@@ -64,6 +64,7 @@ app.all("/operator/denials", () => methodNotAllowed("POST"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));
 app.all("/chunk/locate", () => methodNotAllowed("POST"));
+app.all("/chunk/needed", () => methodNotAllowed("POST"));
 app.all("/chunk/:hash", () => methodNotAllowed("GET, HEAD"));
 
 function methodNotAllowed(allowed: string): Response {

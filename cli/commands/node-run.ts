@@ -2,7 +2,12 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
-import { DEFAULT_DISK_RESERVE_BYTES, type NodeConfig, parseNodeConfig } from "../../home-node/config.ts";
+import {
+  DEFAULT_COLLECT_SECONDS,
+  DEFAULT_DISK_RESERVE_BYTES,
+  type NodeConfig,
+  parseNodeConfig,
+} from "../../home-node/config.ts";
 import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
@@ -32,6 +37,7 @@ interface RunOptions {
   repairRate?: number;
   reserve?: number;
   deny?: string;
+  keepAll?: true;
 }
 
 export function nodeRunCommand(): Command {
@@ -59,6 +65,7 @@ export function nodeRunCommand(): Command {
     .option("--repair-rate <RATE>", "bytes a second copied to make up for lost holders", sizeArgument)
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
+    .option("--keep-all", "delete nothing, not even what no edge needs any more")
     .addHelpText("after", EXAMPLES)
     .action((options: RunOptions) => run(options));
 }
@@ -107,6 +114,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
     },
     repairRate: options.repairRate ?? null,
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
+    collectSeconds: options.keepAll === true ? 0 : DEFAULT_COLLECT_SECONDS,
     denyFile: options.deny ?? null,
   };
 }

@@ -26,6 +26,8 @@ const fileSchema = v.strictObject({
   accepted: acceptedSchema,
   /** Receipts given to publishers. */
   receipts: countSchema,
+  /** Chunks that no edge needed any more, and that were deleted. */
+  reclaimed: v.optional(v.strictObject({ chunks: countSchema, bytes: countSchema })),
 });
 type CountersRecord = v.InferOutput<typeof fileSchema>;
 
@@ -33,6 +35,7 @@ export interface CountersReport {
   traffic: ReturnType<Traffic["report"]>;
   accepted: AcceptedRecord;
   receipts: number;
+  reclaimed: { chunks: number; bytes: number };
 }
 
 export interface CountersDeps {
@@ -49,6 +52,7 @@ export class Counters {
   #traffic: Traffic;
   #accepted = new Accepted(null);
   #receipts = 0;
+  #reclaimed = { chunks: 0, bytes: 0 };
   /** Something is counted that is not on disk, and will be brought there. */
   #isDirty = false;
   #writing: Promise<void> = Promise.resolve();
@@ -67,6 +71,7 @@ export class Counters {
     this.#traffic = new Traffic(this.#clock, saved.traffic);
     this.#accepted = new Accepted(saved.accepted);
     this.#receipts = saved.receipts;
+    this.#reclaimed = saved.reclaimed ?? this.#reclaimed;
   }
 
   /** Writes what is not on disk yet. */
@@ -92,11 +97,19 @@ export class Counters {
     this.#changed();
   }
 
+  /** A chunk was deleted because no edge needed it any more. */
+  reclaim(bytes: number): void {
+    const { chunks, bytes: before } = this.#reclaimed;
+    this.#reclaimed = { chunks: chunks + 1, bytes: before + bytes };
+    this.#changed();
+  }
+
   report(): CountersReport {
     return {
       traffic: this.#traffic.report(),
       accepted: this.#accepted.record(),
       receipts: this.#receipts,
+      reclaimed: this.#reclaimed,
     };
   }
 
@@ -118,6 +131,7 @@ export class Counters {
       traffic: this.#traffic.record(),
       accepted: this.#accepted.record(),
       receipts: this.#receipts,
+      reclaimed: this.#reclaimed,
     };
     const bytes = new TextEncoder().encode(JSON.stringify(record));
     this.#writing = this.#writing

@@ -2,6 +2,7 @@
 // runs. What happens inside a session is link-session.ts.
 
 import type { Logger } from "pino";
+import type { Hash } from "../../lib/hash.ts";
 import type { NodeRecord } from "../../lib/node-record.ts";
 import type { EdgeReport } from "../../lib/node-status.ts";
 import { adviceFor, parseReachCode } from "../../lib/reach.ts";
@@ -56,6 +57,12 @@ export class EdgeLink {
       standing: { audits: auditsOf(this.#record), ...this.#standing },
       record: this.#record,
     };
+  }
+
+  /** The edge that the node is linked with now, or null. */
+  registeredWith(): { url: string; edge: Hash } | null {
+    const { state, edge } = this.#state;
+    return state === "registered" && edge !== null ? { url: this.#url, edge } : null;
   }
 
   start(): void {

@@ -78,7 +78,8 @@ function since(iso: string, nowMs: number): Html {
 
 // ---- space
 
-function space({ pledge, usedBytes, freeBytes, disk, chunks, versions, receipts }: LocalNodeStatus): Html {
+function space(status: LocalNodeStatus): Html {
+  const { pledge, usedBytes, freeBytes, disk, chunks, versions, receipts, reclaimed } = status;
   const percent = pledge.bytes === 0 ? 100 : (100 * usedBytes) / pledge.bytes;
   return html`<section aria-labelledby="space">
       <h2 id="space">Space</h2>
@@ -89,6 +90,7 @@ function space({ pledge, usedBytes, freeBytes, disk, chunks, versions, receipts 
       <dl class="numbers">
         ${number("chunks", formatCount(chunks))} ${number("Versions", formatCount(versions))}
         ${number("receipts given", formatCount(receipts))}
+        ${number("deleted, as no edge needs it", formatSize(reclaimed.bytes))}
       </dl>
     </section>`;
 }

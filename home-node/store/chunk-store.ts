@@ -3,13 +3,14 @@
 
 import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { type FileHandle, open, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, isHash } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { digestOf, startDigest } from "./digest.ts";
 import {
   emptyDirectory,
@@ -17,11 +18,14 @@ import {
   isFileError,
   makeDirectory,
   syncDirectory,
+  syncFile,
   writeDurably,
 } from "./durable-file.ts";
 import type { Room } from "./room.ts";
 import { LOGGED_BYTES_MAX, type WriteLog } from "./write-log.ts";
 
+/** A chunk that comes again is as young as a new one; one that came so lately is that already. */
+export const RENEWED_AFTER_MS = 60 * 60 * 1000;
 const READ_PIECE_BYTES = 128 * 1024;
 
 export interface ChunkStoreDeps {
@@ -29,6 +33,13 @@ export interface ChunkStoreDeps {
   writeLog: WriteLog;
   room: Room;
   log: Logger;
+  clock?: Clock;
+}
+
+export interface StoredChunk {
+  hash: Hash;
+  /** When it last came, by the time of its file: in whole milliseconds. */
+  storedMs: number;
 }
 
 export class ChunkStore {
@@ -37,6 +48,7 @@ export class ChunkStore {
   readonly #writeLog: WriteLog;
   readonly #room: Room;
   readonly #log: Logger;
+  readonly #clock: Clock;
   /** The last operation on each hash that is being written or deleted. */
   readonly #busy = new Map<Hash, Promise<unknown>>();
   #count = 0;
@@ -48,6 +60,7 @@ export class ChunkStore {
     this.#writeLog = deps.writeLog;
     this.#room = deps.room;
     this.#log = deps.log;
+    this.#clock = deps.clock ?? systemClock;
   }
 
   /** Chunks held, and their bytes. */
@@ -117,7 +130,10 @@ export class ChunkStore {
       throw new HoldfastError("content-hash-mismatch", "the bytes do not hash to the chunk's Content Hash");
     }
     return this.#alone(hash, async () => {
-      if (await this.#has(hash, bytes)) return "held";
+      if (await this.#has(hash, bytes)) {
+        await this.#renew(hash);
+        return "held";
+      }
       await this.#room.use(bytes.length, () => this.#write(hash, bytes));
       this.#countIn(bytes.length);
       return "stored";
@@ -131,6 +147,42 @@ export class ChunkStore {
       if (size !== null) await this.#remove(hash, size);
       return size !== null;
     });
+  }
+
+  /** All that are held, in the order of their folders. What comes or goes meanwhile may be missed. */
+  async *list(): AsyncGenerator<StoredChunk> {
+    for (const prefix of hexDirectories(this.#chunksDir)) {
+      for (const name of readdirSync(join(this.#chunksDir, prefix))) {
+        const storedMs = isHash(name) ? this.#storedMs(name) : null;
+        if (isHash(name) && storedMs !== null) yield { hash: name, storedMs };
+      }
+      await nextTurn();
+    }
+  }
+
+  /** Deletes a chunk that has not come again since `storedMs`; its bytes, or null where nothing was deleted. */
+  deleteStored(hash: Hash, storedMs: number): Promise<number | null> {
+    return this.#alone(hash, async () => {
+      if (this.#storedMs(hash) !== storedMs) return null;
+      const size = await this.size(hash);
+      if (size !== null) await this.#remove(hash, size);
+      return size;
+    });
+  }
+
+  #storedMs(hash: Hash): number | null {
+    const found = statSync(this.#path(hash), { throwIfNoEntry: false });
+    return found === undefined ? null : Math.floor(found.mtimeMs);
+  }
+
+  /** On return the file says that the chunk came now, and says so after a power cut: a receipt may be given for it. */
+  async #renew(hash: Hash): Promise<void> {
+    const nowMs = this.#clock.now();
+    const storedMs = this.#storedMs(hash);
+    if (storedMs !== null && Math.abs(nowMs - storedMs) < RENEWED_AFTER_MS) return;
+    const now = new Date(nowMs);
+    await utimes(this.#path(hash), now, now);
+    await syncFile(this.#path(hash));
   }
 
   #write(hash: Hash, bytes: Uint8Array): Promise<void> {

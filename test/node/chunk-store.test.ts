@@ -1,13 +1,14 @@
 // The conformance suite of chunk stores, on the one of files; then what only files can go wrong in.
 
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, describe, expect, it } from "vitest";
 import { ChunkStore } from "../../home-node/store/chunk-store.ts";
 import { freeDiskBytesOf, Room } from "../../home-node/store/room.ts";
 import { WriteLog } from "../../home-node/store/write-log.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { Cleanup, chunkOf } from "./home-node-fixture.ts";
 
@@ -258,5 +259,53 @@ describe("a chunk store on a full disk", () => {
     await store.delete(small.hash);
     expect(await store.put(large.hash, large.bytes)).toBe("stored");
     expect(await store.get(large.hash)).toEqual(large.bytes);
+  });
+});
+
+describe("a chunk that comes again", () => {
+  const LONG_AGO = new Date("2026-01-01T00:00:00.000Z");
+  const age = (dir: string, hash: Hash) =>
+    utimes(join(dir, "chunks", hash.slice(0, 2), hash), LONG_AGO, LONG_AGO);
+  const listed = async (store: ChunkStore) => {
+    const found = [];
+    for await (const chunk of store.list()) found.push(chunk);
+    return found;
+  };
+
+  it("is as young as a new one, and is not deleted for how old it was", async () => {
+    for (const size of [10, 300_000]) {
+      const { store, dir } = await openStore();
+      const { hash, bytes } = chunkOf(size);
+      await store.put(hash, bytes);
+      await age(dir, hash);
+      expect(await listed(store)).toEqual([{ hash, storedMs: LONG_AGO.getTime() }]);
+      expect(await store.put(hash, bytes)).toBe("held");
+      const [chunk] = await listed(store);
+      expect(Math.abs(Date.now() - (chunk?.storedMs ?? 0))).toBeLessThan(60_000);
+      expect(await store.deleteStored(hash, LONG_AGO.getTime())).toBe(null);
+      expect(await store.get(hash)).toEqual(bytes);
+      // Control: of the time that its file has, it is.
+      expect(await store.deleteStored(hash, chunk?.storedMs ?? 0)).toBe(size);
+      expect(await store.size(hash)).toBe(null);
+      expect(store.totals).toEqual({ chunks: 0, bytes: 0 });
+    }
+  });
+
+  it("just as it is deleted is there when it is said to be kept", async () => {
+    const { store, dir, room } = await openStore();
+    const seen = new Set<string>();
+    for (let i = 0; i < 40; i++) {
+      const { hash, bytes } = chunkOf(1000);
+      await store.put(hash, bytes);
+      await age(dir, hash);
+      const steps = [() => store.put(hash, bytes), () => store.deleteStored(hash, LONG_AGO.getTime())];
+      const [kept, deleted] = i % 2 === 0 ? steps : steps.toReversed();
+      seen.add((await Promise.all([kept?.(), deleted?.()])).join());
+      expect(await store.get(hash)).toEqual(bytes);
+      await store.delete(hash);
+    }
+    // Whichever was first.
+    expect(seen).toEqual(new Set(["held,", "1000,stored"]));
+    expect(room.usedBytes).toBe(0);
   });
 });

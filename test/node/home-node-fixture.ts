@@ -191,6 +191,7 @@ export async function startTestNode(
       ...options.pledge,
     },
     diskReserveBytes: 0,
+    collectSeconds: 0,
     ...options.config,
   });
   const node = createHomeNode(config, {

@@ -75,7 +75,12 @@ describe("the configuration", () => {
   };
 
   it("is taken as it stands, with a reserve of 1 GiB on the disk", () => {
-    expect(parseNodeConfig(good)).toEqual({ ...good, denyFile: null, diskReserveBytes: 1024 ** 3 });
+    expect(parseNodeConfig(good)).toEqual({
+      ...good,
+      collectSeconds: 86_400,
+      denyFile: null,
+      diskReserveBytes: 1024 ** 3,
+    });
   });
 
   it.each([

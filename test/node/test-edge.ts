@@ -3,7 +3,9 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { json } from "node:stream/consumers";
 import { WebSocket, WebSocketServer } from "ws";
 import { encodeHash, type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import {
@@ -121,6 +123,8 @@ export class Edge {
   readonly connections: Connection[] = [];
   readonly #clock: ManualClock;
   url = "";
+  /** Answers what is posted to it; what throws is answered by 500. */
+  answer: (path: string, body: unknown) => Promise<unknown> = async () => ({});
 
   private constructor(clock: ManualClock) {
     this.#clock = clock;
@@ -128,12 +132,16 @@ export class Edge {
 
   static async start(cleanup: Cleanup, clock: ManualClock): Promise<Edge> {
     const edge = new Edge(clock);
-    const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: true });
-    server.on("connection", (socket, request) => edge.#accept(socket, request.url ?? ""));
+    const server = createServer((request, response) => void edge.#reply(request, response));
+    const sockets = new WebSocketServer({ server, perMessageDeflate: true });
+    sockets.on("connection", (socket, request) => edge.#accept(socket, request.url ?? ""));
+    server.listen(0, "127.0.0.1");
     await once(server, "listening");
     cleanup.add(async () => {
-      for (const client of server.clients) client.terminate();
+      for (const client of sockets.clients) client.terminate();
+      sockets.close();
       server.close();
+      server.closeAllConnections();
     });
     edge.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     return edge;
@@ -145,6 +153,15 @@ export class Edge {
     const connection = this.connections[index];
     if (connection === undefined) throw new Error("there is no such connection");
     return connection;
+  }
+
+  async #reply(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const answer = await this.answer(request.url ?? "", await json(request));
+      response.setHeader("Content-Type", "application/json").end(JSON.stringify(answer));
+    } catch {
+      response.writeHead(500).end("no");
+    }
   }
 
   #accept(socket: WebSocket, path: string): void {

@@ -5,6 +5,7 @@ import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
+import { INVENTORY_BODY_MAX, type InventoryAnswer, parseInventoryRequest } from "../../lib/inventory.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
   type LocateAnswer,
@@ -20,6 +21,7 @@ import {
 import {
   type AppContext,
   type AppEnv,
+  edgeKeyOf,
   IMMUTABLE,
   indexOf,
   problemResponse,
@@ -29,6 +31,7 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
+import { answerInventory } from "../inventory.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -60,6 +63,11 @@ export const chunk = new Hono<AppEnv>()
     const { chunks } = parseSuspectRequest(await readJson(c, SUSPECT_BODY_MAX));
     const noted = await indexOf(c).suspect(chunks.map(({ hash, node }) => ({ chunk: hash, node })));
     return c.json<SuspectAnswer>({ noted }, 202);
+  })
+  .post("/needed", async (c) => {
+    const request = parseInventoryRequest(await readJson(c, INVENTORY_BODY_MAX));
+    c.header("Cache-Control", "no-store");
+    return c.json<InventoryAnswer>(await answerInventory(indexOf(c), await edgeKeyOf(c), request));
   })
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
