@@ -4,7 +4,7 @@
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { closestTo } from "../lib/overlay/distance.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
-import type { Pledge } from "../lib/pledge.ts";
+import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
 
 /** What a NodeLink says of its node. */
 export interface MemberReport {
@@ -15,6 +15,8 @@ export interface MemberReport {
   url: string | null;
   failureDomain: string;
   domains: Pledge["domains"];
+  /** When it serves strangers; null: always. */
+  hours: PledgeHours | null;
   pledgedBytes: number;
   freeBytes: number;
   online: boolean;
@@ -56,6 +58,7 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   lost_at: number;
   standing: number;
   name: string | null;
+  hours: string | null;
 }
 
 /** Writes a member. False where an ancestor is full and does not know the node yet. */
@@ -70,12 +73,13 @@ export function putMember(
   if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
   sql.exec(
     `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since,
-       away_until, leaving, lost_at, name, first_seen)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       away_until, leaving, lost_at, name, hours, first_seen)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET key = excluded.key, url = excluded.url, failure_domain = excluded.failure_domain,
        domains = excluded.domains, pledged_bytes = excluded.pledged_bytes, free_bytes = excluded.free_bytes,
        online = excluded.online, epoch = excluded.epoch, since = excluded.since, away_until = excluded.away_until,
-       leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name
+       leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name,
+       hours = excluded.hours
      WHERE excluded.epoch >= members.epoch`,
     member.id,
     member.key,
@@ -91,6 +95,7 @@ export function putMember(
     member.leaving ? 1 : 0,
     member.lostMs,
     member.name,
+    member.hours === null ? null : formatHours(member.hours),
     nowMs,
   );
   return true;
@@ -163,6 +168,7 @@ function parseMemberRow(row: MemberRow): Member {
     leaving: row.leaving === 1,
     lostMs: row.lost_at,
     name: row.name,
+    hours: row.hours === null ? null : parseHours(row.hours),
     firstSeenMs: row.first_seen,
     standing: row.standing,
   };

@@ -41,7 +41,7 @@ const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
 /** What a node has not said. */
-const UNSAID = { awayUntilMs: null, leaving: false, lostMs: 0, name: null };
+const UNSAID = { awayUntilMs: null, leaving: false, lostMs: 0, name: null, hours: null };
 
 /** What a socket must remember through hibernation. */
 interface SocketState extends ChallengeState {
@@ -293,6 +293,8 @@ function memberOf(
     epoch: state.epoch,
     sinceMs: Date.now(),
     ...UNSAID,
+    name: body.name ?? null,
+    hours: body.pledge.hours ?? null,
   };
 }
 
@@ -327,7 +329,7 @@ function parseSocketState(attachment: unknown): SocketState {
   return attachment as SocketState;
 }
 
-/** One that was written before a node could say the last four has said none of them. */
+/** One that was written before a node could say these has said none of them. */
 function parseMember(text: string): MemberReport {
   return { ...UNSAID, ...(JSON.parse(text) as Omit<MemberReport, keyof typeof UNSAID>) };
 }

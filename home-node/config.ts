@@ -1,7 +1,7 @@
 // A home node's configuration. Parsed once, whole; a wrong field is refused with its path, never guessed.
 
 import * as v from "valibot";
-import { pledgeSchema } from "../lib/pledge.ts";
+import { pledgeSchema, volunteerNameSchema } from "../lib/pledge.ts";
 import { NODE_URL_MAX } from "../lib/registration.ts";
 import { countSchema, parseWith } from "../lib/schema.ts";
 
@@ -43,6 +43,8 @@ const configSchema = v.strictObject({
       `expected rates of ${RATE_MIN} bytes a second or more, or null`,
     ),
   ),
+  /** What the volunteer wants to be called in public. */
+  name: v.optional(v.nullable(volunteerNameSchema), null),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
   /** Hashes to neither store nor serve, one a line. */
   denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),

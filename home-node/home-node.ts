@@ -220,10 +220,11 @@ class RunningNode {
   }
 
   #statusSources(): StatusSources {
-    const { pledge, diskReserveBytes } = this.#config;
+    const { pledge, name, diskReserveBytes } = this.#config;
     return {
       ...this.#parts,
       pledge,
+      name,
       diskReserveBytes,
       contacts: this.#contacts,
       links: this.#links,
@@ -247,6 +248,7 @@ class RunningNode {
       sendingBytes: new ByteBudget(SENDING_BYTES_MAX),
       sending: new RateLimit(pledge.uploadRate, clock),
       receiving: new RateLimit(pledge.downloadRate, clock),
+      hours: pledge.hours ?? null,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
@@ -255,10 +257,16 @@ class RunningNode {
 
   #createLink(edge: string): EdgeLink {
     const { room } = this.#parts;
-    const { pledge } = this.#config;
+    const { pledge, name } = this.#config;
+    const named = name === null ? {} : { name };
     return new EdgeLink(edge, {
       ...this.#parts,
-      offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
+      offer: async () => ({
+        url: this.#advertisedUrl(),
+        pledge,
+        freeBytes: await room.freeBytes(),
+        ...named,
+      }),
       answer: (request) => this.#answer(request, "tunnel"),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });

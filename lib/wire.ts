@@ -222,6 +222,8 @@ const locateAnswerSchema = v.object({
   nodes: v.pipe(v.array(contactSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX)),
   /** Those of them that are connected to the edge now: for people, because a client tries them all. */
   online: v.optional(v.pipe(v.array(nodeIdSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX))),
+  /** Those of them that do not serve at this hour: to be asked last. */
+  resting: v.optional(v.pipe(v.array(nodeIdSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX))),
 });
 export type LocateRequest = v.InferOutput<typeof locateRequestSchema>;
 export type LocateAnswer = v.InferOutput<typeof locateAnswerSchema>;

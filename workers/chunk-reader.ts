@@ -6,6 +6,7 @@ import type { Member } from "../durable-objects/members-table.ts";
 import type { ReadOutcome, WantedChunk } from "../durable-objects/node-reader.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import { isServingAt } from "../lib/pledge.ts";
 import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
 import { denylist } from "./denylist.ts";
 
@@ -63,7 +64,7 @@ async function readFromHolders(
 }
 
 /**
- * Online before offline, those that failed lately last. Holders come oldest first, and only the oldest are tried, in
+ * Online before offline and before those that do not serve at this hour, those that failed lately last. Holders come oldest first, and only the oldest are tried, in
  * random order to spread the load: nodes that claim a chunk after it was published cannot push its holders out.
  */
 function rankHolders(holders: Member[]): Member[] {
@@ -82,7 +83,8 @@ function handicapOf(member: Member): number {
 }
 
 function stateRank(member: Member): number {
-  return (member.online ? 0 : 2) + (hasFailedLately(member.id) ? 1 : 0);
+  const isThere = member.online && isServingAt(member.hours, Date.now());
+  return (isThere ? 0 : 2) + (hasFailedLately(member.id) ? 1 : 0);
 }
 
 function hasFailedLately(id: NodeId): boolean {

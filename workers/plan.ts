@@ -75,6 +75,9 @@ function chooseNodes(
       count: request.replicas - taken.size,
       taken,
       avoid: new Set(request.avoid),
+      holders: keeping,
+      hoursYield: false,
+      nowMs: Date.now(),
     },
     candidates,
   );
