@@ -2,6 +2,7 @@
 // closest to every id with that prefix.
 
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
 import { closestTo } from "../lib/overlay/distance.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
@@ -119,6 +120,14 @@ export function closestMembers(sql: SqlStorage, target: Hash, count: number): Me
 export function listMembers(sql: SqlStorage, limit: number): Member[] {
   return sql
     .exec<MemberRow>("SELECT * FROM members ORDER BY online DESC, since DESC LIMIT ?", limit)
+    .toArray()
+    .map(parseMemberRow);
+}
+
+/** Those that list the domain. */
+export function membersPledgedTo(sql: SqlStorage, domain: Domain): Member[] {
+  return sql
+    .exec<MemberRow>("SELECT * FROM members WHERE instr(domains, ?) > 0", JSON.stringify(domain))
     .toArray()
     .map(parseMemberRow);
 }

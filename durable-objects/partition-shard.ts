@@ -38,6 +38,18 @@ import {
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
+import { IndexClient } from "./index-client.ts";
+import {
+  countKeepers,
+  DOMAINS_TOLD_MAX,
+  type DomainKeepers,
+  domainsToTell,
+  type Keeper,
+  keepersOf,
+  nextTellingMs,
+  noteTold,
+  recordKeepers,
+} from "./keepers-table.ts";
 import {
   closestMembers,
   countMembers,
@@ -48,6 +60,7 @@ import {
   membersById,
   putMember,
 } from "./members-table.ts";
+import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import {
   applyRemoval,
   listRemovals,
@@ -122,20 +135,32 @@ export interface MemberPage {
   complete: boolean;
 }
 
+export interface Network extends Omit<NetworkReport, "domains"> {
+  counts: MemberCounts;
+  members: Member[];
+  domains: { domain: Domain; bytes: number; pledgedBytes: number; supporters: number }[];
+}
+
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report">;
+  readonly #duties: Duties<"report" | "keepers">;
+  readonly #pledges: Pledges;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
-    this.#duties = new Duties(ctx.storage, { report: (nowMs) => this.#report(nowMs) });
+    this.#pledges = new Pledges(this.#sql, parseSettings(env).repairGraceMs);
+    this.#duties = new Duties(ctx.storage, {
+      report: (nowMs) => this.#report(nowMs),
+      keepers: (nowMs) => this.#tellKeepers(nowMs),
+    });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
+    if (writes.references.length > 0) await this.#duties.ask("keepers", Date.now() + this.#delayMs());
     return this.ctx.storage.transactionSync(() => {
       addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
@@ -163,6 +188,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A domain's shard: takes in what the chunks' shards have for it. */
   async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    await this.#noteChange();
     this.ctx.storage.transactionSync(() => {
       for (const { shard, total } of totals) recordTotal(this.#sql, shard, total);
     });
@@ -171,6 +197,23 @@ export class PartitionShard extends DurableObject<Env> {
   /** A domain's shard: what the domain is charged for. */
   async usage(domain: Domain): Promise<Usage> {
     return usageOf(this.#sql, domain);
+  }
+
+  /** A domain's shard: takes in who keeps how much of it in a chunks' shard. */
+  async recordKeepers(shard: ShardPrefix, domains: DomainKeepers[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const one of domains) recordKeepers(this.#sql, shard, one);
+    });
+  }
+
+  /** A domain's shard: who keeps most of the domain. */
+  async keepers(domain: Domain): Promise<Keeper[]> {
+    return keepersOf(this.#sql, domain);
+  }
+
+  /** Root shard: what nodes pledge to the domain. */
+  async pledges(domain: Domain): Promise<DomainPledges> {
+    return this.#pledges.to(domain, Date.now());
   }
 
   async locate(chunks: Hash[]): Promise<Holding[]> {
@@ -241,6 +284,7 @@ export class PartitionShard extends DurableObject<Env> {
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
   async putMember(member: MemberReport): Promise<boolean> {
     await this.#noteChange();
+    this.#pledges.changed(member);
     return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member, Date.now());
   }
 
@@ -264,9 +308,15 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Root shard: the network in numbers, from the latest reports and its own members. */
-  async network(memberLimit: number): Promise<NetworkReport & { counts: MemberCounts; members: Member[] }> {
+  async network(memberLimit: number): Promise<Network> {
+    const report = mergeReports(this.#sql);
+    const domains = report.domains.map((one) => {
+      const { pledgedBytes, supporters } = this.#pledges.to(one.domain, Date.now());
+      return { ...one, pledgedBytes, supporters };
+    });
     return {
-      ...mergeReports(this.#sql),
+      ...report,
+      domains,
       counts: countMembers(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
@@ -301,6 +351,18 @@ export class PartitionShard extends DurableObject<Env> {
     return null;
   }
 
+  /** Tells the domains' shards who keeps how much of them here, some domains at a time. */
+  async #tellKeepers(nowMs: number): Promise<number | null> {
+    const due = domainsToTell(this.#sql, nowMs);
+    const counts = countKeepers(
+      this.#sql,
+      due.map(({ domain }) => domain),
+    );
+    await new IndexClient(this.env).recordKeepers(this.#prefix(), counts);
+    noteTold(this.#sql, due, nowMs);
+    return due.length < DOMAINS_TOLD_MAX ? nextTellingMs(this.#sql) : nowMs + this.#delayMs();
+  }
+
   #append(version: NewVersion): AppendResult {
     return this.#accept(
       () => appendVersion(this.#sql, version, Date.now()),
@@ -323,10 +385,12 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Makes sure that a report will follow. One that is asked for already covers this write too. */
   async #noteChange(): Promise<void> {
-    if (this.#duties.isAsked("report")) return;
+    if (!this.#duties.isAsked("report")) await this.#duties.ask("report", Date.now() + this.#delayMs());
+  }
+
+  #delayMs(): number {
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
-    const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
-    await this.#duties.ask("report", Date.now() + boundedMs);
+    return Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
   }
 
   #prefix(): ShardPrefix {

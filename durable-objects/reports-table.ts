@@ -1,7 +1,9 @@
 // Numbers travel upward: each shard reports its own to the root shard, which answers /status without asking anyone.
 
 import { PARTITION_COUNT } from "../lib/hash.ts";
-import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import type { Domain } from "../lib/names.ts";
+import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
 
@@ -10,18 +12,27 @@ export interface ShardReport {
   versions: number;
   partitions: PartitionCount[];
   recent: RecentObject[];
+  /** Of the domains whose ledger is in the shard, those that are charged for most. */
+  domains: { domain: Domain; bytes: number }[];
 }
 
 export interface NetworkReport {
   index: { names: number; versions: number; chunks: number; replicas: number; chunkBytes: number };
   partitions: { chunks: number[]; holders: number[] };
   recent: RecentObject[];
+  /** Those that are charged for most, on the whole edge. */
+  domains: { domain: Domain; bytes: number }[];
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
 
 export function collectReport(sql: SqlStorage): ShardReport {
-  return { ...countNames(sql), partitions: countPartitions(sql), recent: recentObjects(sql) };
+  return {
+    ...countNames(sql),
+    partitions: countPartitions(sql),
+    recent: recentObjects(sql),
+    domains: largestDomains(sql, LISTED_DOMAINS_MAX),
+  };
 }
 
 export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, nowMs: number): void {
@@ -54,6 +65,7 @@ export function mergeReports(sql: SqlStorage): NetworkReport {
       holders: spread(partitions, (partition) => partition.nodes),
     },
     recent: newest(reports.flatMap((report) => report.recent)),
+    domains: largest(reports.flatMap((report) => report.domains)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
 }
@@ -68,6 +80,14 @@ function newest(objects: RecentObject[]): RecentObject[] {
   return objects.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, RECENT_OBJECTS_MAX);
 }
 
+/** Each domain has one ledger, in one shard. */
+function largest(domains: ShardReport["domains"]): ShardReport["domains"] {
+  return domains
+    .sort((a, b) => b.bytes - a.bytes || (a.domain < b.domain ? -1 : 1))
+    .slice(0, LISTED_DOMAINS_MAX);
+}
+
+/** A shard that has not reported since domains were reported has none. */
 function parseReportRow(row: { report: string }): ShardReport {
-  return JSON.parse(row.report) as ShardReport;
+  return { domains: [], ...(JSON.parse(row.report) as Omit<ShardReport, "domains">) };
 }

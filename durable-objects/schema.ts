@@ -158,6 +158,14 @@ const SHARD_MIGRATIONS = [
      node TEXT PRIMARY KEY, chunk_hours REAL NOT NULL, served_bytes INTEGER NOT NULL, taken_bytes INTEGER NOT NULL,
      online_ms INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL
    ) WITHOUT ROWID;`,
+
+  `-- Which nodes keep a domain's chunks. In the chunks' shards, what was told of it; in the domain's, what they told.
+   CREATE TABLE keepers_told (
+     domain TEXT PRIMARY KEY, sequence INTEGER NOT NULL, at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE keepers (
+     domain TEXT NOT NULL, shard TEXT NOT NULL, keepers TEXT NOT NULL, PRIMARY KEY (domain, shard)
+   ) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -47,6 +47,12 @@ export function acceptsDomain(pledge: Pick<Pledge, "domains">, domain: Domain): 
   return pledge.domains === "all" || pledge.domains.includes(domain);
 }
 
+/** What of a pledge is for `domain`: an even part of those that it lists. "all" is for none in particular. */
+export function pledgedTo({ bytes, domains }: Pick<Pledge, "bytes" | "domains">, domain: Domain): number {
+  if (domains === "all" || !domains.includes(domain)) return 0;
+  return Math.floor(bytes / new Set(domains).size);
+}
+
 /** `hours` null: always. */
 export function isServingAt(hours: PledgeHours | null, nowMs: number): boolean {
   if (hours === null) return true;
