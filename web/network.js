@@ -1,13 +1,24 @@
 // The network in numbers, its recent objects and its home nodes.
 
 import { at, classed, el, link, linkOut, setText, shortId, syncRows, timeElement } from "./elements.js";
-import { clockFormat, counted, dateFormat, formatBytes, formatCount, visible } from "./format.js";
+import {
+  clockFormat,
+  counted,
+  dateFormat,
+  formatBytes,
+  formatCount,
+  formatPercent,
+  visible,
+} from "./format.js";
 import { encodePath, hrefOf } from "./names.js";
 
 /** @import { EdgeStatus, RecentObject } from "../lib/wire.ts" */
 /** @typedef {EdgeStatus["members"][number]} Member */
 
 const INDEX_NAME = /(^|\/)\.holdfast-index$/;
+
+const DOMAINS_NOTE =
+  "Pledged to it is what nodes offer that list the domain; the rest of it is kept by those who pledge to all.";
 
 /** @param {EdgeStatus} status */
 export function showNetwork(status) {
@@ -65,19 +76,38 @@ const describe = ({ sequence, size }) => `Version ${formatCount(sequence)}, ${fo
 
 /** @param {Member} member */
 function memberRow(member) {
+  const id = shortId(member.id);
   const word = member.online ? "online" : "offline";
   const state = classed(word, el("span", `${word} since `, timeElement(member.since)));
   return el(
     "li",
-    shortId(member.id),
+    member.name === null
+      ? id
+      : el("span", el("bdi", visible(member.name)), " ", classed("quiet", el("span", id))),
     state,
     el("span", `${formatBytes(member.pledgedBytes)} pledged, ${formatBytes(member.freeBytes)} free`),
     el("span", member.url === null ? "through the relay" : linkOut(member.url)),
   );
 }
 
+/** @param {EdgeStatus["domains"][number]} row */
+function domainRow({ domain, bytes, pledgedBytes, supporters, ratio }) {
+  const pledged = `${formatBytes(pledgedBytes)} pledged to it by ${counted(supporters, "node")}`;
+  const share =
+    ratio >= 1 ? "enough for all its copies" : `${formatPercent(ratio, 1)} of what its copies take`;
+  return el(
+    "li",
+    link(hrefOf(`${domain}/`), el("bdi", domain)),
+    el("span", `${formatBytes(bytes)} kept`),
+    el("span", supporters === 0 ? "nothing pledged to it" : pledged),
+    el("span", supporters === 0 ? "lives on pledges to all" : share),
+  );
+}
+
 /** @param {EdgeStatus} status */
-function showLists({ recent, members, nodes }) {
+function showLists({ recent, domains, members, nodes }) {
+  syncRows("domains", domains, domainRow);
+  setText(at("domains-note"), domains.length === 0 ? "None yet." : DOMAINS_NOTE);
   syncRows("recent", recent, recentRow);
   syncRows("members", members, memberRow);
   const more = nodes.known - members.length;
