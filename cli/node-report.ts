@@ -11,6 +11,7 @@ import {
   type PublicNodeStatus,
   type TrafficFlows,
 } from "../lib/node-status.ts";
+import { formatHours, isServingAt } from "../lib/pledge.ts";
 import { formatColumns, formatTable, wrapText } from "./format.ts";
 
 const BAR_CELLS = 30;
@@ -59,8 +60,17 @@ function head(status: PublicNodeStatus | LocalNodeStatus, nowMs: number): string
     ["online", since(status.onlineSince, nowMs)],
     ["url", plainText(status.url ?? "none: reached through its edges")],
     ...page,
+    ...(isLocal(status) ? offer(status, nowMs) : []),
     ["keeps", `${plural(status.chunks, "chunk")} and ${plural(status.versions, "Version")}`],
   ]);
+}
+
+/** What the pledge says beside bytes and domains, where it says more. */
+function offer({ name, pledge: { hours } }: LocalNodeStatus, nowMs: number): [string, string][] {
+  const named: [string, string][] = name === null ? [] : [["name", plainText(name)]];
+  if (hours === undefined) return named;
+  const now = isServingAt(hours, nowMs) ? "now as well" : "not now";
+  return [...named, ["serves", `${formatHours(hours)} UTC each day, ${now}`]];
 }
 
 function since(iso: string, nowMs: number): string {

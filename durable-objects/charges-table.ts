@@ -96,6 +96,16 @@ export function usageOf(sql: SqlStorage, domain: Domain): Usage {
     .one();
 }
 
+/** Ledger: the domains of this shard that are charged for most. */
+export function largestDomains(sql: SqlStorage, limit: number): { domain: Domain; bytes: number }[] {
+  return sql
+    .exec<{ domain: Domain; bytes: number }>(
+      "SELECT domain, SUM(bytes) AS bytes FROM ledger GROUP BY domain HAVING bytes > 0 ORDER BY 2 DESC, domain LIMIT ?",
+      limit,
+    )
+    .toArray();
+}
+
 function charge(sql: SqlStorage, chunk: Hash, domain: Domain, size: number): void {
   sql.exec(
     "INSERT INTO charges (chunk, domain, size) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",

@@ -26,9 +26,9 @@ export interface Env {
   STREAM_BYTES_MAX: string;
   /** Public keys of those who may block: lines of OpenSSH .pub files, separated by commas or line ends. */
   OPERATOR_KEYS?: string;
-  /** Distinct referenced bytes that a domain may have; empty: no limit. */
+  /** Distinct referenced bytes that a domain may have; `pledged`: as its supporters pledge; empty: no limit. */
   QUOTA_BYTES?: string;
-  /** Other quotas for some: `<domain>=<bytes>`, separated by white space or commas. */
+  /** Other quotas for some: `<domain>=<bytes>` or `<domain>=pledged`, separated by white space or commas. */
   DOMAIN_QUOTAS?: string;
   /** A node that is offline for longer no longer counts as a holder: its chunks are repaired. */
   REPAIR_GRACE_SECONDS?: string;
@@ -47,6 +47,10 @@ export interface Env {
   DOMAIN_WRITES_LIMIT?: RateLimit;
 }
 
+/** Bytes, or as many as the nodes pledge that list the domain. */
+export type Quota = number | typeof PLEDGED;
+export const PLEDGED = "pledged";
+
 export interface EdgeSettings {
   shardDepth: number;
   failureDomain: FailureDomainMode;
@@ -57,8 +61,8 @@ export interface EdgeSettings {
   /** SSH public key blobs, base64. */
   operatorKeys: ReadonlySet<string>;
   /** Null: no limit. */
-  quotaBytes: number | null;
-  domainQuotas: ReadonlyMap<string, number>;
+  quotaBytes: Quota | null;
+  domainQuotas: ReadonlyMap<string, Quota>;
   repairGraceMs: number;
   /** 0: never. */
   sweepMs: number;
@@ -111,7 +115,7 @@ function parseCount(setting: string, text: string): number {
   throw new HoldfastError("internal", `${setting} must be a whole number from 0 to 9,999,999`);
 }
 
-function parseDomainQuotas(text: string): ReadonlyMap<string, number> {
+function parseDomainQuotas(text: string): ReadonlyMap<string, Quota> {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
   return new Map(
     entries.map((entry) => {
@@ -121,10 +125,11 @@ function parseDomainQuotas(text: string): ReadonlyMap<string, number> {
   );
 }
 
-function parseQuota(setting: string, text: string): number {
+function parseQuota(setting: string, text: string): Quota {
+  if (text === PLEDGED) return PLEDGED;
   const bytes = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(bytes)) return bytes;
-  throw new HoldfastError("internal", `${setting} must give numbers of bytes`);
+  throw new HoldfastError("internal", `${setting} must give numbers of bytes, or ${PLEDGED}`);
 }
 
 function parseOperatorKeys(text: string): ReadonlySet<string> {

@@ -20,9 +20,11 @@ import type { DomainTotal, Usage } from "./charges-table.ts";
 import { type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
+import type { DomainKeepers, Keeper } from "./keepers-table.ts";
 import type { Member, MemberRecord } from "./members-table.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
+import type { DomainPledges } from "./pledges-table.ts";
 import type { NewRemoval } from "./removals-table.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { Suspect } from "./suspects-table.ts";
@@ -162,6 +164,22 @@ export class IndexClient {
   /** What a domain is charged for. */
   async usage(domain: Domain): Promise<Usage> {
     return this.shardOf(domainHashOf(domain)).usage(domain);
+  }
+
+  /** What nodes pledge to a domain that they list. */
+  async pledges(domain: Domain): Promise<DomainPledges> {
+    return this.root().pledges(domain);
+  }
+
+  /** Who keeps most of a domain. */
+  async keepers(domain: Domain): Promise<Keeper[]> {
+    return this.shardOf(domainHashOf(domain)).keepers(domain);
+  }
+
+  /** Tells the domains' shards what was counted in a shard of chunks. */
+  async recordKeepers(shard: ShardPrefix, domains: DomainKeepers[]): Promise<void> {
+    const groups = groupByShard(domains, ({ domain }) => domainHashOf(domain), this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordKeepers(shard, group)));
   }
 
   /** Appends Versions, those of one shard in one call. Results by Version id. */

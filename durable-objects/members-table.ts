@@ -3,9 +3,10 @@
 
 import { STANDING_UNKNOWN } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { Domain } from "../lib/names.ts";
 import { closestTo } from "../lib/overlay/distance.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
-import type { Pledge } from "../lib/pledge.ts";
+import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
 
 /** What a NodeLink says of its node. */
 export interface MemberReport {
@@ -16,6 +17,8 @@ export interface MemberReport {
   url: string | null;
   failureDomain: string;
   domains: Pledge["domains"];
+  /** When it serves strangers; null: always. */
+  hours: PledgeHours | null;
   pledgedBytes: number;
   freeBytes: number;
   online: boolean;
@@ -69,6 +72,7 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   online_ms: number;
   chunks: number | null;
   served_bytes: number;
+  hours: string | null;
 }
 
 /** Writes a member. False where an ancestor is full and does not know the node yet. */
@@ -83,12 +87,13 @@ export function putMember(
   if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
   sql.exec(
     `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since,
-       away_until, leaving, lost_at, name, first_seen, standing)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       away_until, leaving, lost_at, name, hours, first_seen, standing)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (id) DO UPDATE SET key = excluded.key, url = excluded.url, failure_domain = excluded.failure_domain,
        domains = excluded.domains, pledged_bytes = excluded.pledged_bytes, free_bytes = excluded.free_bytes,
        online = excluded.online, epoch = excluded.epoch, since = excluded.since, away_until = excluded.away_until,
        leaving = excluded.leaving, lost_at = excluded.lost_at, name = excluded.name,
+       hours = excluded.hours,
        online_ms = members.online_ms + members.online * MAX(0, excluded.since - members.since)
      WHERE excluded.epoch >= members.epoch`,
     member.id,
@@ -105,6 +110,7 @@ export function putMember(
     member.leaving ? 1 : 0,
     member.lostMs,
     member.name,
+    member.hours === null ? null : formatHours(member.hours),
     nowMs,
     STANDING_UNKNOWN,
   );
@@ -139,6 +145,14 @@ export function closestMembers(sql: SqlStorage, target: Hash, count: number): Me
 export function listMembers(sql: SqlStorage, limit: number): Member[] {
   return sql
     .exec<MemberRow>("SELECT * FROM members ORDER BY online DESC, since DESC LIMIT ?", limit)
+    .toArray()
+    .map(parseMemberRow);
+}
+
+/** Those that list the domain. */
+export function membersPledgedTo(sql: SqlStorage, domain: Domain): Member[] {
+  return sql
+    .exec<MemberRow>("SELECT * FROM members WHERE instr(domains, ?) > 0", JSON.stringify(domain))
     .toArray()
     .map(parseMemberRow);
 }
@@ -188,6 +202,7 @@ function parseMemberRow(row: MemberRow): Member {
     leaving: row.leaving === 1,
     lostMs: row.lost_at,
     name: row.name,
+    hours: row.hours === null ? null : parseHours(row.hours),
     firstSeenMs: row.first_seen,
     standing: row.standing,
     onlineMs: row.online_ms,

@@ -42,7 +42,7 @@ const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
 /** What a node has not said. */
-const UNSAID = { awayUntilMs: null, leaving: false, lostMs: 0, name: null };
+const UNSAID = { awayUntilMs: null, leaving: false, lostMs: 0, name: null, hours: null };
 
 /** What a socket must remember through hibernation. */
 interface SocketState extends ChallengeState {
@@ -306,6 +306,8 @@ function memberOf(
     epoch: state.epoch,
     sinceMs: Date.now(),
     ...UNSAID,
+    name: body.name ?? null,
+    hours: body.pledge.hours ?? null,
   };
 }
 
@@ -340,7 +342,7 @@ function parseSocketState(attachment: unknown): SocketState {
   return attachment as SocketState;
 }
 
-/** One that was written before a node could say the last four has said none of them. */
+/** One that was written before a node could say these has said none of them. */
 function parseMember(text: string): MemberReport {
   return { ...UNSAID, ...(JSON.parse(text) as Omit<MemberReport, keyof typeof UNSAID>) };
 }

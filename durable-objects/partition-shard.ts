@@ -46,6 +46,17 @@ import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
 import {
+  countKeepers,
+  DOMAINS_TOLD_MAX,
+  type DomainKeepers,
+  domainsToTell,
+  type Keeper,
+  keepersOf,
+  nextTellingMs,
+  noteTold,
+  recordKeepers,
+} from "./keepers-table.ts";
+import {
   closestMembers,
   countMembers,
   listMembers,
@@ -57,6 +68,7 @@ import {
   putMember,
   putRecord,
 } from "./members-table.ts";
+import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import { settleInventory } from "./references-table.ts";
 import {
   applyRemoval,
@@ -143,27 +155,39 @@ export interface MemberPage {
   complete: boolean;
 }
 
+export interface Network extends Omit<NetworkReport, "domains"> {
+  counts: MemberCounts;
+  members: Member[];
+  domains: { domain: Domain; bytes: number; pledgedBytes: number; supporters: number }[];
+}
+
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect">;
+  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect" | "keepers">;
+  readonly #pledges: Pledges;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
+    this.#pledges = new Pledges(this.#sql, parseSettings(env).repairGraceMs);
     this.#duties = new Duties(ctx.storage, {
       report: (nowMs) => this.#report(nowMs),
       sweep: (nowMs) => this.#sweep(nowMs),
       repair: (nowMs) => this.#repair(nowMs),
       audit: (nowMs) => this.#audit(nowMs),
       collect: (nowMs) => collect(ctx.storage, new IndexClient(env), this.#prefix(), nowMs),
+      keepers: (nowMs) => this.#tellKeepers(nowMs),
     });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
-    if (writes.references.length > 0) await this.#askCollect();
+    if (writes.references.length > 0) {
+      await this.#askCollect();
+      await this.#duties.ask("keepers", Date.now() + this.#delayMs());
+    }
     return this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
@@ -191,6 +215,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A domain's shard: takes in what the chunks' shards have for it. */
   async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
+    await this.#noteChange();
     this.ctx.storage.transactionSync(() => {
       for (const { shard, total } of totals) recordTotal(this.#sql, shard, total);
     });
@@ -199,6 +224,23 @@ export class PartitionShard extends DurableObject<Env> {
   /** A domain's shard: what the domain is charged for. */
   async usage(domain: Domain): Promise<Usage> {
     return usageOf(this.#sql, domain);
+  }
+
+  /** A domain's shard: takes in who keeps how much of it in a chunks' shard. */
+  async recordKeepers(shard: ShardPrefix, domains: DomainKeepers[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const one of domains) recordKeepers(this.#sql, shard, one);
+    });
+  }
+
+  /** A domain's shard: who keeps most of the domain. */
+  async keepers(domain: Domain): Promise<Keeper[]> {
+    return keepersOf(this.#sql, domain);
+  }
+
+  /** Root shard: what nodes pledge to the domain. */
+  async pledges(domain: Domain): Promise<DomainPledges> {
+    return this.#pledges.to(domain, Date.now());
   }
 
   async locate(chunks: Hash[]): Promise<Holding[]> {
@@ -337,6 +379,7 @@ export class PartitionShard extends DurableObject<Env> {
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
   async putMember(member: MemberReport): Promise<boolean> {
     await this.#noteChange();
+    this.#pledges.changed(member);
     return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member, Date.now());
   }
 
@@ -360,9 +403,15 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Root shard: the network in numbers, from the latest reports and its own members. */
-  async network(memberLimit: number): Promise<NetworkReport & { counts: MemberCounts; members: Member[] }> {
+  async network(memberLimit: number): Promise<Network> {
+    const report = mergeReports(this.#sql, Date.now());
+    const domains = report.domains.map((one) => {
+      const { pledgedBytes, supporters } = this.#pledges.to(one.domain, Date.now());
+      return { ...one, pledgedBytes, supporters };
+    });
     return {
-      ...mergeReports(this.#sql, Date.now()),
+      ...report,
+      domains,
       counts: countMembers(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
@@ -429,6 +478,18 @@ export class PartitionShard extends DurableObject<Env> {
     return nextMs;
   }
 
+  /** Tells the domains' shards who keeps how much of them here, some domains at a time. */
+  async #tellKeepers(nowMs: number): Promise<number | null> {
+    const due = domainsToTell(this.#sql, nowMs);
+    const counts = countKeepers(
+      this.#sql,
+      due.map(({ domain }) => domain),
+    );
+    await new IndexClient(this.env).recordKeepers(this.#prefix(), counts);
+    noteTold(this.#sql, due, nowMs);
+    return due.length < DOMAINS_TOLD_MAX ? nextTellingMs(this.#sql) : nowMs + this.#delayMs();
+  }
+
   #append(version: NewVersion): AppendResult {
     return this.#accept(
       () => appendVersion(this.#sql, version, Date.now()),
@@ -452,10 +513,12 @@ export class PartitionShard extends DurableObject<Env> {
   /** Makes sure that a report will follow. One that is asked for already covers this write too. */
   async #noteChange(): Promise<void> {
     await this.#askAudits();
-    if (this.#duties.isAsked("report")) return;
+    if (!this.#duties.isAsked("report")) await this.#duties.ask("report", Date.now() + this.#delayMs());
+  }
+
+  #delayMs(): number {
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
-    const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
-    await this.#duties.ask("report", Date.now() + boundedMs);
+    return Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
   }
 
   async #askAudits(): Promise<void> {

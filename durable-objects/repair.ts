@@ -154,6 +154,9 @@ class Repair {
         count: 1,
         taken: new Set([...counting.map(({ member }) => member), ...asked].map((node) => node.failureDomain)),
         avoid: new Set(judged.holders.flatMap(({ state, row }) => (state === "gone" ? [] : [row.node]))),
+        holders: counting.map(({ member }) => member),
+        hoursYield: true,
+        nowMs: Date.now(),
       },
       candidates,
     );

@@ -1,7 +1,9 @@
 // Numbers travel upward: each shard reports its own to the root shard, which answers /status without asking anyone.
 
 import { PARTITION_COUNT } from "../lib/hash.ts";
-import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import type { Domain } from "../lib/names.ts";
+import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
@@ -12,6 +14,8 @@ export interface ShardReport {
   partitions: PartitionCount[];
   recent: RecentObject[];
   repairs: RepairCounts;
+  /** Of the domains whose ledger is in the shard, those that are charged for most. */
+  domains: { domain: Domain; bytes: number }[];
 }
 
 export interface NetworkReport {
@@ -20,6 +24,8 @@ export interface NetworkReport {
   recent: RecentObject[];
   /** Chunks below target, those of them that no holder gives, and what was copied today (in UTC). */
   repairs: { short: number; unreadable: number; copiesToday: number; bytesToday: number };
+  /** Those that are charged for most, on the whole edge. */
+  domains: { domain: Domain; bytes: number }[];
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
@@ -30,6 +36,7 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     partitions: countPartitions(sql),
     recent: recentObjects(sql),
     repairs: countRepairs(sql, nowMs),
+    domains: largestDomains(sql, LISTED_DOMAINS_MAX),
   };
 }
 
@@ -64,6 +71,7 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
     },
     repairs: mergeRepairs(reports, nowMs),
     recent: newest(reports.flatMap((report) => report.recent)),
+    domains: largest(reports.flatMap((report) => report.domains)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
 }
@@ -96,7 +104,18 @@ const NO_REPAIRS: RepairCounts = {
   repaired: { date: "", copies: 0, bytes: 0 },
 };
 
-/** One that was written before shards repaired says nothing of it. */
+/** Each domain has one ledger, in one shard. */
+function largest(domains: ShardReport["domains"]): ShardReport["domains"] {
+  return domains
+    .sort((a, b) => b.bytes - a.bytes || (a.domain < b.domain ? -1 : 1))
+    .slice(0, LISTED_DOMAINS_MAX);
+}
+
+/** One that was written before shards said this says nothing of it. */
 function parseReportRow(row: { report: string }): ShardReport {
-  return { repairs: NO_REPAIRS, ...(JSON.parse(row.report) as Omit<ShardReport, "repairs">) };
+  return {
+    repairs: NO_REPAIRS,
+    domains: [],
+    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "domains">),
+  };
 }

@@ -180,6 +180,13 @@ const SHARD_MIGRATIONS = [
    CREATE INDEX domain_totals_untold ON domain_totals (domain) WHERE told < sequence;
    CREATE INDEX versions_manifest ON versions (name_hash, domain, manifest) WHERE removed_by IS NULL;
    INSERT INTO duties SELECT 'collect', 1 WHERE EXISTS (SELECT 1 FROM refs WHERE name_hash <> '');`,
+  `-- Which nodes keep a domain's chunks. In the chunks' shards, what was told of it; in the domain's, what they told.
+   CREATE TABLE keepers_told (
+     domain TEXT PRIMARY KEY, sequence INTEGER NOT NULL, at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE keepers (
+     domain TEXT NOT NULL, shard TEXT NOT NULL, keepers TEXT NOT NULL, PRIMARY KEY (domain, shard)
+   ) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -1,7 +1,7 @@
 // A home node's configuration. Parsed once, whole; a wrong field is refused with its path, never guessed.
 
 import * as v from "valibot";
-import { pledgeSchema } from "../lib/pledge.ts";
+import { pledgeSchema, volunteerNameSchema } from "../lib/pledge.ts";
 import { NODE_URL_MAX } from "../lib/registration.ts";
 import { countSchema, parseWith, positiveSchema } from "../lib/schema.ts";
 
@@ -49,6 +49,8 @@ const configSchema = v.strictObject({
   ),
   /** Bytes a second copied from others on an edge's order; null: half of the download rate, DEFAULT_REPAIR_RATE at most. */
   repairRate: v.optional(v.nullable(v.pipe(positiveSchema, v.minValue(RATE_MIN))), null),
+  /** What the volunteer wants to be called in public. */
+  name: v.optional(v.nullable(volunteerNameSchema), null),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
   /** Seconds between two rounds of asking the edges which chunks they still need; 0: never, and nothing is deleted. */
   collectSeconds: v.optional(v.pipe(countSchema, v.maxValue(COLLECT_SECONDS_MAX)), DEFAULT_COLLECT_SECONDS),

@@ -236,10 +236,11 @@ class RunningNode {
   }
 
   #statusSources(): StatusSources {
-    const { pledge, diskReserveBytes } = this.#config;
+    const { pledge, name, diskReserveBytes } = this.#config;
     return {
       ...this.#parts,
       pledge,
+      name,
       diskReserveBytes,
       contacts: this.#contacts,
       links: this.#links,
@@ -268,6 +269,7 @@ class RunningNode {
       repairing: new RateLimit(repairRateOf(this.#config), clock),
       pullSlots: new Slots(PULLS_AT_ONCE_MAX),
       takesMore: () => true,
+      hours: pledge.hours ?? null,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
@@ -276,10 +278,16 @@ class RunningNode {
 
   #createLink(edge: string): EdgeLink {
     const { room } = this.#parts;
-    const { pledge } = this.#config;
+    const { pledge, name } = this.#config;
+    const named = name === null ? {} : { name };
     return new EdgeLink(edge, {
       ...this.#parts,
-      offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
+      offer: async () => ({
+        url: this.#advertisedUrl(),
+        pledge,
+        freeBytes: await room.freeBytes(),
+        ...named,
+      }),
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });

@@ -20,6 +20,7 @@ export interface StatusSources {
   counters: Counters;
   links: readonly EdgeLink[];
   pledge: Pledge;
+  name: string | null;
   diskReserveBytes: number;
   freeDiskBytes: () => Promise<number>;
   onlineSince: string;
@@ -47,11 +48,12 @@ export async function publicStatusOf(sources: StatusSources): Promise<PublicNode
 
 /** For the volunteer: strangers have no business with whom the node serves, how much, and by which edges. */
 export async function localStatusOf(sources: StatusSources): Promise<LocalNodeStatus> {
-  const { page, pledge, diskReserveBytes, freeDiskBytes, counters, links } = sources;
+  const { page, pledge, name, diskReserveBytes, freeDiskBytes, counters, links } = sources;
   return {
     ...(await publicStatusOf(sources)),
     page,
     pledge,
+    name,
     disk: { freeBytes: await freeDiskBytes(), reserveBytes: diskReserveBytes },
     ...counters.report(),
     edges: links.map((link) => link.status()),

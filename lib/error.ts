@@ -71,6 +71,7 @@ export const ERROR_CODES = [
   "too-few-nodes",
   "no-holder",
   "rate-limited",
+  "outside-hours",
   "method-not-allowed",
   "service-worker-refused",
   "unreachable",

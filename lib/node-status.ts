@@ -77,6 +77,8 @@ const localSchema = v.object({
   /** Where the volunteer's browser finds the page; null where there is none. */
   page: v.nullable(v.string()),
   pledge: pledgeSchema,
+  /** What the volunteer wants to be called in public. */
+  name: v.optional(v.nullable(v.string()), null),
   /** The file system: what it has left, and how much of that the node leaves free. */
   disk: v.object({ freeBytes: countSchema, reserveBytes: countSchema }),
   /** Newly stored for each domain since counting began, the most bytes first; `others` beyond the listed ones. */

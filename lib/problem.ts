@@ -68,6 +68,7 @@ const STATUS: Record<ErrorCode, number> = {
   "too-few-nodes": 503,
   "no-holder": 503,
   "rate-limited": 429,
+  "outside-hours": 503,
   "method-not-allowed": 405,
   "service-worker-refused": 403,
   unreachable: 502,

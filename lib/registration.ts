@@ -7,7 +7,7 @@ import { HoldfastError, isHoldfastError } from "./error.ts";
 import type { Hash, NodeId } from "./hash.ts";
 import { nodeRecordSchema } from "./node-record.ts";
 import { nodeIdOf } from "./openssh-key.ts";
-import { pledgeSchema } from "./pledge.ts";
+import { pledgeSchema, volunteerNameSchema } from "./pledge.ts";
 import { countSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema, timeSchema } from "./schema.ts";
 import { type VerifiedStatement, verifyStatement } from "./statement.ts";
 import { contactSchema, parseSigned, signedSchema } from "./wire.ts";
@@ -43,6 +43,8 @@ const registrationSchema = v.strictObject({
   pledge: pledgeSchema,
   freeBytes: countSchema,
   software: v.pipe(v.string(), v.maxLength(SOFTWARE_TEXT_MAX)),
+  /** What the volunteer wants to be called in public; left out: nothing. */
+  name: v.optional(volunteerNameSchema),
 });
 
 export type Registration = v.InferOutput<typeof registrationSchema>;

@@ -249,6 +249,8 @@ const locateAnswerSchema = v.object({
       v.maxLength(CHUNKS_PER_PLAN_MAX),
     ),
   ),
+  /** Those of them that do not serve at this hour: to be asked last. */
+  resting: v.optional(v.pipe(v.array(nodeIdSchema), v.maxLength(CHUNKS_PER_MANIFEST_MAX))),
 });
 export type LocateRequest = v.InferOutput<typeof locateRequestSchema>;
 export type LocateAnswer = v.InferOutput<typeof locateAnswerSchema>;
@@ -281,6 +283,7 @@ export type NodeStatus = v.InferOutput<typeof nodeStatusSchema>;
 // GET /status of an edge: the network in numbers
 export const RECENT_OBJECTS_MAX = 20;
 export const LISTED_NODES_MAX = 100;
+export const LISTED_DOMAINS_MAX = 20;
 const recentObjectSchema = v.object({
   domain: domainSchema,
   name: nameSchema,
@@ -339,9 +342,28 @@ const edgeStatusSchema = v.object({
         /** Chunks that it keeps, as its audits show, or null; bytes that the edge saw it give. */
         chunks: v.optional(v.nullable(countSchema)),
         servedBytes: v.optional(countSchema),
+        /** What its volunteer wants to be called; null: nothing was said. */
+        name: v.optional(v.nullable(v.string()), null),
       }),
     ),
     v.maxLength(LISTED_NODES_MAX),
+  ),
+  /** The domains that are charged for most, and what nodes that list them pledge to them. */
+  domains: v.optional(
+    v.pipe(
+      v.array(
+        v.object({
+          domain: domainSchema,
+          bytes: countSchema,
+          pledgedBytes: countSchema,
+          supporters: countSchema,
+          /** Pledged, of what its copies take; 1: its supporters could keep all of it. */
+          ratio: v.number(),
+        }),
+      ),
+      v.maxLength(LISTED_DOMAINS_MAX),
+    ),
+    [],
   ),
   /** When the numbers were last reported by a shard; null before the first report. */
   reportedAt: v.nullable(timeSchema),
@@ -350,15 +372,46 @@ export type RecentObject = v.InferOutput<typeof recentObjectSchema>;
 export type EdgeStatus = v.InferOutput<typeof edgeStatusSchema>;
 
 // GET /domain/<domain>: for people; clients ask DNS
-export interface DomainAnswer {
+export const SUPPORTERS_LISTED_MAX = 50;
+const supporterSchema = v.object({
+  id: nodeIdSchema,
+  /** What its volunteer wants to be called; null: nothing was said. */
+  name: v.nullable(v.string()),
+  online: v.boolean(),
+  /** Since when the edge knows the node; null: for longer than it remembers. */
+  since: v.nullable(timeSchema),
+  /** How it did when it was checked: 0 to 1. */
+  standing: v.number(),
+  /** What it keeps of the domain, as the edge has counted; some minutes late, and of the most that keep it only. */
+  chunks: countSchema,
+  bytes: countSchema,
+  /** Of its pledge, the part for this domain. */
+  pledgedBytes: countSchema,
+});
+const usageSchema = v.object({
+  bytes: countSchema,
+  chunks: countSchema,
+  /** Null: no limit. */
+  quotaBytes: v.nullable(countSchema),
+  /** By the nodes that list the domain, and how many those are. */
+  pledgedBytes: countSchema,
+  supporters: countSchema,
+});
+const domainSupportSchema = v.object({
+  usage: usageSchema,
+  supporters: v.pipe(v.array(supporterSchema), v.maxLength(SUPPORTERS_LISTED_MAX)),
+});
+export type Supporter = v.InferOutput<typeof supporterSchema>;
+/** The part of the answer that DNS does not know. */
+export type DomainSupport = v.InferOutput<typeof domainSupportSchema>;
+
+export interface DomainAnswer extends DomainSupport {
   domain: Domain;
   policy: DomainPolicy;
   keys: { key: string; fingerprint: string; emails: string[] }[];
   /** What is wrong with the records, or with how DNS shows them: one sentence each. */
   problems: string[];
   evidence: DomainKeys["evidence"];
-  /** Its distinct referenced chunks and their bytes on this edge; `quotaBytes` null: no limit. */
-  usage: { bytes: number; chunks: number; quotaBytes: number | null };
 }
 
 export const parsePlanRequest = (value: unknown): PlanRequest =>
@@ -389,6 +442,8 @@ export const parseNodeStatus = (value: unknown): NodeStatus =>
   parseWith(nodeStatusSchema, value, "bad-answer");
 export const parseEdgeStatus = (value: unknown): EdgeStatus =>
   parseWith(edgeStatusSchema, value, "bad-answer");
+export const parseDomainSupport = (value: unknown): DomainSupport =>
+  parseWith(domainSupportSchema, value, "bad-answer");
 export const parseProblem = (value: unknown): { code: string; detail: string } =>
   parseWith(problemSchema, value, "bad-answer");
 export const parseSignedJson = (value: unknown): SignedJson => parseWith(signedSchema, value, "bad-answer");

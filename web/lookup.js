@@ -1,5 +1,6 @@
-// The look-up: an object or a folder that somebody typed, or that the address names behind its `#`.
+// The look-up: an object, a folder or a domain that somebody typed, or that the address names behind its `#`.
 
+import { lookUpDomain } from "./domain.js";
 import { attempt, Problem } from "./edge.js";
 import { at, byId, say } from "./elements.js";
 import { decodePath, encodePath, parseAddress, stripOrigin } from "./names.js";
@@ -48,6 +49,7 @@ function show(parts, words) {
 
 /** @param {Address} address @param {AbortSignal} signal */
 async function lookUp(address, signal) {
+  if (address.path === "") return lookUpDomain(address, signal);
   if (address.isFolder) return lookUpFolder(address, signal);
   try {
     return await lookUpObject(address, signal);

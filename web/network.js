@@ -17,6 +17,9 @@ import { encodePath, hrefOf } from "./names.js";
 
 const INDEX_NAME = /(^|\/)\.holdfast-index$/;
 
+const DOMAINS_NOTE =
+  "Pledged to it is what nodes offer that list the domain; the rest of it is kept by those who pledge to all.";
+
 /** @param {EdgeStatus} status */
 export function showNetwork(status) {
   showEdge(status);
@@ -73,11 +76,14 @@ const describe = ({ sequence, size }) => `Version ${formatCount(sequence)}, ${fo
 
 /** @param {Member} member */
 function memberRow(member) {
+  const id = shortId(member.id);
   const word = member.online ? "online" : "offline";
   const state = classed(word, el("span", `${word} since `, timeElement(member.since)));
   return el(
     "li",
-    shortId(member.id),
+    member.name === null
+      ? id
+      : el("span", el("bdi", visible(member.name)), " ", classed("quiet", el("span", id))),
     state,
     el("span", `${formatBytes(member.pledgedBytes)} pledged, ${formatBytes(member.freeBytes)} free`),
     el("span", member.url === null ? "through the relay" : linkOut(member.url)),
@@ -99,8 +105,24 @@ function recordOf({ standing, uptime, chunks, servedBytes = 0 }) {
   return words.join(" · ");
 }
 
+/** @param {EdgeStatus["domains"][number]} row */
+function domainRow({ domain, bytes, pledgedBytes, supporters, ratio }) {
+  const pledged = `${formatBytes(pledgedBytes)} pledged to it by ${counted(supporters, "node")}`;
+  const share =
+    ratio >= 1 ? "enough for all its copies" : `${formatPercent(ratio, 1)} of what its copies take`;
+  return el(
+    "li",
+    link(hrefOf(`${domain}/`), el("bdi", domain)),
+    el("span", `${formatBytes(bytes)} kept`),
+    el("span", supporters === 0 ? "nothing pledged to it" : pledged),
+    el("span", supporters === 0 ? "lives on pledges to all" : share),
+  );
+}
+
 /** @param {EdgeStatus} status */
-function showLists({ recent, members, nodes }) {
+function showLists({ recent, domains, members, nodes }) {
+  syncRows("domains", domains, domainRow);
+  setText(at("domains-note"), domains.length === 0 ? "None yet." : DOMAINS_NOTE);
   syncRows("recent", recent, recentRow);
   syncRows("members", members, memberRow);
   const more = nodes.known - members.length;

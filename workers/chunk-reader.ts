@@ -7,6 +7,7 @@ import type { ReadOutcome, WantedChunk } from "../durable-objects/node-reader.ts
 import { isDelisted } from "../lib/durability/standing.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import { isServingAt } from "../lib/pledge.ts";
 import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
 import { denylist } from "./denylist.ts";
 import { noteGiven, noteLoss } from "./read-notes.ts";
@@ -99,9 +100,9 @@ async function readFrom(
 }
 
 /**
- * Online before offline, those of low standing and those that failed lately last; among equals as they come: who has
- * shown the chunk, then the oldest claims. The first ones are asked in random order, to spread the load, and the others
- * after them: nodes that claim a chunk after it was published cannot push its holders out.
+ * Online before offline and before those that do not serve at this hour, those of low standing and those that failed lately
+ * last; among equals as they come: who has shown the chunk, then the oldest claims. The first ones are asked in random order, to
+ * spread the load, and the others after them: nodes that claim a chunk after it was published cannot push its holders out.
  */
 function rankHolders(holders: Holder[]): Holder[] {
   const byState = holders
@@ -119,9 +120,8 @@ function handicapOf(member: Member): number {
 }
 
 function stateRank(member: Holder): number {
-  return (
-    (member.online ? 0 : 4) + (isDelisted(member.standing) ? 2 : 0) + (hasFailedLately(member.id) ? 1 : 0)
-  );
+  const isThere = member.online && isServingAt(member.hours, Date.now());
+  return (isThere ? 0 : 4) + (isDelisted(member.standing) ? 2 : 0) + (hasFailedLately(member.id) ? 1 : 0);
 }
 
 function hasFailedLately(id: NodeId): boolean {

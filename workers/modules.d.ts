@@ -15,6 +15,11 @@ declare module "*/web/commands.js" {
   export default text;
 }
 
+declare module "*/web/domain.js" {
+  const text: string;
+  export default text;
+}
+
 declare module "*/web/edge.js" {
   const text: string;
   export default text;

@@ -121,9 +121,20 @@ function chooseNodes(
   request: PlanRequest,
 ): Member[] {
   const taken = new Set(keeping.map(({ failureDomain }) => failureDomain));
-  const count = request.replicas - taken.size;
-  const avoid = new Set(request.avoid);
-  const chosen = placeReplicas({ chunk, sizeBytes, domain, count, taken, avoid }, candidates);
+  const chosen = placeReplicas(
+    {
+      chunk,
+      sizeBytes,
+      domain,
+      count: request.replicas - taken.size,
+      taken,
+      avoid: new Set(request.avoid),
+      holders: keeping,
+      hoursYield: false,
+      nowMs: Date.now(),
+    },
+    candidates,
+  );
   const byId = new Map(candidates.map((member) => [member.id, member]));
   return chosen.flatMap((id) => byId.get(id) ?? []);
 }

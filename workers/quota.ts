@@ -1,9 +1,12 @@
-// What a domain may have kept on this edge: its distinct referenced bytes, by the ledger, against the operator's settings.
+// What a domain may have kept on this edge: its distinct referenced bytes, by the ledger, against the operator's settings
+// or against what volunteers pledge to it.
 // What it is charged for already costs nothing more.
 
+import { PLEDGED, type Quota } from "../durable-objects/env.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
+import type { DomainPledges } from "../durable-objects/pledges-table.ts";
 import { HoldfastError } from "../lib/error.ts";
-import type { ChunkRef } from "../lib/manifest.ts";
+import { type ChunkRef, DEFAULT_REPLICAS } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
 
 /** Room that one request finds, and uses up: what it adds is not in the ledger yet. */
@@ -20,7 +23,7 @@ export class QuotaRoom {
 
   /** Null where the domain has no quota: nothing is asked then. */
   static async of(index: IndexClient, domain: Domain): Promise<QuotaRoom | null> {
-    const quotaBytes = quotaOf(index, domain);
+    const quotaBytes = await quotaBytesOf(index, domain);
     if (quotaBytes === null) return null;
     return new QuotaRoom(domain, quotaBytes, (await index.usage(domain)).bytes);
   }
@@ -39,6 +42,23 @@ export class QuotaRoom {
   }
 }
 
-export function quotaOf({ settings }: IndexClient, domain: Domain): number | null {
+/** What the settings say. */
+export function quotaOf({ settings }: IndexClient, domain: Domain): Quota | null {
   return settings.domainQuotas.get(domain) ?? settings.quotaBytes;
+}
+
+/** In bytes; asks what is pledged only where it matters. */
+async function quotaBytesOf(index: IndexClient, domain: Domain): Promise<number | null> {
+  const quota = quotaOf(index, domain);
+  return quota === PLEDGED ? quotaIn(index, domain, await index.pledges(domain)) : quota;
+}
+
+/** In bytes. What is pledged has to keep each of them as often as a publisher asks for by default. */
+export function quotaIn(
+  index: IndexClient,
+  domain: Domain,
+  { pledgedBytes }: Pick<DomainPledges, "pledgedBytes">,
+): number | null {
+  const quota = quotaOf(index, domain);
+  return quota === PLEDGED ? Math.floor(pledgedBytes / DEFAULT_REPLICAS) : quota;
 }

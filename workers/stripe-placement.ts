@@ -4,7 +4,7 @@
 import type { Member } from "../durable-objects/members-table.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { placeReplicas } from "../lib/overlay/placement.ts";
+import { type PlacementRequest, placeReplicas } from "../lib/overlay/placement.ts";
 import { matchPositions } from "../lib/redundancy/matching.ts";
 
 /** A chunk that can be sent, and what placement may choose among for it. */
@@ -39,6 +39,7 @@ export function placeStripe(request: StripeRequest): Map<Hash, Placed> {
     stripe.map((hash) => holders(hash).map(({ failureDomain }) => failureDomain)),
   );
   const taken = new Set(matched.filter((domain) => domain !== null));
+  const standing = stripe.flatMap((hash, position) => holderIn(holders(hash), matched[position] ?? null));
   for (const [position, hash] of stripe.entries()) {
     const domain = matched[position] ?? null;
     const place = places.get(hash);
@@ -46,19 +47,37 @@ export function placeStripe(request: StripeRequest): Map<Hash, Placed> {
       place?.held.push(...holders(hash).filter((member) => member.failureDomain === domain));
       continue;
     }
-    const node = choose(hash, taken, request);
+    const node = choose(hash, { taken, holders: standing }, request);
     if (node === null) continue;
     taken.add(node.failureDomain);
+    standing.push(node);
     place?.send.push(node);
   }
   return places;
 }
 
-function choose(chunk: Hash, taken: ReadonlySet<string>, request: StripeRequest): Member | null {
+function holderIn(holders: readonly Member[], failureDomain: string | null): Member[] {
+  return holders.filter((member) => member.failureDomain === failureDomain).slice(0, 1);
+}
+
+/** What of the stripe has its place already. */
+type Beside = Pick<PlacementRequest, "taken" | "holders">;
+
+function choose(chunk: Hash, beside: Beside, request: StripeRequest): Member | null {
   const { domain, placeable, avoid } = request;
   const known = placeable.get(chunk);
   if (known === undefined) return null;
   const { sizeBytes, candidates } = known;
-  const [id] = placeReplicas({ chunk, sizeBytes, domain, count: 1, taken, avoid }, candidates);
+  const wanted = {
+    chunk,
+    sizeBytes,
+    domain,
+    count: 1,
+    avoid,
+    ...beside,
+    hoursYield: false,
+    nowMs: Date.now(),
+  };
+  const [id] = placeReplicas(wanted, candidates);
   return candidates.find((member) => member.id === id) ?? null;
 }

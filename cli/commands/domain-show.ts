@@ -2,11 +2,14 @@
 
 import { Command } from "commander";
 import { judgeDomain, type KnownDomain } from "../../lib/client/known-domains.ts";
+import { parseServerUrl, Server } from "../../lib/client/server.ts";
 import { type DomainKeys, keyRecordName } from "../../lib/domain-keys.ts";
 import { type HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import type { Domain } from "../../lib/names.ts";
 import { type RotationStep, stepOf, verifyRotations } from "../../lib/rotation.ts";
+import { formatSupport, type SupportOn } from "../domain-support.ts";
 import { formatTable } from "../format.ts";
+import { nodeHost } from "../node-host.ts";
 import { domainArgument } from "../options.ts";
 import { printData, printJson, warn } from "../output.ts";
 import { type CommonOptions, dnsOf, knownDomainsOf, loadSettings } from "../settings.ts";
@@ -22,9 +25,14 @@ export function domainShowCommand(): Command {
   return new Command("show")
     .summary("who may sign for a domain")
     .description(
-      "Ask DNS (over HTTPS, HOLDFAST_DOH) for the keys and the policy of DOMAIN, and say what is known of it here.",
+      "Ask DNS (over HTTPS, HOLDFAST_DOH) for the keys and the policy of DOMAIN, say what is known of it here, and, where an edge is set, what that edge says of it.",
     )
     .argument("<DOMAIN>", "such as example.org", domainArgument)
+    .option(
+      "--edge <URL>",
+      "the edge to ask (default: HOLDFAST_EDGE, then the configuration)",
+      parseServerUrl,
+    )
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action((domain: Domain, options: CommonOptions) => run(domain, options));
@@ -46,8 +54,22 @@ async function run(domain: Domain, options: CommonOptions): Promise<void> {
   const shown = { ...keys, problems: [...keys.problems, ...problems], steps, known, stop };
   for (const problem of shown.problems) warn(problem);
   if (stop !== null) warn(stop.message);
-  if (options.json === true) return printJson(jsonOf(shown));
-  await printData(formatShown(shown));
+  const onEdge = await supportOn(settings.edgeUrls[0], domain);
+  if (options.json === true) return printJson({ ...jsonOf(shown), onEdge });
+  const support = onEdge === null ? "" : `\n${formatSupport(onEdge, Date.now())}`;
+  await printData(`${formatShown(shown)}${support}`);
+}
+
+/** What the edge says beside the keys, which are DNS's to say. Null where none is set or it does not answer. */
+async function supportOn(url: string | undefined, domain: Domain): Promise<SupportOn | null> {
+  if (url === undefined) return null;
+  try {
+    return { url, ...(await new Server(url, nodeHost.fetch).domainSupport(domain)) };
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    warn(`${url} does not say what it keeps of ${domain}: ${error.message}`);
+    return null;
+  }
 }
 
 async function stopOf(known: KnownDomain | null, keys: DomainKeys): Promise<HoldfastError | null> {

@@ -10,7 +10,9 @@ import {
 } from "../../home-node/config.ts";
 import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
+import { isHoldfastError } from "../../lib/error.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
+import { type PledgeHours, parseHours, parseVolunteerName } from "../../lib/pledge.ts";
 import { formatSize } from "../format.ts";
 import { DEFAULT_NODE_DIR } from "../node-dir.ts";
 import { repeated, sizeArgument } from "../options.ts";
@@ -38,6 +40,8 @@ interface RunOptions {
   reserve?: number;
   deny?: string;
   keepAll?: true;
+  name?: string;
+  hours?: PledgeHours;
 }
 
 export function nodeRunCommand(): Command {
@@ -66,6 +70,12 @@ export function nodeRunCommand(): Command {
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .option("--keep-all", "delete nothing, not even what no edge needs any more")
+    .option("--name <NAME>", "what to call you where the edge thanks those who keep a domain", nameArgument)
+    .option(
+      "--hours <FROM-TO>",
+      "serve strangers daily in these hours of UTC only: 22:00-06:00",
+      hoursArgument,
+    )
     .addHelpText("after", EXAMPLES)
     .action((options: RunOptions) => run(options));
 }
@@ -73,6 +83,7 @@ export function nodeRunCommand(): Command {
 const EXAMPLES = `
 Examples:
   holdfast node run --domains example.org --pledge 50GB
+  holdfast node run --domains example.org --name "Ada's attic" --hours 22:00-06:00
   holdfast node run --domains all --url https://node.example.net --listen 127.0.0.1:8790 --up 2MB
 `;
 
@@ -111,8 +122,10 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
       uploadRate: options.up ?? null,
       downloadRate: options.down ?? null,
       domains: options.domains,
+      ...(options.hours === undefined ? {} : { hours: options.hours }),
     },
     repairRate: options.repairRate ?? null,
+    name: options.name ?? null,
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
     collectSeconds: options.keepAll === true ? 0 : DEFAULT_COLLECT_SECONDS,
     denyFile: options.deny ?? null,
@@ -145,6 +158,23 @@ function rereadOnSignal(node: HomeNode, log: Logger): void {
 
 function parseDomains(text: string): "all" | Domain[] {
   return text === "all" ? "all" : text.split(",").map((domain) => parseDomain(domain.trim()));
+}
+
+function hoursArgument(text: string): PledgeHours {
+  return orInvalidArgument(() => parseHours(text), "expected hours of the day such as 22:00-06:00.");
+}
+
+function nameArgument(text: string): string {
+  return orInvalidArgument(() => parseVolunteerName(text), "expected 1 to 64 printable characters.");
+}
+
+function orInvalidArgument<T>(parse: () => T, words: string): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!isHoldfastError(error)) throw error;
+    throw new InvalidArgumentError(words);
+  }
 }
 
 function parseListen(text: string): { host: string; port: number } {

@@ -1,6 +1,7 @@
 // holdfast status: the network in numbers, as one edge reports it.
 
 import { Command } from "commander";
+import { plainText } from "../../lib/client/request.ts";
 import type { EdgeStatus } from "../../lib/wire.ts";
 import { formatAge, formatCount, formatSize, formatTable } from "../format.ts";
 import { withEdge } from "../options.ts";
@@ -33,11 +34,15 @@ async function run(options: CommonOptions): Promise<void> {
 function formatStatus(url: string, status: EdgeStatus, nowMs: number): string {
   const sections = [formatTable(totals(url, status, nowMs))];
   if (status.members.length > 0) sections.push(formatTable([NODE_HEADINGS, ...nodeRows(status, nowMs)]));
+  if (status.domains.length > 0) sections.push(formatTable([DOMAIN_HEADINGS, ...domainRows(status)]));
   if (status.recent.length > 0) sections.push(formatTable([OBJECT_HEADINGS, ...objectRows(status, nowMs)]));
   return sections.join("\n");
 }
 
 const NODE_HEADINGS = ["NODE", "STATE", "SINCE", "FREE", "PLEDGED", "URL"];
+/** COVERED: what is pledged to it, of what its copies take. */
+const DOMAIN_HEADINGS = ["DOMAIN", "KEPT", "PLEDGED TO IT", "BY NODES", "COVERED"];
+const COVERED_SHOWN_MAX = 9;
 const OBJECT_HEADINGS = ["OBJECT", "SEQ", "SIZE", "AGE", "AUTHOR"];
 
 function totals(
@@ -62,13 +67,23 @@ function totals(
 }
 
 function nodeRows({ members }: EdgeStatus, nowMs: number): string[][] {
-  return members.map(({ id, online, since, freeBytes, pledgedBytes, url }) => [
+  return members.map(({ id, online, since, freeBytes, pledgedBytes, url, name }) => [
     id.slice(0, 16),
     online ? "online" : "offline",
     formatAge(nowMs - Date.parse(since)),
     formatSize(freeBytes),
     formatSize(pledgedBytes),
-    url ?? "through the edge",
+    `${url ?? "through the edge"}${name === null ? "" : ` (${plainText(name)})`}`,
+  ]);
+}
+
+function domainRows({ domains }: EdgeStatus): string[][] {
+  return domains.map(({ domain, bytes, pledgedBytes, supporters, ratio }) => [
+    domain,
+    formatSize(bytes),
+    formatSize(pledgedBytes),
+    formatCount(supporters),
+    ratio >= COVERED_SHOWN_MAX ? `over ${COVERED_SHOWN_MAX * 100} %` : `${Math.floor(ratio * 100)} %`,
   ]);
 }
 

@@ -50,6 +50,8 @@ export interface Offer {
   url: string | null;
   pledge: Pledge;
   freeBytes: number;
+  /** What the volunteer wants to be called; left out: nothing. */
+  name?: string;
 }
 
 export interface SessionDeps {

@@ -9,6 +9,7 @@ import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
+import { formatHours, msUntilServing, type PledgeHours } from "../../lib/pledge.ts";
 import { errorOf, problemOf } from "../../lib/problem.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../../lib/user-content.ts";
 import {
@@ -34,12 +35,15 @@ import { receiveBody, Slots } from "./request-body.ts";
 export const NAMES_AT_ONCE_MAX = 8;
 const PREFLIGHT_SECONDS = 24 * 60 * 60;
 const IMMUTABLE = "public, max-age=31536000, immutable";
+const SECOND_MS = 1000;
 const SIGNATURE_SUFFIX = ".sig";
 
 export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps {
   contacts: RoutingTable;
   /** Paces what comes in. */
   receiving: Pace;
+  /** When the node moves chunks for strangers; null: always. */
+  hours: PledgeHours | null;
   status: () => Promise<object>;
   log: Logger;
 }
@@ -60,6 +64,7 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
     await next();
   });
   for (const path of COUNTED_PATHS) app.use(path, countRequests(deps));
+  for (const path of ["/chunk", "/chunk/*"]) app.use(path, keepHours(deps));
   app.get("/chunk/:hash", (c) => getChunk(c, deps));
   app.put("/chunk", (c) => putChunkBatch(c, deps));
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
@@ -99,6 +104,17 @@ function countRequests({ counters }: NodeAppDeps) {
     if (!c.res.ok) return;
     const direction = isReading(c) ? "out" : "in";
     counters.count(c.env.way, direction, { requests: 1 });
+  });
+}
+
+/** Outside of its hours the node moves nobody's chunks, either way; what is small is answered. */
+function keepHours({ hours, clock }: NodeAppDeps) {
+  return createMiddleware<NodeEnv>(async (c, next) => {
+    const waitMs = msUntilServing(hours, clock.now());
+    if (waitMs === 0 || hours === null || c.req.raw.method === "HEAD") return next();
+    const error = new HoldfastError("outside-hours", `this home node serves from ${formatHours(hours)} UTC`);
+    const seconds = Math.ceil(waitMs / SECOND_MS);
+    return problemResponse(problemOf(error), { "Retry-After": String(seconds) });
   });
 }
 

@@ -13,6 +13,7 @@ import {
   type LocalNodeStatus,
   type TrafficFlows,
 } from "../../lib/node-status.ts";
+import { formatHours } from "../../lib/pledge.ts";
 import { PAGE_STYLE } from "./status-page-style.ts";
 
 const REFRESH_SECONDS = 30;
@@ -60,13 +61,16 @@ export function renderPage(status: LocalNodeStatus, nowMs: number): Html {
 </html>`;
 }
 
-function header({ id, software, url, onlineSince }: LocalNodeStatus, nowMs: number): Html {
+function header(status: LocalNodeStatus, nowMs: number): Html {
+  const { id, software, url, onlineSince, name, pledge } = status;
   return html`<header>
       <h1>Holdfast home node</h1>
       <dl class="facts">
         <dt>id</dt><dd class="hash">${id}</dd>
         <dt>online</dt><dd>${since(onlineSince, nowMs)}</dd>
         <dt>URL</dt><dd>${url ?? "none: reached through its edges"}</dd>
+        ${name === null ? "" : html`<dt>name</dt><dd>${name}</dd>`}
+        ${pledge.hours === undefined ? "" : html`<dt>serves</dt><dd>${formatHours(pledge.hours)} UTC, each day</dd>`}
         <dt>software</dt><dd>${software}</dd>
       </dl>
     </header>`;

@@ -159,24 +159,33 @@ export class ChunkSource {
 
   async #ask(server: Server, located: Map<Hash, Holder[]>): Promise<void> {
     const answer = await server.locate([...located.keys()]);
-    const routes = new Map(answer.nodes.map((contact) => [contact.id, routesTo(contact, server)]));
+    const resting = new Set(answer.resting);
+    const told = new Map(
+      answer.nodes.map((contact): [NodeId, Holder] => [
+        contact.id,
+        { id: contact.id, routes: routesTo(contact, server), isResting: resting.has(contact.id) },
+      ]),
+    );
     for (const { hash, holders } of answer.chunks) {
       const known = located.get(hash);
-      if (known !== undefined) addHolders(known, holders, routes);
+      if (known !== undefined) addHolders(known, holders, told);
     }
   }
 }
 
 function addHolders(
   known: Holder[],
-  told: LocateAnswer["chunks"][number]["holders"],
-  routes: Map<NodeId, Route[]>,
+  ids: LocateAnswer["chunks"][number]["holders"],
+  told: Map<NodeId, Holder>,
 ): void {
-  for (const id of told) {
-    const ways = routes.get(id) ?? [];
+  for (const id of ids) {
+    const { routes, isResting } = told.get(id) ?? { routes: [], isResting: false };
     const holder = known.find((other) => other.id === id);
-    if (holder === undefined) known.push({ id, routes: ways });
-    else holder.routes = mergeRoutes(holder.routes, ways);
+    if (holder === undefined) known.push({ id, routes, isResting });
+    else {
+      holder.routes = mergeRoutes(holder.routes, routes);
+      holder.isResting &&= isResting;
+    }
   }
 }
 

@@ -18,6 +18,8 @@ const RELAY_HANDICAP_BYTES = 2 * MiB;
  * bandwidth and come later one and all, while what is needed first waits, and the whole window of a download with it.
  */
 export const ROUTE_BYTES_MAX = 3 * MiB;
+/** One that rests is asked after all that are awake, also those that have failed. */
+const RESTING_RANK = 1_000_000;
 /** Of a Manifest, whose size nobody vouches for. */
 const UNKNOWN_SIZE_BYTES = 64 * 1024;
 
@@ -33,6 +35,8 @@ export interface Holder {
   id: NodeId;
   /** Its own URL first, where it has one. */
   routes: Route[];
+  /** A server said that it does not serve at this hour. */
+  isResting: boolean;
 }
 
 /** The ways to a node that `server` told of. */
@@ -127,14 +131,15 @@ export class Standing {
     }
   }
 
-  /** One way to each holder, of those that have failed least: a busy good one is worth waiting for. */
+  /** One way to each holder, of those that are awake and have failed least: a busy good one is worth waiting for. */
   #waysTo(holders: readonly Holder[], tried: ReadonlySet<string>): { id: NodeId; route: Route }[] {
-    const ways = holders.flatMap(({ id, routes }) => {
+    const ways = holders.flatMap(({ id, routes, isResting }) => {
       const [route] = this.#reach.order(routes);
-      return route === undefined || tried.has(route.url) ? [] : [{ id, route }];
+      if (route === undefined || tried.has(route.url)) return [];
+      return [{ id, route, rank: this.#failuresOf(route) + (isResting ? RESTING_RANK : 0) }];
     });
-    const fewest = Math.min(...ways.map(({ route }) => this.#failuresOf(route)));
-    return ways.filter(({ route }) => this.#failuresOf(route) === fewest);
+    const best = Math.min(...ways.map(({ rank }) => rank));
+    return ways.filter(({ rank }) => rank === best);
   }
 
   #failuresOf({ url }: Route): number {

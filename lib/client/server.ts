@@ -8,6 +8,7 @@ import type { Hash } from "../hash.ts";
 import type { Domain } from "../names.ts";
 import {
   type ClosestAnswer,
+  type DomainSupport,
   type EdgeStatus,
   LOOKUP_ANSWER_MAX,
   type LocateAnswer,
@@ -20,6 +21,7 @@ import {
   type PlanAnswer,
   type PlanRequest,
   parseClosestAnswer,
+  parseDomainSupport,
   parseEdgeStatus,
   parseLocateAnswer,
   parseLookupAnswer,
@@ -90,6 +92,11 @@ export class Server {
 
   closest(hash: Hash): Promise<ClosestAnswer> {
     return this.#get(`/closest/${hash}`, parseClosestAnswer);
+  }
+
+  /** What an edge knows of a domain that DNS does not. */
+  domainSupport(domain: Domain): Promise<DomainSupport> {
+    return this.#get(`/domain/${domain}`, parseDomainSupport);
   }
 
   /** An edge's status; a home node answers with other fields. */

@@ -56,7 +56,10 @@ test("20 nodes that claim everything: reads succeed, and each is delisted within
     const member = await liar.member();
     const request = { chunk: hashBytes(bytesOf(9)), sizeBytes: 1, domain, count: 1 };
     const place = (candidate: typeof member) =>
-      placeReplicas({ ...request, taken: new Set(), avoid: new Set() }, [candidate]);
+      placeReplicas(
+        { ...request, taken: new Set(), avoid: new Set(), holders: [], hoursYield: false, nowMs: Date.now() },
+        [candidate],
+      );
     expect(place(member)).toEqual([]);
     // Control: it is for its standing, and nothing else.
     expect(place({ ...member, standing: 0.5 })).toEqual([liar.id]);

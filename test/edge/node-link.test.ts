@@ -3,11 +3,19 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { PENDING_SOCKETS_MAX, SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
 import { REACH_TIMEOUT_MS } from "../../durable-objects/reach.ts";
+import { encodeCanonical } from "../../lib/canonical-json.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { membershipPrefixes, shardName } from "../../lib/overlay/shards.ts";
-import { CLOSE_REPLACED, CONTROL_FRAME_BYTES_MAX, formatFrame, PING } from "../../lib/registration.ts";
-import { TestNode } from "./test-node.ts";
+import {
+  CLOSE_REPLACED,
+  CONTROL_FRAME_BYTES_MAX,
+  formatFrame,
+  PING,
+  registrationKind,
+} from "../../lib/registration.ts";
+import { formatSigned } from "../../lib/wire.ts";
+import { EDGE, TestNode } from "./test-node.ts";
 
 async function memberRows(id: NodeId) {
   const shards = membershipPrefixes(id, 4).map((prefix) => env.PARTITION_SHARD.getByName(shardName(prefix)));
@@ -27,6 +35,46 @@ describe("a home node's registration", () => {
     await vi.waitUntil(async () => (await memberRows(node.id)).every(({ online }) => !online), {
       timeout: 5000,
     });
+  });
+
+  test("says when the node serves and what its volunteer wants to be called; what is not said is nothing", async () => {
+    const hours = { from: "22:00", to: "06:00" };
+    const pledge = { bytes: 1000, uploadRate: null, downloadRate: null, domains: "all", hours } as const;
+    const node = await TestNode.registered({ pledge, name: "Ada's attic" });
+    const said = { hours, name: "Ada's attic" };
+    expect(await memberRows(node.id)).toMatchObject([said, said]);
+    const silent = await TestNode.registered();
+    const nothing = { hours: null, name: null };
+    expect(await memberRows(silent.id)).toMatchObject([nothing, nothing]);
+  });
+
+  test("is refused with a name that would not show as it is", async () => {
+    for (const [name, code] of [
+      ["Ada\u202e", "invalid-statement"],
+      ["Ada", null],
+    ] as const) {
+      const node = await TestNode.create();
+      const { edge, nonce, epoch } = await node.connect();
+      const pledge = { bytes: 1, uploadRate: null, downloadRate: null, domains: "all" };
+      const body = {
+        ...{
+          type: registrationKind.type,
+          node: node.id,
+          edge,
+          origin: EDGE,
+          nonce,
+          epoch,
+          url: null,
+          pledge,
+        },
+        ...{ time: new Date().toISOString(), freeBytes: 1, software: "test/1", name },
+      };
+      const bytes = encodeCanonical(body);
+      const signature = await node.signer.sign(registrationKind.namespace, bytes);
+      node.send(formatFrame({ type: "register", registration: formatSigned({ bytes, signature }) }));
+      if (code === null) await node.next("registered");
+      else expect(await node.refusal()).toBe(code);
+    }
   });
 
   test("goes on after the object hibernated between challenge and answer, and before a room frame", async () => {

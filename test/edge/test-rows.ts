@@ -9,7 +9,7 @@ export function memberReport(id: NodeId, changes: Partial<MemberReport> = {}): M
   return {
     ...{ id, key: `key of ${id}`, url: null, failureDomain: id, domains: "all" as const },
     ...{ pledgedBytes: 100, freeBytes: 60, online: true, epoch: 1, sinceMs: 1 },
-    ...{ awayUntilMs: null, leaving: false, lostMs: 0, name: null },
+    ...{ awayUntilMs: null, leaving: false, lostMs: 0, name: null, hours: null },
     ...changes,
   };
 }

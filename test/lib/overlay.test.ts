@@ -1,15 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeHash, encodeHash, type Hash, hashBytes, type NodeId, partitionOf } from "../../lib/hash.ts";
-import { parseDomain } from "../../lib/names.ts";
 import { parseNodeUrl } from "../../lib/node-url.ts";
 import { closestTo, compareDistance } from "../../lib/overlay/distance.ts";
 import { failureDomainOf } from "../../lib/overlay/failure-domain.ts";
-import { type Candidate, type PlacementRequest, placeReplicas } from "../../lib/overlay/placement.ts";
 import { groupByShard, leafPrefix, membershipPrefixes, partitionRange } from "../../lib/overlay/shards.ts";
 
 const anyHash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(encodeHash);
-const domain = parseDomain("example.org");
 const idOf = (i: number) => hashBytes(Uint8Array.of(i, i >> 8)) as NodeId;
 
 describe("shards", () => {
@@ -70,67 +67,6 @@ describe("distance", () => {
     const target = "0".repeat(64) as Hash;
     const near = encodeHash(decodeHash(target).with(31, 1));
     expect(closestTo(target, [near, target], (hash) => hash)).toEqual([target, near]);
-  });
-});
-
-describe("placement", () => {
-  const node = (i: number, failureDomain = `10.0.${i}.0/24`): Candidate => ({
-    id: idOf(i),
-    failureDomain,
-    online: true,
-    freeBytes: 1000,
-    domains: "all",
-  });
-  const request = (changes: Partial<PlacementRequest> = {}): PlacementRequest => ({
-    chunk: hashBytes(Uint8Array.of(9)),
-    sizeBytes: 100,
-    domain,
-    count: 3,
-    taken: new Set(),
-    avoid: new Set(),
-    ...changes,
-  });
-  const nodes = Array.from({ length: 12 }, (_, i) => node(i));
-
-  test("chooses distinct failure domains, the same for the same chunk", () => {
-    const crowded = [...nodes, ...Array.from({ length: 50 }, (_, i) => node(100 + i, "10.9.9.0/24"))];
-    const chosen = placeReplicas(request({ count: 13 }), crowded);
-    const domains = chosen.map((id) => crowded.find((one) => one.id === id)?.failureDomain);
-    expect(new Set(domains).size).toBe(13);
-    expect(placeReplicas(request({ count: 13 }), crowded.toReversed())).toEqual(chosen);
-  });
-
-  test("gives fewer where there are not enough, and none where none are asked", () => {
-    expect(placeReplicas(request({ count: 20 }), nodes)).toHaveLength(12);
-    expect(placeReplicas(request({ count: 0 }), nodes)).toEqual([]);
-  });
-
-  test("passes over nodes that are offline, full, avoided, not pledged to the domain, or beside a holder", () => {
-    const unfit: Candidate[] = [
-      { ...node(20), online: false },
-      { ...node(21), freeBytes: 99 },
-      node(22),
-      { ...node(23), domains: [parseDomain("example.net")] },
-      node(24, "10.1.1.0/24"),
-    ];
-    const fit = { ...node(25), domains: [domain] };
-    const asked = request({ avoid: new Set([idOf(22)]), taken: new Set(["10.1.1.0/24"]) });
-    expect(placeReplicas(asked, [...unfit, fit])).toEqual([fit.id]);
-  });
-
-  test("spreads chunks evenly over failure domains, however many ids one of them has", () => {
-    const crowd = Array.from({ length: 88 }, (_, i) => node(100 + i, "10.9.9.0/24"));
-    const counts = new Map<string, number>();
-    for (let i = 0; i < 600; i++) {
-      const chunk = hashBytes(Uint8Array.of(i, i >> 8, 7));
-      for (const id of placeReplicas(request({ chunk, count: 1 }), [...nodes, ...crowd])) {
-        const name = [...nodes, ...crowd].find((one) => one.id === id)?.failureDomain ?? "";
-        counts.set(name, (counts.get(name) ?? 0) + 1);
-      }
-    }
-    // 13 failure domains, 600 chunks: 46 each is expected; the crowd of 88 ids gets no more than a fair share.
-    expect(counts.get("10.9.9.0/24") ?? 0).toBeLessThan(80);
-    expect(counts.size).toBe(13);
   });
 });
 

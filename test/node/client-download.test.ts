@@ -360,6 +360,28 @@ describe("finding holders", () => {
     expect(holder.requests).toEqual([]);
   });
 
+  test("asks a holder that does not serve at this hour last, after one that failed, and asks it all the same", async () => {
+    const object = makeObject(4);
+    const awake = await serveChunks(object.chunks);
+    const resting = await serveChunks(object.chunks);
+    const contacts = [await contactAt(resting.url, 30), await contactAt(awake.url, 31)];
+    const said = { resting: contacts.slice(0, 1).map(({ id }) => id) };
+    const read = async (server: TestServer) => {
+      const sink = new MemorySink();
+      await download(object.manifest, sink, { source: sourceOf([server]), hasher: nodeHasher });
+      expect(sink.bytes.equals(object.bytes)).toBe(true);
+    };
+    await read(await serveLocate(contacts, undefined, said));
+    expect([resting.requests.length, awake.requests.length]).toEqual([0, 4]);
+    // The control: nobody said that it rests.
+    await read(await serveLocate(contacts));
+    expect(resting.requests.length).toBeGreaterThan(0);
+    await awake.close();
+    const before = resting.requests.length;
+    await read(await serveLocate(contacts, undefined, said));
+    expect(resting.requests.length - before).toBe(4);
+  });
+
   test("reaches a holder without a URL through the server's tunnel to it", async () => {
     const object = makeObject(3);
     const contact = await contactAt(null, 30);

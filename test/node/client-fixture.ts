@@ -186,7 +186,11 @@ export async function contactAt(url: string | null, fill: number): Promise<Conta
 }
 
 /** A server that tells the same holders for every chunk, and holds no chunk itself. */
-export function serveLocate(contacts: Contact[], fallback: Handler = notFound): Promise<TestServer> {
+export function serveLocate(
+  contacts: Contact[],
+  fallback: Handler = notFound,
+  said: Partial<LocateAnswer> = {},
+): Promise<TestServer> {
   return serve(async (request, response) => {
     if (request.url !== "/chunk/locate") return fallback(request, response);
     const { chunks } = JSON.parse((await readRequest(request)).toString());
@@ -194,6 +198,7 @@ export function serveLocate(contacts: Contact[], fallback: Handler = notFound): 
     const answer: LocateAnswer = {
       chunks: chunks.map((hash: Hash) => ({ hash, holders: ids })),
       nodes: contacts,
+      ...said,
     };
     answerJson(response, answer);
   });

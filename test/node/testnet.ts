@@ -153,6 +153,9 @@ export class Testnet {
         count: REPLICAS,
         taken: new Set(),
         avoid: new Set(),
+        holders: [],
+        hoursYield: false,
+        nowMs: Date.now(),
       },
       candidates,
     );
@@ -241,5 +244,15 @@ function urlOf({ node, contact }: NetNode): string {
 }
 
 function candidateOf({ node }: NetNode): Candidate {
-  return { id: node.id, failureDomain: node.id, online: true, freeBytes: 2 ** 40, domains: "all" };
+  return {
+    ...{
+      id: node.id,
+      failureDomain: node.id,
+      online: true,
+      leaving: false,
+      freeBytes: 2 ** 40,
+      domains: "all",
+    },
+    ...{ firstSeenMs: 0, standing: 1, hours: null },
+  };
 }

@@ -92,7 +92,32 @@ def check_signatures():
             check(make_ed25519.verify_strict(*parts) == case["valid"], f"verdict in {name}: {case['why']}")
 
 
+def rank_for(name, chunk):
+    """lib/overlay/rank.ts, over the words of both hashes, big-endian."""
+    words = [hashlib.sha256(name.encode()).digest(), bytes.fromhex(chunk)]
+    mixed = high = 0
+    for i in range(8):
+        name_word, chunk_word = (int.from_bytes(part[4 * i : 4 * i + 4], "big") for part in words)
+        mixed = murmur_finaliser(((mixed ^ name_word) * 0x9E3779B1 + chunk_word) & 0xFFFFFFFF)
+        high = mixed if i == 6 else high
+    return (high << 21) + (mixed >> 11)
+
+
+def murmur_finaliser(word):
+    word ^= word >> 16
+    word = word * 0x85EBCA6B & 0xFFFFFFFF
+    word ^= word >> 13
+    word = word * 0xC2B2AE35 & 0xFFFFFFFF
+    return word ^ word >> 16
+
+
+def check_ranks():
+    for case in load("ranks.json")["cases"]:
+        check(rank_for(case["name"], case["chunk"]) == case["rank"], f"rank of {case['name'][:20]}")
+
+
 check_names()
+check_ranks()
 check_statements()
 check_signatures()
 check_chunker()

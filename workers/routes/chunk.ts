@@ -4,8 +4,9 @@ import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import { HoldfastError } from "../../lib/error.ts";
-import { type Hash, parseHash } from "../../lib/hash.ts";
+import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
 import { INVENTORY_BODY_MAX, type InventoryAnswer, parseInventoryRequest } from "../../lib/inventory.ts";
+import { isServingAt } from "../../lib/pledge.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
   type LocateAnswer,
@@ -57,6 +58,7 @@ export const chunk = new Hono<AppEnv>()
       nodes: [...nodes.values()].map(contactOf),
       online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
       checked: chunks.map((hash) => (holders.get(hash) ?? []).map(({ checkedMs }) => timeOf(checkedMs))),
+      resting: restingOf(nodes.values()),
     });
   })
   .post("/suspect", async (c) => {
@@ -76,6 +78,10 @@ export const chunk = new Hono<AppEnv>()
     const hot = await hotChunk(hash);
     return hot === null ? redirect(c, hash) : dataOf(c, hash, hot);
   });
+
+function restingOf(members: Iterable<Member>): NodeId[] {
+  return [...members].filter(({ hours }) => !isServingAt(hours, Date.now())).map(({ id }) => id);
+}
 
 /** Throws where it is blocked; a copy that is still in this data centre's cache goes. */
 function checkAllowed(hash: Hash): void {
@@ -108,7 +114,7 @@ async function refer(c: AppContext, hash: Hash): Promise<Response> {
 async function redirect(c: AppContext, hash: Hash): Promise<Response> {
   const holders = await holdersOf(c, hash);
   if (holders.length === 0) return unknownChunk(c, hash);
-  const online = holders.filter((holder) => holder.online);
+  const online = holders.filter((holder) => holder.online && isServingAt(holder.hours, Date.now()));
   const holder = online.find(({ url }) => url !== null) ?? online[0];
   if (holder === undefined) {
     throw new HoldfastError("no-holder", `no holder of chunk ${hash} can be reached now: try again later`);

@@ -6,12 +6,15 @@ import { contactOf } from "../../durable-objects/index-client.ts";
 import { uptimeOf } from "../../lib/durability/uptime.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
-import { nameHashOf, parseDomain } from "../../lib/names.ts";
+import { DEFAULT_REPLICAS } from "../../lib/manifest.ts";
+import { domainHashOf, nameHashOf, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { type ClosestAnswer, type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire.ts";
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
 import { denylist } from "../denylist.ts";
-import { quotaOf } from "../quota.ts";
+import { supportOf } from "../supporters.ts";
+
+const RATIO_DIGITS = 3;
 
 export const network = new Hono<AppEnv>()
   .get("/closest/:hash", async (c) => {
@@ -23,15 +26,13 @@ export const network = new Hono<AppEnv>()
       parseDomain(c.req.param("domain")),
       { for: "read" },
     );
-    const index = indexOf(c);
-    const usage = await index.usage(domain);
     return c.json<DomainAnswer>({
       domain,
       policy,
       keys: keys.map(({ text, fingerprint, emails }) => ({ key: text, fingerprint, emails })),
       problems,
       evidence,
-      usage: { ...usage, quotaBytes: quotaOf(index, domain) },
+      ...(await supportOf(indexOf(c), domain)),
     });
   })
   .get("/status", async (c) => c.json(await statusOf(c)))
@@ -42,6 +43,11 @@ export const network = new Hono<AppEnv>()
     }
     return indexOf(c).link(node).fetch(c.req.raw);
   });
+
+/** Of what its copies take on nodes, the part that its supporters pledge: below 1, it lives on pledges to all. */
+function ratioOf({ bytes, pledgedBytes }: { bytes: number; pledgedBytes: number }): number {
+  return Number((pledgedBytes / (bytes * DEFAULT_REPLICAS)).toFixed(RATIO_DIGITS));
+}
 
 async function statusOf(c: AppContext): Promise<EdgeStatus> {
   const index = indexOf(c);
@@ -71,7 +77,11 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
       uptime: uptimeOf(member, Date.now()),
       chunks: member.chunks,
       servedBytes: member.servedBytes,
+      name: member.name,
     })),
+    domains: report.domains
+      .filter(({ domain }) => !denylist().has(domainHashOf(domain)))
+      .map((one) => ({ ...one, ratio: ratioOf(one) })),
     reportedAt: report.reportedMs === null ? null : new Date(report.reportedMs).toISOString(),
   };
 }

@@ -4,6 +4,7 @@ import { Hono } from "hono";
 import { etag } from "hono/etag";
 import { HoldfastError } from "../../lib/error.ts";
 import commands from "../../web/commands.js";
+import domain from "../../web/domain.js";
 import edge from "../../web/edge.js";
 import elements from "../../web/elements.js";
 import format from "../../web/format.js";
@@ -35,6 +36,7 @@ const COMMON = {
 };
 const modules = Object.entries({
   commands,
+  domain,
   edge,
   elements,
   format,
