@@ -3,6 +3,7 @@
 
 import { DurableObject } from "cloudflare:workers";
 import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
+import type { KeptChunk } from "../lib/durability/kept.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
@@ -67,7 +68,7 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
-import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
+import { keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
   type HeadAnswer,

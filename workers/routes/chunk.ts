@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
+import { KEPT_BODY_MAX } from "../../lib/durability/kept.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import {
@@ -26,6 +27,7 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
+import { answerKept } from "../kept.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -51,6 +53,7 @@ export const chunk = new Hono<AppEnv>()
       online: [...nodes.values()].flatMap(({ id, online }) => (online ? [id] : [])),
     });
   })
+  .post("/kept", async (c) => c.json(await answerKept(c, indexOf(c), await readJson(c, KEPT_BODY_MAX))))
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
     checkAllowed(hash);
