@@ -3,6 +3,7 @@
 
 import { DurableObject } from "cloudflare:workers";
 import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
+import type { KeptChunk } from "../lib/durability/kept.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
@@ -90,7 +91,7 @@ import { migrateShard } from "./schema.ts";
 import { bornMs } from "./settings-table.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
-import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
+import { keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
   type HeadAnswer,

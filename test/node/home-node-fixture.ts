@@ -192,6 +192,7 @@ export async function startTestNode(
     },
     diskReserveBytes: 0,
     collectSeconds: 0,
+    scrubRate: null,
     ...options.config,
   });
   const node = createHomeNode(config, {

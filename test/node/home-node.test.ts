@@ -75,12 +75,14 @@ describe("the configuration", () => {
   };
 
   it("is taken as it stands, with a reserve of 1 GiB on the disk", () => {
-    expect(parseNodeConfig(good)).toEqual({
-      ...good,
-      collectSeconds: 86_400,
+    const left = {
       denyFile: null,
       diskReserveBytes: 1024 ** 3,
-    });
+      repairRate: null,
+      lostDisk: false,
+      name: null,
+    };
+    expect(parseNodeConfig(good)).toEqual({ ...good, ...left, scrubRate: 1024 ** 2, collectSeconds: 86_400 });
   });
 
   it.each([

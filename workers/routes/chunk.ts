@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
+import { KEPT_BODY_MAX } from "../../lib/durability/kept.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
 import { INVENTORY_BODY_MAX, type InventoryAnswer, parseInventoryRequest } from "../../lib/inventory.ts";
@@ -33,6 +34,7 @@ import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
 import { answerInventory } from "../inventory.ts";
+import { answerKept } from "../kept.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -71,6 +73,7 @@ export const chunk = new Hono<AppEnv>()
     c.header("Cache-Control", "no-store");
     return c.json<InventoryAnswer>(await answerInventory(indexOf(c), await edgeKeyOf(c), request));
   })
+  .post("/kept", async (c) => c.json(await answerKept(c, indexOf(c), await readJson(c, KEPT_BODY_MAX))))
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
     checkAllowed(hash);
