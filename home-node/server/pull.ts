@@ -54,7 +54,7 @@ export async function pullChunk(c: NodeContext, deps: PullDeps): Promise<Respons
   const body = await receiveBody(c.req.raw, limit, countIn(c, deps.counters, deps.receiving));
   const order = parsePullOrder(parseJson(body, PULL_BODY_MAX));
   checkWanted(order, deps);
-  const heldSize = await deps.chunks.verify(order.chunk);
+  const heldSize = await deps.chunks.keep(order.chunk);
   if (heldSize !== null) return answer(c, await receiptFor(order, heldSize, deps));
   await checkRoom(order, deps);
   const { waitMs } = deps.repairing;

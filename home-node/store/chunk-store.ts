@@ -152,6 +152,15 @@ export class ChunkStore {
     });
   }
 
+  /** Keeps a chunk that is held intact as if it came now; its size in bytes, or null. A corrupt file is deleted. */
+  keep(hash: Hash): Promise<number | null> {
+    return this.#alone(hash, async () => {
+      const size = await this.#discardCorrupt(hash);
+      if (size !== null) await this.#renew(hash);
+      return size;
+    });
+  }
+
   /** Deletes a chunk; false where it was not held. */
   delete(hash: Hash): Promise<boolean> {
     return this.#alone(hash, async () => {
