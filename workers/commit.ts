@@ -9,6 +9,7 @@ import type { AppendResult } from "../durable-objects/partition-shard.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
+import { isDelisted } from "../lib/durability/standing.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
@@ -217,6 +218,7 @@ async function checkHeld(
 }
 
 function isKeeping(member: Member): boolean {
+  if (isDelisted(member.standing)) return false;
   return member.online || member.sinceMs > Date.now() - COMMIT_GRACE_MS;
 }
 
