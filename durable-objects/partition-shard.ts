@@ -29,7 +29,7 @@ import {
   removeHolder,
   sweepPins,
 } from "./chunks-table.ts";
-import { collect, collectIntervalMs } from "./collector.ts";
+import { collect, collectIntervalMs, endUses } from "./collector.ts";
 import {
   applyChange,
   type DenialsMark,
@@ -69,10 +69,10 @@ import {
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
 import { bornMs } from "./settings-table.ts";
+import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
 import {
   appendVersion,
   type HeadAnswer,
-  hasStanding,
   indexStatements,
   listVersions,
   manifestBytes,
@@ -83,7 +83,6 @@ import {
   placeOfStatement,
   type StatementPlace,
   type StoredVersion,
-  type Use,
   type VersionPage,
   versionById,
 } from "./versions-table.ts";
@@ -92,6 +91,8 @@ import {
 export const REPORT_DELAY_MIN_MS = 1000;
 export const REPORT_DELAY_MAX_MS = 60_000;
 const REPORT_DELAY_PER_HOLDER_MS = 3;
+/** Manifests whose references are deleted as Removals end them; a walk of the collectors finds the others. */
+const ENDED_MANIFESTS_MAX = 16;
 
 type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
 
@@ -202,6 +203,19 @@ export class PartitionShard extends DurableObject<Env> {
   async needed(uses: Use[]): Promise<boolean[]> {
     const born = bornMs(this.#sql);
     return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
+  }
+
+  /** A name's shard: what these Removals have ended, as much of it as can be told at once. */
+  async endedBy(removals: StatementPlace[]): Promise<EndedUse[]> {
+    const ended: EndedUse[] = [];
+    for (const removal of removals)
+      ended.push(...endedBy(this.#sql, removal, ENDED_MANIFESTS_MAX - ended.length));
+    return ended;
+  }
+
+  /** Deletes references that have ended; what their domains are charged for here then. */
+  async endUses(uses: EndedUse[]): Promise<DomainTotal[]> {
+    return this.ctx.storage.transactionSync(() => endUses(this.#sql, uses, Date.now()));
   }
 
   /** What becomes of the chunks that a node holds, in their order. Where nothing is ever collected, all are needed. */

@@ -39,6 +39,16 @@ export function referencesAfter(sql: SqlStorage, key: readonly string[], limit: 
     .map(({ name_hash, since, ...row }) => ({ ...row, nameHash: name_hash, sinceMs: since }));
 }
 
+export function referenceOf(sql: SqlStorage, key: ReferenceKey): KeptReference | null {
+  const [row] = sql
+    .exec<{ since: number }>(
+      "SELECT since FROM refs WHERE chunk = ? AND domain = ? AND name_hash = ? AND manifest = ?",
+      ...keyText(key),
+    )
+    .toArray();
+  return row === undefined ? null : { ...key, sinceMs: row.since };
+}
+
 /** False where it was written again since it was read: somebody relies on it. */
 export function removeReference(
   sql: SqlStorage,
