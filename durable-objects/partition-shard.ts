@@ -9,6 +9,7 @@ import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
+import { birthOf, bornMs } from "./birth.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -68,7 +69,6 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
-import { bornMs } from "./settings-table.ts";
 import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
 import {
   appendVersion,
@@ -201,15 +201,18 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A name's shard: of each use, whether a Version that stands needs it. Of what is older than its tables it cannot tell. */
   async needed(uses: Use[]): Promise<boolean[]> {
-    const born = bornMs(this.#sql);
+    const born = await this.#born();
     return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
   }
 
   /** A name's shard: what these Removals have ended, as much of it as can be told at once. */
   async endedBy(removals: StatementPlace[]): Promise<EndedUse[]> {
     const ended: EndedUse[] = [];
-    for (const removal of removals)
-      ended.push(...endedBy(this.#sql, removal, ENDED_MANIFESTS_MAX - ended.length));
+    const born = await this.#born();
+    for (const removal of removals) {
+      const limit = ENDED_MANIFESTS_MAX - ended.length;
+      ended.push(...endedBy(this.#sql, removal, { limit, bornMs: born }));
+    }
     return ended;
   }
 
@@ -221,8 +224,11 @@ export class PartitionShard extends DurableObject<Env> {
   /** What becomes of the chunks that a node holds, in their order. Where nothing is ever collected, all are needed. */
   async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
     if (collectIntervalMs(parseSettings(this.env)) === 0) return chunks.map(() => "needed");
+    // After an upgrade, or where collecting was off, nobody else may have.
+    await this.#askCollect();
+    const born = await this.#born();
     const states = this.ctx.storage.transactionSync(() =>
-      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, Date.now())),
+      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, { born, nowMs: Date.now() })),
     );
     if (states.includes("released")) await this.#noteChange();
     return states;
@@ -299,6 +305,11 @@ export class PartitionShard extends DurableObject<Env> {
     return noteDnssec(this.#sql, sight, Date.now(), parseSettings(this.env).dnssecMemoryMs);
   }
 
+  /** Root shard: since when a shard is complete that has not reported in its life, milliseconds. */
+  async birthOf(prefix: ShardPrefix): Promise<number> {
+    return birthOf(this.#sql, prefix, parseSettings(this.env).shardDepth, Date.now());
+  }
+
   /** Root shard: takes a shard's report. */
   async report(prefix: ShardPrefix, report: ShardReport): Promise<void> {
     putReport(this.#sql, prefix, report, Date.now());
@@ -337,8 +348,9 @@ export class PartitionShard extends DurableObject<Env> {
 
   async #report(nowMs: number): Promise<null> {
     sweepPins(this.#sql, nowMs);
-    const root = this.env.PARTITION_SHARD.getByName(shardName(""));
-    await root.report(this.#prefix(), collectReport(this.#sql));
+    // The root shard tells by reports which shards there were: before this one is there.
+    await this.#born();
+    await this.#root().report(this.#prefix(), collectReport(this.#sql));
     return null;
   }
 
@@ -368,6 +380,15 @@ export class PartitionShard extends DurableObject<Env> {
     const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
     const boundedMs = Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
     await this.#duties.ask("report", Date.now() + boundedMs);
+  }
+
+  /** Since when this shard is complete. */
+  #born(): Promise<number> {
+    return bornMs(this.#sql, this.#prefix(), this.#root());
+  }
+
+  #root(): DurableObjectStub<PartitionShard> {
+    return this.env.PARTITION_SHARD.getByName(shardName(""));
   }
 
   async #askCollect(): Promise<void> {

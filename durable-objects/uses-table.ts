@@ -4,7 +4,6 @@
 import type { Hash } from "../lib/hash.ts";
 import { namedHashes, parseManifest } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
-import { bornMs } from "./settings-table.ts";
 import type { StatementPlace } from "./versions-table.ts";
 
 /** That a name needs a Manifest, as a chunk's shard has it, and since when at the earliest (milliseconds). */
@@ -39,7 +38,7 @@ export interface EndedUse extends Omit<Use, "sinceMs"> {
 export function endedBy(
   sql: SqlStorage,
   { id, domain, nameHash }: StatementPlace,
-  limit: number,
+  { limit, bornMs }: { limit: number; bornMs: number },
 ): EndedUse[] {
   return sql
     .exec<{ manifest: Hash; bytes: ArrayBuffer }>(
@@ -56,6 +55,6 @@ export function endedBy(
     .toArray()
     .map(({ manifest, bytes }) => {
       const chunks = [manifest, ...namedHashes(parseManifest(new Uint8Array(bytes)))];
-      return { domain, nameHash, manifest, chunks, bornMs: bornMs(sql) };
+      return { domain, nameHash, manifest, chunks, bornMs };
     });
 }

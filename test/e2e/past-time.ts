@@ -21,7 +21,7 @@ export async function passTimeAtEdge(network: LocalNetwork, ms: number): Promise
 function makeOlder(file: string, ms: number): number {
   const database = new DatabaseSync(file);
   try {
-    database.prepare("UPDATE settings SET value = value - ? WHERE key = 'born-at'").run(ms);
+    database.prepare("UPDATE settings SET value = value - ? WHERE key IN ('born-at', 'made-at')").run(ms);
     database.prepare("UPDATE pins SET until = until - ?").run(ms);
     return Number(database.prepare("UPDATE refs SET since = since - ?").run(ms).changes);
   } finally {

@@ -1,7 +1,7 @@
 // What the shards let go of, and what never: references and charges, whatever is late, doubled, evicted or overtaken.
 
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { COLLECT_BATCH, COLLECT_GRACE_MS } from "../../durable-objects/collector.ts";
 import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
 import {
@@ -22,6 +22,9 @@ import {
 } from "./test-collection.ts";
 
 const node = hashOf("a node") as NodeId;
+
+// The edge is there before anything is published.
+beforeAll(() => passTime(HOUR_MS));
 
 async function publish(...args: ConstructorParameters<typeof Publication>): Promise<Publication> {
   const publication = new Publication(...args);

@@ -116,14 +116,17 @@ async function execute(shard: ReturnType<typeof shardOf>, statement: string, ...
 /** All shards begin so much earlier, and so do references and pins. */
 export async function passTime(ms: number): Promise<void> {
   for (const shard of allShards()) {
+    // Only what has begun can be older.
+    await shard.needed([]);
     await execute(shard, "UPDATE settings SET value = value - ? WHERE key = 'born-at'", ms);
     await execute(shard, "UPDATE refs SET since = since - ?", ms);
     await execute(shard, "UPDATE pins SET until = until - ?", ms);
   }
 }
 
-/** The shard's tables are as young as if it had lost what it had before. */
+/** The shard is as young as one that has lost what it had before. */
 export async function beReborn(hash: Hash): Promise<void> {
+  await shardOf(hash).needed([]);
   await execute(shardOf(hash), "UPDATE settings SET value = ? WHERE key = 'born-at'", String(Date.now()));
 }
 
