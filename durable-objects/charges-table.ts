@@ -153,7 +153,8 @@ function chargedBytes(sql: SqlStorage, chunk: Hash, domain: Domain): number | nu
   return row?.size ?? null;
 }
 
-function totalOf(sql: SqlStorage, domain: Domain): DomainTotal[] {
+/** None where it was never charged for anything here. */
+export function totalOf(sql: SqlStorage, domain: Domain): DomainTotal[] {
   return sql
     .exec<Omit<DomainTotal, "domain">>(
       "SELECT bytes, chunks, sequence FROM domain_totals WHERE domain = ?",

@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import { parseWith } from "../lib/schema.ts";
-import { dischargeChunk, markTold, untoldTotals } from "./charges-table.ts";
+import { type DomainTotal, dischargeChunk, markTold, totalOf, untoldTotals } from "./charges-table.ts";
 import type { EdgeSettings } from "./env.ts";
 import type { IndexClient } from "./index-client.ts";
 import {
@@ -13,18 +13,19 @@ import {
   hasReference,
   type KeptReference,
   keyText,
+  referenceOf,
   referencesAfter,
   removeReference,
 } from "./references-table.ts";
 import { readSetting, removeSetting, writeSetting } from "./settings-table.ts";
-import type { Use } from "./versions-table.ts";
+import type { EndedUse, Use } from "./uses-table.ts";
 
 /** References are written before their Version, so a younger one is not judged: its Version may be on its way. */
 export const COLLECT_GRACE_MS = 60 * 60 * 1000;
-/** A walk begins when this many sweeps would have: an hour, where nothing else is set. */
-const SWEEPS_PER_WALK = 6;
-/** References in one alarm: at most as many calls, each to another shard. */
-export const COLLECT_BATCH = 256;
+/** A walk begins when this many sweeps would have: a day, where nothing else is set. */
+const SWEEPS_PER_WALK = 144;
+/** References in one alarm: the more, the fewer calls for each, because a shard of names is called once. */
+export const COLLECT_BATCH = 4096;
 const COLLECT_STEP_MS = 1000;
 /** Sums told to ledgers in one alarm. */
 const TOTALS_TOLD_MAX = 256;
@@ -91,6 +92,21 @@ function useOf(references: readonly KeptReference[]): Use[] {
   if (first === undefined || first.nameHash === "") return [];
   const { domain, nameHash, manifest } = first;
   return [{ domain, nameHash, manifest, sinceMs: Math.min(...references.map(({ sinceMs }) => sinceMs)) }];
+}
+
+/**
+ * What a Removal has just ended, as far as its name's shard can say it at once; the domains' sums afterwards. Young
+ * references stay here too: the same Manifest may be on its way again. Whatever this misses is for the next walk.
+ */
+export function endUses(sql: SqlStorage, uses: readonly EndedUse[], nowMs: number): DomainTotal[] {
+  for (const { chunks, bornMs, ...use } of uses) {
+    for (const chunk of chunks) {
+      const reference = referenceOf(sql, { ...use, chunk });
+      if (reference === null || reference.sinceMs > nowMs - COLLECT_GRACE_MS) continue;
+      if (reference.sinceMs >= bornMs) endReference(sql, reference);
+    }
+  }
+  return [...new Set(uses.map(({ domain }) => domain))].flatMap((domain) => totalOf(sql, domain));
 }
 
 function endReference(sql: SqlStorage, reference: KeptReference): void {

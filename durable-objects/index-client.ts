@@ -30,7 +30,8 @@ import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { Suspect } from "./suspects-table.ts";
-import type { NewestVersion, NewVersion, Use } from "./versions-table.ts";
+import type { Use } from "./uses-table.ts";
+import type { NewestVersion, NewVersion, StatementPlace } from "./versions-table.ts";
 
 /** How long a member's row is used again without asking its shard. */
 export const MEMBER_CACHE_MS = 2000;
@@ -239,6 +240,30 @@ export class IndexClient {
       }),
     );
     return chunks.map(({ hash }) => states.get(hash) ?? "needed");
+  }
+
+  /** Deletes the references that Removals have ended, as far as that can be told at once. Their domains' charges go down. */
+  async endUsesOf(removals: StatementPlace[]): Promise<void> {
+    const depth = this.settings.shardDepth;
+    const groups = groupByShard(removals, ({ nameHash }) => nameHash, depth);
+    const ended = await Promise.all(
+      [...groups].map(([prefix, group]) =>
+        this.#shard(prefix).endedBy(group.map(({ id, domain, nameHash }) => ({ id, domain, nameHash }))),
+      ),
+    );
+    const pieces = ended.flat().flatMap((use) =>
+      [...groupByShard(use.chunks, (chunk) => chunk, depth)].map(([shard, chunks]) => ({
+        shard,
+        use: { ...use, chunks },
+      })),
+    );
+    const totals = await Promise.all(
+      [...Map.groupBy(pieces, ({ shard }) => shard)].map(async ([shard, group]) => {
+        const its = await this.#shard(shard).endUses(group.map(({ use }) => use));
+        return its.map((total) => ({ shard, total }));
+      }),
+    );
+    await this.recordTotals(totals.flat());
   }
 
   /** The newest Version of each name, in the order of the names. */

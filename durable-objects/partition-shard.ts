@@ -12,6 +12,7 @@ import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
 import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
+import { birthOf, bornMs } from "./birth.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -34,7 +35,7 @@ import {
   sweepPins,
   type Taken,
 } from "./chunks-table.ts";
-import { collect, collectIntervalMs } from "./collector.ts";
+import { collect, collectIntervalMs, endUses } from "./collector.ts";
 import {
   applyChange,
   type DenialsMark,
@@ -88,14 +89,13 @@ import {
   type ShardReport,
 } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
-import { bornMs } from "./settings-table.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { keptWithout, sweepStep } from "./sweep.ts";
+import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
 import {
   appendVersion,
   type HeadAnswer,
-  hasStanding,
   indexStatements,
   listVersions,
   manifestBytes,
@@ -106,7 +106,6 @@ import {
   placeOfStatement,
   type StatementPlace,
   type StoredVersion,
-  type Use,
   type VersionPage,
   versionById,
 } from "./versions-table.ts";
@@ -117,6 +116,8 @@ export const REPORT_DELAY_MAX_MS = 60_000;
 const REPORT_DELAY_PER_HOLDER_MS = 3;
 /** A node hears how it stands this often; of a failure at once. */
 export const TELL_INTERVAL_MS = 60 * 60 * 1000;
+/** Manifests whose references are deleted as Removals end them; a walk of the collectors finds the others. */
+const ENDED_MANIFESTS_MAX = 16;
 
 type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
 
@@ -312,15 +313,34 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A name's shard: of each use, whether a Version that stands needs it. Of what is older than its tables it cannot tell. */
   async needed(uses: Use[]): Promise<boolean[]> {
-    const born = bornMs(this.#sql);
+    const born = await this.#born();
     return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
+  }
+
+  /** A name's shard: what these Removals have ended, as much of it as can be told at once. */
+  async endedBy(removals: StatementPlace[]): Promise<EndedUse[]> {
+    const ended: EndedUse[] = [];
+    const born = await this.#born();
+    for (const removal of removals) {
+      const limit = ENDED_MANIFESTS_MAX - ended.length;
+      ended.push(...endedBy(this.#sql, removal, { limit, bornMs: born }));
+    }
+    return ended;
+  }
+
+  /** Deletes references that have ended; what their domains are charged for here then. */
+  async endUses(uses: EndedUse[]): Promise<DomainTotal[]> {
+    return this.ctx.storage.transactionSync(() => endUses(this.#sql, uses, Date.now()));
   }
 
   /** What becomes of the chunks that a node holds, in their order. Where nothing is ever collected, all are needed. */
   async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
     if (collectIntervalMs(parseSettings(this.env)) === 0) return chunks.map(() => "needed");
+    // After an upgrade, or where collecting was off, nobody else may have.
+    await this.#askCollect();
+    const born = await this.#born();
     const states = this.ctx.storage.transactionSync(() =>
-      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, Date.now())),
+      chunks.map((chunk) => settleInventory(this.#sql, node, chunk, { born, nowMs: Date.now() })),
     );
     if (states.includes("released")) await this.#noteChange();
     return states;
@@ -398,6 +418,11 @@ export class PartitionShard extends DurableObject<Env> {
     return noteDnssec(this.#sql, sight, Date.now(), parseSettings(this.env).dnssecMemoryMs);
   }
 
+  /** Root shard: since when a shard is complete that has not reported in its life, milliseconds. */
+  async birthOf(prefix: ShardPrefix): Promise<number> {
+    return birthOf(this.#sql, prefix, parseSettings(this.env).shardDepth, Date.now());
+  }
+
   /** Root shard: takes a shard's report. */
   async report(prefix: ShardPrefix, report: ShardReport): Promise<void> {
     putReport(this.#sql, prefix, report, Date.now());
@@ -442,8 +467,9 @@ export class PartitionShard extends DurableObject<Env> {
 
   async #report(nowMs: number): Promise<null> {
     sweepPins(this.#sql, nowMs);
-    const root = this.env.PARTITION_SHARD.getByName(shardName(""));
-    await root.report(this.#prefix(), collectReport(this.#sql, nowMs));
+    // The root shard tells by reports which shards there were: before this one is there.
+    await this.#born();
+    await this.#root().report(this.#prefix(), collectReport(this.#sql, nowMs));
     const { sweepMs } = parseSettings(this.env);
     if (sweepMs > 0 && hasHolders(this.#sql) && !this.#duties.isAsked("sweep"))
       await this.#duties.ask("sweep", nowMs + sweepMs);
@@ -526,6 +552,15 @@ export class PartitionShard extends DurableObject<Env> {
     if (this.#duties.isAsked("audit")) return;
     const delayMs = auditDelayMs(new IndexClient(this.env), false);
     if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
+  }
+
+  /** Since when this shard is complete. */
+  #born(): Promise<number> {
+    return bornMs(this.#sql, this.#prefix(), this.#root());
+  }
+
+  #root(): DurableObjectStub<PartitionShard> {
+    return this.env.PARTITION_SHARD.getByName(shardName(""));
   }
 
   async #askCollect(): Promise<void> {

@@ -4,7 +4,6 @@ import type { Hash, NodeId } from "../lib/hash.ts";
 import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import { removeHolder } from "./chunks-table.ts";
-import { bornMs } from "./settings-table.ts";
 
 /** Where a reference stands: the primary key. */
 export interface ReferenceKey {
@@ -39,6 +38,16 @@ export function referencesAfter(sql: SqlStorage, key: readonly string[], limit: 
     .map(({ name_hash, since, ...row }) => ({ ...row, nameHash: name_hash, sinceMs: since }));
 }
 
+export function referenceOf(sql: SqlStorage, key: ReferenceKey): KeptReference | null {
+  const [row] = sql
+    .exec<{ since: number }>(
+      "SELECT since FROM refs WHERE chunk = ? AND domain = ? AND name_hash = ? AND manifest = ?",
+      ...keyText(key),
+    )
+    .toArray();
+  return row === undefined ? null : { ...key, sinceMs: row.since };
+}
+
 /** False where it was written again since it was read: somebody relies on it. */
 export function removeReference(
   sql: SqlStorage,
@@ -63,16 +72,16 @@ export function hasReference(sql: SqlStorage, chunk: Hash, domain: Domain): bool
 
 /**
  * What becomes of a chunk that a node holds. One that is released loses its holder in the same call: nobody who plans or
- * commits afterwards counts on this node. What the node held before this shard's tables were made is needed: they may be
- * new because older ones were lost.
+ * commits afterwards counts on this node. What the node held before this shard's tables were complete (`born`,
+ * milliseconds) is needed: what referred to it may be lost.
  */
 export function settleInventory(
   sql: SqlStorage,
   node: NodeId,
   { hash, since }: InventoryChunk,
-  nowMs: number,
+  { born, nowMs }: { born: number; nowMs: number },
 ): InventoryState {
-  if (Date.parse(since) >= bornMs(sql) && !isNeeded(sql, hash, nowMs)) {
+  if (Date.parse(since) >= born && !isNeeded(sql, hash, nowMs)) {
     removeHolder(sql, hash, node);
     return "released";
   }

@@ -173,9 +173,12 @@ const SHARD_MIGRATIONS = [
    ALTER TABLE members ADD COLUMN online_ms INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE members ADD COLUMN chunks REAL;
    ALTER TABLE members ADD COLUMN served_bytes INTEGER NOT NULL DEFAULT 0;`,
-  `-- Since when this shard has kept what it was told (durable-objects/settings-table.ts), the sequence of a domain's sum
-   -- that the ledger has, and how to find the Versions that need a Manifest. What there is to collect is looked for.
-   INSERT INTO settings (key, value) VALUES ('born-at', CAST(strftime('%s', 'now') AS TEXT) || '000');
+  `-- When these tables were made and since when they are complete (durable-objects/birth.ts), the sequence of a domain's
+   -- sum that the ledger has, and how to find the Versions that need a Manifest. What there is to collect is looked for.
+   INSERT INTO settings (key, value) SELECT 'born-at', '0' WHERE EXISTS (SELECT 1 FROM holders)
+     OR EXISTS (SELECT 1 FROM versions) OR EXISTS (SELECT 1 FROM reports);
+   INSERT INTO settings (key, value) SELECT 'made-at',
+     CASE WHEN EXISTS (SELECT 1 FROM reports) THEN '0' ELSE CAST(strftime('%s', 'now') AS TEXT) || '000' END;
    ALTER TABLE domain_totals ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
    CREATE INDEX domain_totals_untold ON domain_totals (domain) WHERE told < sequence;
    CREATE INDEX versions_manifest ON versions (name_hash, domain, manifest) WHERE removed_by IS NULL;

@@ -5,14 +5,6 @@ export function readSetting(sql: SqlStorage, key: string): string | null {
   return row?.value ?? null;
 }
 
-/**
- * When this shard's tables were made, milliseconds: what was written for it before then, it may have lost. A shard that is
- * asked about something older has nothing to say.
- */
-export function bornMs(sql: SqlStorage): number {
-  return Number(readSetting(sql, "born-at") ?? Number.POSITIVE_INFINITY);
-}
-
 export function removeSetting(sql: SqlStorage, key: string): void {
   sql.exec("DELETE FROM settings WHERE key = ?", key);
 }

@@ -249,26 +249,6 @@ export function objectHead(
   return removed === null ? { ...head, manifestBytes: new Uint8Array(bytes) } : { removed };
 }
 
-/** That a name needs a Manifest, as a chunk's shard has it, and since when at the earliest (milliseconds). */
-export interface Use {
-  domain: Domain;
-  nameHash: Hash;
-  manifest: Hash;
-  sinceMs: number;
-}
-
-/** Whether a Version that stands has the Manifest. */
-export function hasStanding(sql: SqlStorage, { domain, nameHash, manifest }: Use): boolean {
-  const rows = sql.exec(
-    `SELECT 1 FROM versions INDEXED BY versions_manifest
-     WHERE name_hash = ? AND domain = ? AND manifest = ? AND removed_by IS NULL LIMIT 1`,
-    nameHash,
-    domain,
-    manifest,
-  );
-  return rows.toArray().length > 0;
-}
-
 export function versionById(sql: SqlStorage, id: Hash): StoredVersion | null {
   const [row] = sql.exec<VersionRow>("SELECT * FROM versions WHERE id = ?", id).toArray();
   return row === undefined ? null : storedVersion(row);

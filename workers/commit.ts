@@ -242,7 +242,17 @@ async function commitRemovals(
   for (const domain of new Set(removals.map((removal) => removal.domain))) await admit(domain);
   await index.write({ held: [], references: [], statements: removals });
   const results = await index.remove(removals);
+  await endUses(index, removals);
   return signed.map((step) => (step.ok ? resultOf(step.value, results.get(step.value.id)) : step.result));
+}
+
+/** The Removals stand whether or not this succeeds: a walk of the collectors does the same, later. */
+async function endUses(index: IndexClient, removals: NewRemoval[]): Promise<void> {
+  try {
+    await index.endUsesOf(removals);
+  } catch (error) {
+    console.warn(`what Removals have ended is left to the collectors: ${error}`);
+  }
 }
 
 async function toNewRemoval(

@@ -3,7 +3,7 @@
 
 import { SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { PIN_LIFETIME_MS } from "../../durable-objects/chunks-table.ts";
 import { edgeKey } from "../../durable-objects/edge-key.ts";
 import { importSigner } from "../../lib/ed25519.ts";
@@ -30,6 +30,9 @@ import {
   shardOf,
 } from "./test-collection.ts";
 import { EDGE, TestNode } from "./test-node.ts";
+
+// Shards that begin only as they are asked know of nothing.
+beforeAll(() => passTime(HOUR_MS));
 
 const isoNow = (offsetMs = 0) => new Date(Date.now() + offsetMs).toISOString();
 const chunkRefs = (chunks: Hash[], since = isoNow()) => chunks.map((hash) => ({ hash, since }));

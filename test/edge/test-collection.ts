@@ -8,6 +8,7 @@ import type { NewRemoval } from "../../durable-objects/removals-table.ts";
 import type { NewVersion } from "../../durable-objects/versions-table.ts";
 import { encodeCanonical } from "../../lib/canonical-json.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
+import { encodeManifest } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 
@@ -34,6 +35,7 @@ export class Publication {
   readonly id: Hash;
   readonly #name: ReturnType<typeof parseName>;
   readonly #previous: Hash | null;
+  readonly #manifestBytes: Uint8Array<ArrayBuffer>;
 
   constructor(domain: Domain, nameText: string, chunks: Hash[], previous: Publication | null = null) {
     this.domain = domain;
@@ -42,7 +44,8 @@ export class Publication {
     this.#previous = previous?.id ?? null;
     this.sequence = (previous?.sequence ?? 0) + 1;
     this.nameHash = nameHashOf(domain, this.#name);
-    this.manifest = hashOf(`manifest of ${chunks.join()}`);
+    this.#manifestBytes = manifestOf(chunks);
+    this.manifest = hashBytes(this.#manifestBytes);
     this.id = hashOf(`${domain} ${nameText} ${this.sequence}`);
   }
 
@@ -65,12 +68,17 @@ export class Publication {
     return (await index.remove([removal])).get(removal.id)?.status;
   }
 
+  /** What follows a Removal at once. */
+  async endUses(): Promise<void> {
+    await index.endUsesOf([this.#removal()]);
+  }
+
   #version(): NewVersion {
     const { id, nameHash, domain, sequence, manifest } = this;
     return {
       ...{ id, nameHash, domain, name: this.#name, sequence, previous: this.#previous, manifest },
       ...{ time: "2026-01-01T00:00:00.000Z", expires: null, size: 1, author: `me@${domain}`, key: "key" },
-      ...{ bytes: textBytes(`statement ${id}`), signature: "s", manifestBytes: textBytes(manifest) },
+      ...{ bytes: textBytes(`statement ${id}`), signature: "s", manifestBytes: this.#manifestBytes },
       witness: { bytes: textBytes("w"), signature: "s" },
       right: { by: "domain-key" },
       delegation: null,
@@ -90,6 +98,17 @@ export class Publication {
   }
 }
 
+function manifestOf(chunks: Hash[]): Uint8Array<ArrayBuffer> {
+  const head = {
+    digest: hashOf("whole"),
+    contentType: "text/plain",
+    metadata: {},
+    redundancy: { replicas: 1 },
+  };
+  const size = 100 * chunks.length;
+  return encodeManifest({ ...head, size }, { chunks: chunks.map((hash) => ({ hash, size: 100 })) });
+}
+
 async function execute(shard: ReturnType<typeof shardOf>, statement: string, ...values: unknown[]) {
   return runInDurableObject(shard, (_, { storage }) => storage.sql.exec(statement, ...values).toArray());
 }
@@ -97,14 +116,17 @@ async function execute(shard: ReturnType<typeof shardOf>, statement: string, ...
 /** All shards begin so much earlier, and so do references and pins. */
 export async function passTime(ms: number): Promise<void> {
   for (const shard of allShards()) {
+    // Only what has begun can be older.
+    await shard.needed([]);
     await execute(shard, "UPDATE settings SET value = value - ? WHERE key = 'born-at'", ms);
     await execute(shard, "UPDATE refs SET since = since - ?", ms);
     await execute(shard, "UPDATE pins SET until = until - ?", ms);
   }
 }
 
-/** The shard's tables are as young as if it had lost what it had before. */
+/** The shard is as young as one that has lost what it had before. */
 export async function beReborn(hash: Hash): Promise<void> {
+  await shardOf(hash).needed([]);
   await execute(shardOf(hash), "UPDATE settings SET value = ? WHERE key = 'born-at'", String(Date.now()));
 }
 

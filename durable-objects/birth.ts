@@ -1,0 +1,41 @@
+// Since when a shard's tables are complete. A shard that was never written to knows that there is nothing; one that lost what
+// it had, or stands in for others since SHARD_DEPTH was changed, looks the same from inside. So it asks the root shard, which
+// has the reports of all that there were, before it first reports itself.
+
+import { ANCESTOR_DEPTHS, type ShardPrefix } from "../lib/overlay/shards.ts";
+import { readSetting, writeSetting } from "./settings-table.ts";
+
+const BORN_SETTING = "born-at";
+const MADE_SETTING = "made-at";
+
+/** Milliseconds: of what was written before then the shard may know nothing. `root` is asked once in its life. */
+export async function bornMs(
+  sql: SqlStorage,
+  prefix: ShardPrefix,
+  root: { birthOf(prefix: ShardPrefix): Promise<number> },
+): Promise<number> {
+  const text = readSetting(sql, BORN_SETTING);
+  if (text !== null) return Number(text);
+  const ms = prefix === "" ? madeMs(sql) : await root.birthOf(prefix);
+  writeSetting(sql, BORN_SETTING, String(ms));
+  return ms;
+}
+
+/** When the tables were made: those of the root shard, with the first node that registers at the edge. */
+function madeMs(sql: SqlStorage): number {
+  return Number(readSetting(sql, MADE_SETTING) ?? Number.POSITIVE_INFINITY);
+}
+
+/**
+ * Root shard: since when a shard is complete that has not reported in its life. One that did before has lost what it had,
+ * and one beside shards of another depth never had what they have.
+ */
+export function birthOf(sql: SqlStorage, prefix: ShardPrefix, depth: number, nowMs: number): number {
+  const depths: number[] = [...ANCESTOR_DEPTHS, depth];
+  const known = sql
+    .exec<{ prefix: ShardPrefix }>("SELECT prefix FROM reports WHERE prefix <> ''")
+    .toArray()
+    .map((row) => row.prefix);
+  const isLost = known.includes(prefix) || known.some(({ length }) => !depths.includes(length));
+  return isLost ? nowMs : madeMs(sql);
+}

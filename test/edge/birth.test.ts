@@ -1,0 +1,83 @@
+// Since when a shard is complete: new, evicted, lost, or put in the place of others.
+
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { beforeEach, expect, test } from "vitest";
+import type { ShardReport } from "../../durable-objects/reports-table.ts";
+import type { NodeId } from "../../lib/hash.ts";
+import { parseDomain } from "../../lib/names.ts";
+import { shardName } from "../../lib/overlay/shards.ts";
+import { HOUR_MS, hashOf } from "./test-collection.ts";
+
+const REPORT: ShardReport = {
+  names: 0,
+  versions: 0,
+  partitions: [],
+  recent: [],
+  repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
+  domains: [],
+};
+const root = env.PARTITION_SHARD.getByName(shardName(""));
+const node = hashOf("a node") as NodeId;
+const chunk = hashOf("a chunk");
+let shards = 0;
+
+/** A shard that was never asked anything, of the edge's depth. */
+function newShard() {
+  const prefix = (shards++).toString(2).padStart(4, "0");
+  return { prefix, shard: env.PARTITION_SHARD.getByName(shardName(prefix)) };
+}
+
+/** What becomes of a chunk that a node has held for so long. */
+async function stateOf(
+  shard: ReturnType<typeof newShard>["shard"],
+  ageMs: number,
+): Promise<string | undefined> {
+  const since = new Date(Date.now() - ageMs).toISOString();
+  return (await shard.takeInventory(node, [{ hash: chunk, since }]))[0];
+}
+
+beforeEach(() =>
+  // The edge is two hours old.
+  runInDurableObject(root, (_, { storage }) => {
+    storage.sql.exec("DELETE FROM reports");
+    storage.sql.exec("UPDATE settings SET value = ? WHERE key = 'made-at'", String(Date.now() - 2 * HOUR_MS));
+  }),
+);
+
+test("a shard that is new on an old edge knows that there is nothing, and no more than the edge is old", async () => {
+  const { shard } = newShard();
+  expect(await stateOf(shard, HOUR_MS)).toBe("released");
+  expect(await stateOf(shard, 3 * HOUR_MS)).toBe("unlisted");
+  await evictDurableObject(shard);
+  expect(await stateOf(shard, HOUR_MS)).toBe("released");
+});
+
+test("one that has reported in another life has lost what it had, and frees nothing from before", async () => {
+  const { prefix, shard } = newShard();
+  await root.report(prefix, REPORT);
+  expect(await stateOf(shard, HOUR_MS)).toBe("unlisted");
+  await evictDurableObject(shard);
+  expect(await stateOf(shard, HOUR_MS)).toBe("unlisted");
+  expect(await stateOf(shard, -1000)).toBe("released");
+});
+
+test("one beside shards of another depth frees nothing from before; those above are no such shards", async () => {
+  await root.report("01010", REPORT);
+  await root.report("", REPORT);
+  expect(await stateOf(newShard().shard, HOUR_MS)).toBe("released");
+  await root.report("0101010", REPORT);
+  expect(await stateOf(newShard().shard, HOUR_MS)).toBe("unlisted");
+});
+
+test("its own report does not make it look lost", async () => {
+  const { prefix, shard } = newShard();
+  await shard.plan([chunk], parseDomain("example.org"), []);
+  await runInDurableObject(shard, (instance) => instance.alarm?.());
+  const reported = await runInDurableObject(root, (_, { storage }) =>
+    storage.sql.exec("SELECT 1 FROM reports WHERE prefix = ?", prefix).toArray(),
+  );
+  expect(reported).toHaveLength(1);
+  await runInDurableObject(shard, (_, { storage }) => storage.sql.exec("DELETE FROM pins"));
+  expect(await stateOf(shard, HOUR_MS)).toBe("released");
+});
