@@ -16,17 +16,17 @@ export const NEWCOMERS_PER_CHUNK_MAX = 1;
 export const PLACED_STANDING_MIN = 0.5;
 
 /** What placement knows of a holder, or of a node that may become one. */
-export interface Standing {
+export interface Holder {
+  /** What fails together: a /24, a /48, or the node itself. */
+  failureDomain: string;
   firstSeenMs: number;
   /** When it serves; null: always. */
   hours: PledgeHours | null;
 }
 
 /** A node as placement sees it. */
-export interface Candidate extends Standing {
+export interface Candidate extends Holder {
   id: NodeId;
-  /** What fails together: a /24, a /48, or the node itself. */
-  failureDomain: string;
   online: boolean;
   leaving: boolean;
   freeBytes: number;
@@ -45,7 +45,7 @@ export interface PlacementRequest {
   taken: ReadonlySet<string>;
   avoid: ReadonlySet<NodeId>;
   /** Who keeps it already; of a chunk in a stripe, who keeps the stripe's others. */
-  holders: readonly Standing[];
+  holders: readonly Holder[];
   /** True: more than half on nodes that serve for some hours only, before fewer copies. For repairs: a publisher can wait. */
   hoursYield: boolean;
   nowMs: number;
@@ -95,9 +95,10 @@ class Places {
   constructor({ count, holders, nowMs }: PlacementRequest) {
     this.#nowMs = nowMs;
     this.#count = count;
-    const all = holders.length + count;
-    const newcomers = holders.filter((holder) => isNewcomer(holder, nowMs)).length;
-    const partTimers = holders.filter(({ hours }) => hours !== null).length;
+    const copies = [...Map.groupBy(holders, ({ failureDomain }) => failureDomain).values()];
+    const all = copies.length + count;
+    const newcomers = copies.filter((those) => those.every((one) => isNewcomer(one, nowMs))).length;
+    const partTimers = copies.filter((those) => those.every(({ hours }) => hours !== null)).length;
     // Of one copy, none: it would be the only one.
     this.#newcomersLeft = Math.min(NEWCOMERS_PER_CHUNK_MAX, all - 1) - newcomers;
     this.#partTimersLeft = Math.floor(all / 2) - partTimers;
@@ -127,7 +128,7 @@ class Places {
   }
 }
 
-function isNewcomer({ firstSeenMs }: Standing, nowMs: number): boolean {
+function isNewcomer({ firstSeenMs }: Holder, nowMs: number): boolean {
   return nowMs - firstSeenMs < NEWCOMER_MS;
 }
 

@@ -166,7 +166,11 @@ async function hostileStatus(edgeUrl: string): Promise<EdgeStatus> {
       name: HOSTILE_NAME,
       author: HOSTILE_AUTHOR,
     })),
-    members: status.members.map((member) => ({ ...member, url: "javascript:boom()" })),
+    members: status.members.map((member) => ({
+      ...member,
+      url: "javascript:boom()",
+      name: `${HOSTILE_NAME}\u202e`,
+    })),
   };
 }
 

@@ -96,6 +96,7 @@ describe.skipIf(missing.length > 0)("a published tree", () => {
     expect(await tab.text("tbody")).toContain("b\t1 B");
     await follow(tab, "..");
     await arriveAt(`/obj/${at}/docs/`);
+    await tab.until(`document.querySelectorAll("tbody tr").length === 3`);
     await follow(tab, "Browse this folder on the edge’s own page");
     await arriveAt(`/#/${at}/docs/`);
     await tab.until(LISTED);

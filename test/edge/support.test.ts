@@ -10,6 +10,7 @@ import type { MemberReport } from "../../durable-objects/members-table.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
+import { placeReplicas } from "../../lib/overlay/placement.ts";
 import { shardName } from "../../lib/overlay/shards.ts";
 import { parseEdgeStatus } from "../../lib/wire.ts";
 import { QuotaRoom, quotaOf } from "../../workers/quota.ts";
@@ -38,6 +39,47 @@ async function setStanding(id: NodeId, standing: number): Promise<void> {
 
 /** Has the root shard forget what it holds in memory. */
 const evictRoot = () => evictDurableObject(root);
+
+describe("a member", () => {
+  test("is a newcomer from the first time that it is seen, whatever it says later", async () => {
+    const id = await addMember({});
+    const firstSeen = async () => {
+      const [member] = await root.members([id]);
+      if (member === undefined) throw new Error("expected a member");
+      return member.firstSeenMs;
+    };
+    const seenMs = await firstSeen();
+    expect(Math.abs(Date.now() - seenMs)).toBeLessThan(60_000);
+    await addMember({ epoch: 2, sinceMs: 1, domains: [newDomain()] }, id);
+    await evictRoot();
+    expect(await firstSeen()).toBe(seenMs);
+  });
+
+  test("of a week ago is placed like others, and of today once for each chunk: placement over real rows", async () => {
+    const domain = newDomain();
+    const [old, young] = [[1, 2, 3, 4].map(newNode), [1, 2, 3, 4, 5, 6, 7, 8].map(newNode)];
+    for (const id of [...old, ...young]) await addMember({ domains: [domain] }, id);
+    await runInDurableObject(root, (_, { storage }) => {
+      for (const id of old) storage.sql.exec("UPDATE members SET first_seen = 1 WHERE id = ?", id);
+    });
+    for (let i = 0; i < 40; i++) {
+      const chunk = hashOf(`placed ${i}`);
+      const { members } = await root.closest(chunk, 500);
+      const request = {
+        chunk,
+        sizeBytes: 1,
+        domain,
+        count: 3,
+        taken: new Set<string>(),
+        avoid: new Set<NodeId>(),
+      };
+      const rest = { holders: [], hoursYield: false, nowMs: Date.now() };
+      const chosen = placeReplicas({ ...request, ...rest }, members);
+      expect(chosen).toHaveLength(3);
+      expect(chosen.filter((id) => young.includes(id)).length).toBeLessThanOrEqual(1);
+    }
+  });
+});
 
 describe("what is pledged to a domain", () => {
   test("is an even part of each pledge that lists it; a pledge to all is for none in particular", async () => {

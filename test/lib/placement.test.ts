@@ -193,6 +193,18 @@ describe("nodes that serve for some hours", () => {
     expect(Math.max(...got)).toBe(most);
   });
 
+  test("count once for each failure domain, and not where another there serves always", () => {
+    const [one, two] = [{ failureDomain: "10.8.8.0/24" }, { failureDomain: "10.8.9.0/24" }];
+    const [partTimer] = partTimers;
+    if (partTimer === undefined) throw new Error("expected a node");
+    const asked = (holders: Candidate[]) =>
+      Math.max(...counts(partTimers, [...nodesOf(0, 5), ...partTimers], { count: 2, holders }));
+    const sleeping = nodesOf(60, 4, { ...one, hours: partTimer.hours });
+    expect(asked(sleeping)).toBe(0);
+    expect(asked([...sleeping, node(70, one)])).toBe(1);
+    expect(asked([...sleeping, node(70, two)])).toBe(1);
+  });
+
   test("do not fill up for a publisher, and do for a repair", () => {
     const few = [...nodesOf(0, 1), ...partTimers];
     expect(placeReplicas(request(), few)).toHaveLength(2);

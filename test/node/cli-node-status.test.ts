@@ -70,6 +70,17 @@ describe("a node that runs", () => {
     expect(text).toContain("no audits yet");
   });
 
+  test("tells its hours and its volunteer's name, where they were given", async () => {
+    await runNode("--no-listen", "--hours", "22:00-06:00", "--name", "Ada's attic");
+    const text = (await status("--dir", "node")).stdout.toString();
+    expect(text).toMatch(/^name +Ada's attic$/m);
+    expect(text).toMatch(/^serves +22:00-06:00 UTC each day, (now as well|not now)$/m);
+    expect(await localStatus()).toMatchObject({
+      name: "Ada's attic",
+      pledge: { hours: { from: "22:00", to: "06:00" } },
+    });
+  });
+
   test("tells it as JSON too, and goes on with its counters after a restart", async () => {
     const node = await runNode("--no-listen");
     const before = await localStatus();

@@ -41,6 +41,12 @@ describe("wrong usage exits with 2, prints nothing on stdout and says what is wr
     ],
     ["a date that is none", ["publish", "f", "example.org/a", "--expires", "soon"], "expected a date"],
     ["a pledge that is no size", ["node", "run", "--domains", "all", "--pledge", "lots"], "expected a size"],
+    [
+      "hours that are none",
+      ["node", "run", "--domains", "all", "--hours", "8-20"],
+      "expected hours of the day",
+    ],
+    ["a name that does not show", ["node", "run", "--domains", "all", "--name", "\u202eadA"], "printable"],
     ["a node that chose no domains", ["node", "run"], "required option '--domains <LIST>'"],
     [
       "a port out of range",
