@@ -176,6 +176,9 @@ describe("a plan of a stripe", () => {
       name: null,
       firstSeenMs: 0,
       standing: 1,
+      onlineMs: 0,
+      chunks: 0,
+      servedBytes: 0,
     },
   });
   const members = Array.from({ length: 8 }, (_, i) => member(i));

@@ -58,11 +58,12 @@ else process.exitCode = (await run()) ? 0 : 1;
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 async function run(): Promise<boolean> {
+  const redundancy = parseRedundancy(values.redundancy);
   const site = await ChaosSite.start({
     seed: values.seed,
     nodes: countOf("nodes"),
-    redundancy: parseRedundancy(values.redundancy),
-    kill: countOf("kill"),
+    redundancy,
+    kill: killOf(redundancy),
     repairs: !values["no-repair"],
     auditsPerDay: countOf("audits"),
     publishers: countOf("publishers"),
@@ -80,6 +81,14 @@ async function run(): Promise<boolean> {
   } finally {
     await site.stop(values.keep);
   }
+}
+
+/** More than the redundancy stands are lost whatever is done. */
+function killOf(redundancy: Redundancy): number {
+  const max = "replicas" in redundancy ? redundancy.replicas - 1 : redundancy.parity;
+  if (countOf("kill") <= max) return countOf("kill");
+  console.error(`--kill is at most ${max} with this redundancy`);
+  process.exit(2);
 }
 
 type CountOption =
