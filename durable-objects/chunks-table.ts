@@ -38,9 +38,12 @@ export interface Holding {
   checkedMs: number[];
 }
 
-/** Returns those that were not known. */
-export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): HeldChunk[] {
-  return held.filter(({ chunk, node, sizeBytes }) => {
+/** Bytes that nodes were given. */
+export type Taken = { node: NodeId; bytes: number }[];
+
+/** Returns what was not known. */
+export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): Taken {
+  const added = held.filter(({ chunk, node, sizeBytes }) => {
     const { rowsWritten } = sql.exec(
       "INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
       chunk,
@@ -50,6 +53,13 @@ export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): H
     );
     return rowsWritten > 0;
   });
+  return sumTaken(added.map(({ node, sizeBytes }) => ({ node, bytes: sizeBytes })));
+}
+
+export function sumTaken(taken: Taken): Taken {
+  const sums = new Map<NodeId, number>();
+  for (const { node, bytes } of taken) sums.set(node, (sums.get(node) ?? 0) + bytes);
+  return [...sums].map(([node, bytes]) => ({ node, bytes }));
 }
 
 /** False where the node was no holder. */

@@ -1,6 +1,7 @@
 // The edge's view of its index, for the worker and for shards that ask others: which shard to ask, one call to each, and
 // short-lived copies of what the shards say about nodes. The only place that knows how Durable Objects are addressed.
 
+import { waitUntil } from "cloudflare:workers";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
@@ -15,14 +16,14 @@ import {
 import type { Contact, NameKey } from "../lib/wire.ts";
 import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
-import type { HeldChunk, Holding } from "./chunks-table.ts";
+import { type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { Member, MemberRecord } from "./members-table.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
 import type { NewRemoval } from "./removals-table.ts";
-import type { Sight } from "./standings-table.ts";
+import { type Sight, sightOf } from "./standings-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { NewestVersion, NewVersion } from "./versions-table.ts";
 
@@ -111,7 +112,8 @@ export class IndexClient {
         this.#shard(prefix).plan(groups.get(prefix) ?? [], domain, heldBy.get(prefix) ?? []),
       ),
     );
-    return holdingMap(answers.flat());
+    this.#noteTaken(answers.flatMap(({ taken }) => taken));
+    return holdingMap(answers.flatMap(({ holdings }) => holdings));
   }
 
   /**
@@ -137,6 +139,7 @@ export class IndexClient {
     await this.#recordTotals(
       answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
     );
+    this.#noteTaken(answers.flatMap(({ taken }) => taken));
     return holdingMap(answers.flatMap(({ holdings }) => holdings));
   }
 
@@ -253,6 +256,16 @@ export class IndexClient {
         return this.link(node).checkLink();
       }),
     );
+  }
+
+  /** For the ledger of nodes, beside the answer: nobody's bytes depend on it. */
+  #noteTaken(taken: Taken): void {
+    const sights = sumTaken(taken).map(({ node, bytes }) => sightOf(node, { takenBytes: bytes }));
+    if (sights.length === 0) return;
+    const noting = this.noteSights(sights).catch((error: unknown) =>
+      console.warn(`what nodes took was not taken in: ${error}`),
+    );
+    waitUntil(noting);
   }
 
   async #recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {

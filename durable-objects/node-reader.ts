@@ -1,7 +1,7 @@
 // One read of one chunk from one home node: at its own URL or through its tunnel, bounded in time and bytes, and
 // verified. What came of it is told apart, because only some of it says anything about what the node keeps.
 
-import { isHoldfastError } from "../lib/error.ts";
+import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { readBytes } from "./body.ts";
@@ -51,8 +51,14 @@ export function readFromNode(
 type Route = (path: string, signal: AbortSignal) => Promise<Response>;
 
 async function read(route: Route, wanted: WantedChunk): Promise<ReadOutcome> {
+  const late = new AbortController();
+  // A timeout that goes on after the read would keep a Durable Object from going to sleep.
+  const timer = setTimeout(
+    () => late.abort(new HoldfastError("timeout", "it did not answer in time")),
+    CHUNK_TIMEOUT_MS,
+  );
   try {
-    const response = await route(`/chunk/${wanted.hash}`, AbortSignal.timeout(CHUNK_TIMEOUT_MS));
+    const response = await route(`/chunk/${wanted.hash}`, late.signal);
     if (response.status === 200) return await verified(response, wanted);
     await response.body?.cancel();
     const status = NOT_FOUND.includes(response.status) ? "missing" : "unreachable";
@@ -60,6 +66,8 @@ async function read(route: Route, wanted: WantedChunk): Promise<ReadOutcome> {
   } catch (error) {
     const status = isHoldfastError(error, "body-too-large") ? "corrupt" : "unreachable";
     return { status, detail: error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timer);
   }
 }
 

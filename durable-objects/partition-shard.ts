@@ -30,6 +30,7 @@ import {
   type Reference,
   removeHolder,
   sweepPins,
+  type Taken,
 } from "./chunks-table.ts";
 import {
   applyChange,
@@ -119,6 +120,8 @@ export interface IndexWrites {
 export interface WriteResult {
   holdings: Holding[];
   totals: DomainTotal[];
+  /** Of what nodes hold, what was news. */
+  taken: Taken;
 }
 
 export interface NamePage extends VersionPage {
@@ -154,22 +157,22 @@ export class PartitionShard extends DurableObject<Env> {
   async write(writes: IndexWrites): Promise<WriteResult> {
     await this.#noteChange();
     return this.ctx.storage.transactionSync(() => {
-      addHolders(this.#sql, writes.held, Date.now());
+      const taken = addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
       indexStatements(this.#sql, writes.statements);
       const chunks = [...new Set(writes.references.map((reference) => reference.chunk))];
       const totals = chargeReferences(this.#sql, writes.references);
-      return { holdings: holdingsOf(this.#sql, chunks), totals };
+      return { holdings: holdingsOf(this.#sql, chunks), totals, taken };
     });
   }
 
   /** Records what is held, pins the chunks for the publisher and says who holds them. */
-  async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Holding[]> {
+  async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Omit<WriteResult, "totals">> {
     await this.#noteChange();
     return this.ctx.storage.transactionSync(() => {
-      addHolders(this.#sql, held, Date.now());
+      const taken = addHolders(this.#sql, held, Date.now());
       pinChunks(this.#sql, chunks, domain, Date.now());
-      return holdingsOf(this.#sql, chunks);
+      return { holdings: holdingsOf(this.#sql, chunks), taken };
     });
   }
 

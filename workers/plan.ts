@@ -5,6 +5,7 @@ import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import { contactOf, type IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import { authorizeFor } from "../lib/authority.ts";
+import { isDelisted } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
@@ -128,7 +129,7 @@ function chooseNodes(
   return chosen.flatMap((id) => byId.get(id) ?? []);
 }
 
-/** Only a holder that is online and has chosen the domain counts as keeping a chunk for it. */
+/** Only a holder that is online, not of low standing, and has chosen the domain counts as keeping a chunk for it. */
 function keepsFor(member: Member, domain: Domain): boolean {
-  return member.online && acceptsDomain(member, domain);
+  return member.online && !isDelisted(member.standing) && acceptsDomain(member, domain);
 }

@@ -14,13 +14,8 @@ const GATHERING_MS = 500;
 const GATHERER_LOST_MS = 30_000;
 const CHECKS_GATHERED_MAX = 1000;
 
-interface Traffic {
-  servedBytes: number;
-  takenBytes: number;
-}
-
 let checks: Check[] = [];
-let traffic = new Map<NodeId, Traffic>();
+let served = new Map<NodeId, number>();
 let gatheringSinceMs = 0;
 
 /** A holder gave a chunk. */
@@ -30,7 +25,7 @@ export function noteGiven(
   holder: { id: NodeId; checkedMs: number },
   sizeBytes: number,
 ): void {
-  addTraffic(holder.id, { servedBytes: sizeBytes, takenBytes: 0 });
+  addTraffic(holder.id, sizeBytes);
   if (Date.now() - holder.checkedMs >= CHECK_NOTED_MS) addCheck({ chunk, node: holder.id, code: "passed" });
   sendSoon(index);
 }
@@ -41,9 +36,9 @@ export function noteLoss(index: IndexClient, check: Check): void {
   sendSoon(index);
 }
 
-/** A node was newly given chunks, or served some that the index has no part in. */
-export function noteTraffic(index: IndexClient, node: NodeId, bytes: Traffic): void {
-  addTraffic(node, bytes);
+/** A node gave a chunk through the relay, to somebody who named it. */
+export function noteRelayed(index: IndexClient, node: NodeId, sizeBytes: number): void {
+  addTraffic(node, sizeBytes);
   sendSoon(index);
 }
 
@@ -51,12 +46,8 @@ function addCheck(check: Check): void {
   if (checks.length < CHECKS_GATHERED_MAX) checks.push(check);
 }
 
-function addTraffic(node: NodeId, { servedBytes, takenBytes }: Traffic): void {
-  const sum = traffic.get(node) ?? { servedBytes: 0, takenBytes: 0 };
-  traffic.set(node, {
-    servedBytes: sum.servedBytes + servedBytes,
-    takenBytes: sum.takenBytes + takenBytes,
-  });
+function addTraffic(node: NodeId, sizeBytes: number): void {
+  served.set(node, (served.get(node) ?? 0) + sizeBytes);
 }
 
 function sendSoon(index: IndexClient): void {
@@ -68,12 +59,13 @@ function sendSoon(index: IndexClient): void {
 async function gather(index: IndexClient): Promise<void> {
   await scheduler.wait(GATHERING_MS);
   gatheringSinceMs = 0;
-  const [told, carried] = [checks, traffic];
+  const [told, carried] = [checks, served];
   checks = [];
-  traffic = new Map();
+  served = new Map();
   try {
     if (told.length > 0) await index.noteChecks(told);
-    if (carried.size > 0) await index.noteSights([...carried].map(([node, bytes]) => sightOf(node, bytes)));
+    if (carried.size > 0)
+      await index.noteSights([...carried].map(([node, servedBytes]) => sightOf(node, { servedBytes })));
   } catch (error) {
     console.warn(`what reads showed of home nodes was not taken in: ${error}`);
   }

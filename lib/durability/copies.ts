@@ -3,6 +3,7 @@
 
 import type { Domain } from "../names.ts";
 import { acceptsDomain, type Pledge } from "../pledge.ts";
+import { isDelisted, STANDING_UNKNOWN } from "./standing.ts";
 
 /** What is known of a node that holds a chunk. */
 export interface Keeper {
@@ -17,6 +18,8 @@ export interface Keeper {
   leaving: boolean;
   /** When it lost what it held until then; 0: never. */
   lostMs: number;
+  /** How it did when it was checked, 0 to 1; left out where nobody here knows. */
+  standing?: number;
 }
 
 /**
@@ -34,7 +37,9 @@ export function keeperState(
 ): KeeperState {
   if (keeper === null || heldSinceMs < keeper.lostMs) return "gone";
   const isExpected = keeper.online || nowMs - keeper.sinceMs <= graceMs;
-  if (keeper.leaving) return isExpected ? "leaving" : "gone";
+  // What one of low standing says that it holds is read where nobody else has it, and relied on no more.
+  const isRelied = !keeper.leaving && !isDelisted(keeper.standing ?? STANDING_UNKNOWN);
+  if (!isRelied) return isExpected ? "leaving" : "gone";
   if (keeper.online) return "here";
   if (isExpected) return "expected";
   return keeper.awayUntilMs !== null && keeper.awayUntilMs > nowMs ? "away" : "gone";

@@ -6,6 +6,7 @@ import { describe, expect, test, vi } from "vitest";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import { SUSPECT_REST_MS } from "../../durable-objects/suspects-table.ts";
 import { STANDING_CLEAR, STANDING_MIN, STANDING_UNKNOWN } from "../../lib/durability/standing.ts";
+import { uptimeOf } from "../../lib/durability/uptime.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { AuditedNode, auditNow, checkedAt, repairsOf, shardOf, shardsOf } from "./audit-scene.ts";
 import { bytesOf, EDGE } from "./test-node.ts";
@@ -138,6 +139,57 @@ describe("what others saw", () => {
     await index().noteChecks([{ chunk, node: node.id, code: "missing" }]);
     expect(await checkedAt(chunk, node.id)).toBe(null);
     expect(await node.record()).toMatchObject({ failed: 0 });
+  });
+});
+
+describe("the ledger", () => {
+  const ledgerOf = async (node: AuditedNode) => {
+    const rows = await runInDurableObject(shardOf(node.id), (_, { storage }) =>
+      storage.sql.exec("SELECT served_bytes, taken_bytes FROM node_ledger WHERE node = ?", node.id).toArray(),
+    );
+    return rows[0] ?? null;
+  };
+
+  test("has what the edge saw a node take and give, each chunk that it was given once", async () => {
+    const node = await AuditedNode.create();
+    const [chunk = hashBytes(bytesOf(1))] = await node.hold(1, 12);
+    await node.claim([chunk]);
+    for (const path of [`/via/${node.id}/chunk/${chunk}`, `/via/${node.id}/chunk/${chunk}`]) {
+      const answer = await SELF.fetch(`${EDGE}${path}`);
+      expect((await answer.arrayBuffer()).byteLength).toBe(60);
+    }
+    await vi.waitFor(async () =>
+      expect(await ledgerOf(node)).toEqual({ served_bytes: 120, taken_bytes: 60 }),
+    );
+  });
+
+  test("has against a node what it did not give through the relay, where it is listed for it", async () => {
+    const [holder, other] = [await AuditedNode.create(), await AuditedNode.create()];
+    const [chunk = hashBytes(bytesOf(1))] = await holder.hold(1, 13);
+    holder.drop(chunk);
+    for (const { id } of [holder, other])
+      expect((await SELF.fetch(`${EDGE}/via/${id}/chunk/${chunk}`)).status).toBeGreaterThanOrEqual(400);
+    await vi.waitFor(async () => expect(await holder.record()).toMatchObject({ failed: 1 }));
+    expect(await other.record()).toBe(null);
+    expect(await checkedAt(chunk, holder.id)).toBe(null);
+  });
+
+  test("has how long a node was online, whatever is said twice", async () => {
+    const [node] = [await AuditedNode.create()];
+    const member = await node.member();
+    const hour = 3_600_000;
+    const root = shardOf(node.id);
+    const start = Date.now() - 10 * hour;
+    const say = (online: boolean, sinceMs: number, epoch: number) =>
+      root.putMember({ ...member, online, sinceMs, epoch });
+    await runInDurableObject(root, (_, { storage }) => {
+      storage.sql.exec("UPDATE members SET first_seen = ?, since = ? WHERE id = ?", start, start, node.id);
+    });
+    for (let i = 0; i < 2; i++) await say(false, start + 4 * hour, 1);
+    for (let i = 0; i < 2; i++) await say(true, start + 8 * hour, 2);
+    const [now] = await root.members([node.id]);
+    expect(now?.onlineMs).toBe(4 * hour);
+    expect(uptimeOf(now ?? member, Date.now())).toBeCloseTo(0.6, 3);
   });
 });
 

@@ -30,6 +30,12 @@ describe("a holder", () => {
     expect(stateOf({ leaving: true, online: false })).toBe("gone");
   });
 
+  test("of low standing is read from and counts no more, until it has recovered", () => {
+    expect(stateOf({ standing: 0.2 })).toBe("leaving");
+    expect(stateOf({ standing: 0.2, online: false })).toBe("gone");
+    expect(stateOf({ standing: 0.3 })).toBe("here");
+  });
+
   test("that lost its disk has nothing of what it was given before, and all of what came after", () => {
     expect(stateOf({ lostMs: 2 * HOUR })).toBe("gone");
     expect(stateOf({ lostMs: 2 * HOUR }, 2 * HOUR)).toBe("here");

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import type { Version } from "../../lib/version.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned, parseSuspectRequest, type SuspectRequest } from "../../lib/wire.ts";
 import { holdfast, type Run, stateFolder } from "./cli-fixture.ts";
 import {
   answerChunk,
@@ -23,6 +23,7 @@ import {
   makeSigner,
   NAME_HASH,
   publishKeys,
+  readRequest,
   serve,
   serveLocate,
   signVersion,
@@ -69,8 +70,56 @@ function run(...args: string[]): Promise<Run> {
   return holdfast(args, { cwd, env: { HOLDFAST_EDGE: edge.url, HOLDFAST_DOH: dohUrl } });
 }
 
+/** Holders that have nothing, give something else, are gone, and the one that gives; and what the edge was told of them. */
+async function amongBadHolders(): Promise<{
+  complaints: SuspectRequest["chunks"];
+  bad: string[];
+  gone: string;
+}> {
+  const empty = await serve((request, response) => answerChunk(new Map(), request, response));
+  const spoilt = new Map([...object.chunks].map(([hash, bytes]) => [hash, Buffer.alloc(bytes.length, 1)]));
+  const lying = await serve((request, response) => answerChunk(spoilt, request, response));
+  const contacts = [
+    await contactAt(empty.url, 11),
+    await contactAt(lying.url, 12),
+    await contactAt("http://127.0.0.1:1", 13),
+    await contactAt(holder.url, 9),
+  ];
+  const complaints: SuspectRequest["chunks"] = [];
+  const named = await startEdge(owner, holder.url);
+  edge = await serveLocate(contacts, async (request, response) => {
+    if (request.url === "/chunk/suspect") {
+      complaints.push(...parseSuspectRequest(JSON.parse((await readRequest(request)).toString())).chunks);
+      return answerJson(response, { noted: 1 });
+    }
+    const answer = await fetch(`${named.url}${request.url}`);
+    response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" });
+    response.end(Buffer.from(await answer.arrayBuffer()));
+  });
+  const [first = "", second = "", third = ""] = contacts.map(({ id }) => `${id}`);
+  return { complaints, bad: [first, second], gone: third };
+}
+
 /** Beside what it knows of the name. */
 const chunksAsked = () => holder.requests.filter((request) => request.includes("/chunk/"));
+
+describe("complaints of", () => {
+  test("get and verify name the holders that had nothing or gave something else, at the end and quietly", async () => {
+    const { complaints, bad, gone } = await amongBadHolders();
+    expect((await run("get", TARGET)).code).toBe(EXIT.ok);
+    expect(await readFile(join(cwd, "app.iso"))).toEqual(object.bytes);
+    expect([...new Set(complaints.map(({ node }) => node as string))].sort()).toEqual(bad.toSorted());
+    for (const { hash } of complaints) expect([...object.chunks.keys()]).toContain(hash);
+    expect(complaints.map(({ node }) => node as string)).not.toContain(gone);
+  });
+
+  test("a reading that went well are none", async () => {
+    const told: string[] = [];
+    expect((await run("get", TARGET)).code).toBe(EXIT.ok);
+    told.push(...edge.requests.filter((request) => request.includes("/chunk/suspect")));
+    expect(told).toEqual([]);
+  });
+});
 
 describe("get", () => {
   test("writes the verified object under the name's last segment, and leaves no .part", async () => {

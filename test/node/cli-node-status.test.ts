@@ -7,10 +7,11 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import { formatNodeStatus } from "../../cli/node-report.ts";
 import { parseDomain } from "../../lib/names.ts";
+import type { NodeRecord } from "../../lib/node-record.ts";
 import { isLocal, type LocalNodeStatus, parseNodeReport } from "../../lib/node-status.ts";
 import { adviceFor, REACH_CODES } from "../../lib/reach.ts";
 import { holdfast, type RunningCommand, startHoldfast } from "./cli-fixture.ts";
-import { closeAll, temporaryFolder } from "./client-fixture.ts";
+import { closeAll, hashOf, temporaryFolder } from "./client-fixture.ts";
 
 /** Nobody listens there. */
 const NOWHERE = "http://127.0.0.1:1";
@@ -130,6 +131,14 @@ describe("the text", () => {
   const width = 80;
   const nowMs = Date.parse("2026-03-08T12:00:00.000Z");
 
+  const record: NodeRecord = {
+    ...{ standing: 0.2512, passed: 1234, failed: 56, chunkHours: 123_456_789, servedBytes: 123_456_789_012 },
+    ...{ takenBytes: 4, firstSeen: "2026-01-08T12:00:00.000Z", uptime: 0.9999 },
+    events: (["missing", "corrupt", "unreachable", "missing"] as const).map((code, i) => ({
+      ...{ time: `2026-03-08T11:0${i}:00.000Z`, chunk: hashOf(Buffer.from(code)), code },
+    })),
+  };
+
   async function fullStatus(): Promise<LocalNodeStatus> {
     await runNode("--no-listen");
     const plain = await localStatus();
@@ -144,6 +153,7 @@ describe("the text", () => {
       code,
       reason: `not reached: ${"why ".repeat(30)}`,
       advice: adviceFor(code),
+      record,
     }));
     const domains = plain.pledge.domains === "all" ? [] : plain.pledge.domains;
     return {
@@ -166,6 +176,16 @@ describe("the text", () => {
     expect(text).toContain("[#####################.........] 6.5 GiB of 9.3 GiB pledged");
     for (const code of REACH_CODES.filter((code) => code !== "reached")) expect(text).toContain(`(${code})`);
     expect(text.match(/To become direct:/g)).toHaveLength(REACH_CODES.length - 1);
+    expect(text).toContain("stands at  0.25 of 1: it is checked more often, until it has shown more\n");
+    expect(text).toMatch(/^uptime +99\.9 % since 2026-01-08 12:00 UTC$/m);
+    expect(text).toMatch(/^last wrong 2026-03-08 11:00 UTC: did not have chunk [0-9a-f]{12}…$/m);
+    expect(text).not.toContain("11:03 UTC");
+  });
+
+  test("says nothing of how a node stands where the edge has not said", async () => {
+    const report = await fullStatus();
+    const edges = report.edges.map((edge) => ({ ...edge, record: null }));
+    expect(formatNodeStatus({ ...report, edges }, nowMs, width)).not.toMatch(/^(stands at|carried|uptime)/m);
   });
 
   test("lists twenty domains, and says how many more there are", async () => {

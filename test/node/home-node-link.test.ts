@@ -1,7 +1,8 @@
 // The home node's link to an edge, against a WebSocket server that plays the edge's side with lib's functions.
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
+import type { NodeRecord } from "../../lib/node-record.ts";
 import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
 import {
   type ChallengeState,
@@ -104,6 +105,30 @@ describe("a link to an edge", () => {
     connection.send({ type: "registered", direct: true, reason: "", contacts: [] });
     expect((await untilClosed(connection)).code).toBe(1002);
     expect(await stateOf(node)).toBe("waiting");
+  });
+
+  const record: NodeRecord = {
+    ...{ standing: 0.75, passed: 29, failed: 1, chunkHours: 240, servedBytes: 5, takenBytes: 6 },
+    ...{ firstSeen: "2026-01-02T03:04:05.678Z", uptime: 0.5 },
+    events: [{ time: "2026-01-02T03:04:05.678Z", chunk: randomHash(), code: "missing" }],
+  };
+
+  it("shows what the edge says of how it stands", async () => {
+    const [node, connection] = await startLinked();
+    await connection.register();
+    await untilState(node, "registered");
+    expect((await node.node.status()).edges).toMatchObject([{ record: null, standing: { audits: null } }]);
+    connection.send({ type: "record", record });
+    await vi.waitUntil(async () => (await node.node.status()).edges[0]?.record !== null);
+    const [shown] = (await node.node.status()).edges;
+    expect(shown).toMatchObject({ record, standing: { audits: { passed: 29, failed: 1 } } });
+  });
+
+  it("takes no word on how it stands before it is registered", async () => {
+    const [node, connection] = await startLinked();
+    connection.send({ type: "record", record });
+    expect((await untilClosed(connection)).code).toBe(1002);
+    expect((await node.node.status()).edges).toMatchObject([{ record: null }]);
   });
 
   it("learns contacts whose id is their key's, and serves the closest of them", async () => {

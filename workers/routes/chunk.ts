@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
+import { isDelisted } from "../../lib/durability/standing.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import {
@@ -101,7 +102,8 @@ async function redirect(c: AppContext, hash: Hash): Promise<Response> {
   const holders = await holdersOf(c, hash);
   if (holders.length === 0) return unknownChunk(c, hash);
   const online = holders.filter((holder) => holder.online);
-  const holder = online.find(({ url }) => url !== null) ?? online[0];
+  const relied = online.filter(({ standing }) => !isDelisted(standing));
+  const holder = relied.find(({ url }) => url !== null) ?? relied[0] ?? online[0];
   if (holder === undefined) {
     throw new HoldfastError("no-holder", `no holder of chunk ${hash} can be reached now: try again later`);
   }

@@ -4,9 +4,10 @@
 import { Hono } from "hono";
 import { declaredLength, readBytes, readJsonBody } from "../../durable-objects/body.ts";
 import { digest } from "../../durable-objects/digest.ts";
+import type { IndexClient } from "../../durable-objects/index-client.ts";
 import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
-import { type Hash, parseNodeId } from "../../lib/hash.ts";
+import { type Hash, type NodeId, parseNodeId } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { domainHashOf, parseDomain } from "../../lib/names.ts";
 import { errorOf, PROBLEM_TYPE } from "../../lib/problem.ts";
@@ -23,8 +24,11 @@ import {
   untrustedHeaders,
 } from "../app.ts";
 import { denylist } from "../denylist.ts";
+import { noteLoss, noteRelayed } from "../read-notes.ts";
 
 const VIA_PATH = /^\/via\/([^/]+)(\/.*)$/;
+/** A node that says so does not give this chunk. */
+const NOT_THERE = [404, 410, 451];
 const LENGTH = /^\d{1,15}$/;
 
 /** How each answer is sent on. What the node says of types and caching is not asked. */
@@ -50,7 +54,14 @@ export const via = new Hono<AppEnv>().all("/*", async (c) => {
   found((await index.members([node])).get(node) ?? null, `no home node ${node} is registered here`);
   return blamingNode(async () => {
     const answer = await index.link(node).fetch(requestFor(c, passage));
-    return isData(answer, passage) ? passOn(answer, passage) : problemOfNode(answer, passage);
+    if (!isData(answer, passage)) {
+      if (isChunkRead(passage) && NOT_THERE.includes(answer.status))
+        noteLoss(index, { chunk: passage.hash, node, code: "missing" });
+      return problemOfNode(answer, passage);
+    }
+    return isChunkRead(passage)
+      ? passChunkOn(answer, passage.hash, { index, node })
+      : passOn(answer, passage);
   });
 });
 
@@ -118,6 +129,24 @@ async function passOn(answer: Response, passage: Passage): Promise<Response> {
   return new Response(bytes, { headers: untrustedHeaders(type, caching) });
 }
 
+function isChunkRead(passage: Passage): passage is Passage & { hash: Hash } {
+  return passage.method === "GET" && passage.resource === "chunk" && passage.hash !== null;
+}
+
+/** What it shows of the node is noted: who is listed for the chunk answers for it, whoever asked. */
+async function passChunkOn(
+  answer: Response,
+  hash: Hash,
+  { index, node }: { index: IndexClient; node: NodeId },
+): Promise<Response> {
+  const { type, caching, maxBytes } = ANSWERS.chunk;
+  const bytes = await readBytes(answer, maxBytes);
+  if ((await digest(bytes)) !== hash) noteLoss(index, { chunk: hash, node, code: "corrupt" });
+  await checkHash(bytes, hash);
+  noteRelayed(index, node, bytes.length);
+  return new Response(bytes, { headers: untrustedHeaders(type, caching) });
+}
+
 /** A chunk's receipt, in the form that it must have. */
 async function receiptOf(answer: Response): Promise<Response> {
   const receipt = parseSignedJson(await readJsonBody(answer, SMALL_ANSWER_MAX));
@@ -137,7 +166,7 @@ async function headOf(answer: Response, { resource }: Passage): Promise<Response
 }
 
 function isNamedByHash(resource: Resource): boolean {
-  return resource === "chunk" || resource === "version";
+  return resource === "version";
 }
 
 async function checkHash(bytes: Uint8Array<ArrayBuffer>, hash: Hash | null): Promise<void> {
