@@ -67,7 +67,8 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   "quota-exceeded":
     "home nodes must have room (see holdfast status), and the edge's operator sets what a domain may have",
   "disk-full": "more home nodes must have room; see holdfast status",
-  "too-few-nodes": "see holdfast status for the home nodes known, or lower --replicas",
+  "too-few-nodes":
+    "see holdfast status for the home nodes known, or ask for less with --replicas or --redundancy",
   "no-holder": "try again later: offline home nodes come back",
   "rate-limited": "wait a minute and try again",
   "unknown-previous": "see holdfast log, then publish again",

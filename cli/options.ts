@@ -5,8 +5,9 @@ import { type Command, InvalidArgumentError } from "commander";
 import { parseServerUrl } from "../lib/client/server.ts";
 import type { IfMatch } from "../lib/client/version-draft.ts";
 import { type Hash, parseHash } from "../lib/hash.ts";
-import { REPLICAS_MAX } from "../lib/manifest.ts";
+import { REPLICAS_MAX, type Striping } from "../lib/manifest.ts";
 import { type Domain, type ObjectName, parseDomain, parseFullName } from "../lib/names.ts";
+import { parseStriping } from "../lib/redundancy/scheme.ts";
 import { parseSize } from "./format.ts";
 
 export interface FullName {
@@ -70,6 +71,8 @@ export function ifMatchArgument(text: string): IfMatch {
 export function replicasArgument(text: string): number {
   return integerArgument(text, 1, REPLICAS_MAX);
 }
+
+export const stripingArgument: (text: string) => Striping = parseStriping;
 
 export function integerArgument(text: string, min: number, max: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;

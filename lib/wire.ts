@@ -8,7 +8,14 @@ import type { DomainKeys } from "./domain-keys.ts";
 import type { DomainPolicy } from "./domain-records.ts";
 import { HoldfastError } from "./error.ts";
 import type { Hash } from "./hash.ts";
-import { CHUNK_BYTES_MAX, CHUNKS_PER_MANIFEST_MAX, MANIFEST_BYTES_MAX, REPLICAS_MAX } from "./manifest.ts";
+import {
+  CHUNK_BYTES_MAX,
+  CHUNKS_PER_MANIFEST_MAX,
+  MANIFEST_BYTES_MAX,
+  REPLICAS_MAX,
+  STRIPE_DATA_MAX,
+  STRIPE_PARITY_MAX,
+} from "./manifest.ts";
 import type { Domain } from "./names.ts";
 import { REMOVALS_PER_NAME_MAX } from "./removal.ts";
 import {
@@ -30,6 +37,8 @@ export const STATEMENTS_PER_POST_MAX = 100;
 export const WITNESSES_MAX = 8;
 export const RECEIPTS_PER_POST_MAX = 1000;
 export const CHUNKS_PER_PLAN_MAX = 256;
+/** Positions of all stripes of a plan's chunks: the first and the last stripe may reach past the chunks. */
+export const STRIPED_PER_PLAN_MAX = 4 * CHUNKS_PER_PLAN_MAX;
 export const AVOIDED_NODES_MAX = 64;
 export const VERSIONS_PER_PAGE = 100;
 export const CLOSEST_NODES_MAX = 20;
@@ -78,6 +87,16 @@ const planRequestSchema = v.strictObject({
   grant: signedSchema,
   replicas: v.pipe(positiveSchema, v.maxValue(REPLICAS_MAX)),
   chunks: v.pipe(v.array(chunkRefSchema), v.maxLength(CHUNKS_PER_PLAN_MAX)),
+  /**
+   * The stripes that some of the chunks are in, as far as they are known: the chunk at each position. Each position goes to a
+   * failure domain of its own, whatever `replicas` says. Those that are not among `chunks` were sent before, or come later.
+   */
+  stripes: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.array(hashSchema), v.minLength(1), v.maxLength(STRIPE_DATA_MAX + STRIPE_PARITY_MAX))),
+      v.check((stripes) => stripes.flat().length <= STRIPED_PER_PLAN_MAX, "too many chunks in stripes"),
+    ),
+  ),
   /** Nodes that failed this publisher and are not to be offered again. */
   avoid: v.pipe(v.array(nodeIdSchema), v.maxLength(AVOIDED_NODES_MAX)),
   /** Receipts of earlier uploads, recorded before the plan is made. */
@@ -87,7 +106,7 @@ const planAnswerSchema = v.strictObject({
   chunks: v.array(
     v.strictObject({
       hash: hashSchema,
-      /** Nodes that keep it already, for this domain. */
+      /** Nodes that keep it already, for this domain; of a stripe's chunk, those that stand for its positions. */
       held: v.array(nodeIdSchema),
       /** Nodes to send it to, so that it is held as often as asked. */
       send: v.array(nodeIdSchema),

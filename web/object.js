@@ -65,8 +65,15 @@ function manifestFacts(manifest) {
     ["Content type", manifest.contentType ?? "sealed"],
     ["SHA-256", hashElement(manifest.digest ?? "sealed")],
     ["Chunks", chunks ?? parts],
-    ["Redundancy", counted(manifest.redundancy.replicas, "replica")],
+    ["Redundancy", redundancyText(manifest.redundancy)],
   ];
+}
+
+/** @param {Manifest["redundancy"]} redundancy */
+function redundancyText(redundancy) {
+  if ("replicas" in redundancy) return counted(redundancy.replicas, "replica");
+  const { data, parity } = redundancy;
+  return `${counted(parity, "parity chunk")} to each ${counted(data, "chunk")}: any ${parity} of them may be lost`;
 }
 
 /** Whether DNS, as the edge sees it, names the key that signed. @param {Element} place @param {string} domain @param {ShownVersion} newest @param {AbortSignal} signal */

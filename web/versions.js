@@ -205,7 +205,8 @@ function sharedWords(size, shared) {
 
 /** @param {Holding} holding @param {Manifest} manifest */
 function holderWords({ chunks, ofChunks, nodes, held, online }, { redundancy }) {
-  const wanted = redundancy.replicas;
+  // A chunk of a stripe is kept once; the others of its stripe stand in for it.
+  const wanted = "replicas" in redundancy ? redundancy.replicas : 1;
   const each = el("div", spreadText(held));
   const reachable = el("div", `online: ${spreadText(online)}`);
   if (held.least < wanted) each.append(`, fewer than the ${wanted} asked for`);

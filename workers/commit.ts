@@ -4,17 +4,21 @@
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
-import type { Member } from "../durable-objects/members-table.ts";
 import type { AppendResult } from "../durable-objects/partition-shard.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
-import { namedHashes, parseManifestPart } from "../lib/manifest.ts";
+import {
+  type ChunkList,
+  checkStriping,
+  listedChunks,
+  namedHashes,
+  parseManifestPart,
+} from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
-import { acceptsDomain } from "../lib/pledge.ts";
 import {
   type Publication,
   type PublishedRemoval,
@@ -35,17 +39,15 @@ import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";
 import { QuotaRoom } from "./quota.ts";
 import { verifyReceipts } from "./receipts.ts";
-
-/** A holder that went offline this recently still counts: its disk is not gone with its link. */
-export const COMMIT_GRACE_MS = 10 * 60 * 1000;
+import { RequiredChunks } from "./required-chunks.ts";
 
 /** A publication on its way, or the reason why it was refused. */
 type Step<T> = { ok: true; id: () => Hash | null; value: T } | { ok: false; result: NamesResult };
 
 interface Prepared {
   publication: Publication;
-  /** The Manifest, its parts and its payload chunks. */
-  chunks: Hash[];
+  required: RequiredChunks;
+  /** The Manifest, its parts, its payload chunks and their parity. */
   sizes: Map<Hash, number>;
 }
 
@@ -103,7 +105,10 @@ async function commitPublications(
   const members = await index.members([...holdings.values()].flat());
   const checked = await Promise.all(
     prepared.map((step) =>
-      then(step, ({ publication, chunks }) => checkHeld(publication, chunks, holdings, members)),
+      then(step, async ({ publication, required }) => {
+        required.checkHeld(publication.version.body.domain, holdings, members);
+        return publication;
+      }),
     ),
   );
   const signed = await Promise.all(
@@ -117,26 +122,31 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
   const { manifest, version } = publication;
   denylist().checkName(version.body.domain, version.body.nameHash);
   denylist().checkManifest(version.body.manifest, manifest);
-  const named = namedHashes(manifest);
-  const chunks = [version.body.manifest, ...named];
+  const required = new RequiredChunks(manifest.redundancy);
+  required.addManifest(version.body.manifest);
   const sizes = new Map<Hash, number>([[version.body.manifest, publication.manifestBytes.length]]);
+  const addList = (listedIn: Hash, list: ChunkList) => {
+    required.addList(listedIn, list);
+    for (const { hash, size } of listedChunks(list)) sizes.set(hash, size);
+  };
   if ("chunks" in manifest) {
-    for (const { hash, size } of manifest.chunks) sizes.set(hash, size);
-    return { publication, chunks, sizes };
+    addList(version.body.manifest, manifest);
+    return { publication, required, sizes };
   }
-  const holders = await findHolders(index, named);
+  const holders = await findHolders(index, namedHashes(manifest));
   for (const { hash, size } of manifest.parts) {
     const bytes = await readChunk(index, { hash }, holders.get(hash) ?? []);
     const part = parseManifestPart(bytes);
     // Nobody could read it.
     if (part.size !== size)
       throw new HoldfastError("invalid-manifest", `part ${hash} has not the size that the Manifest says`);
+    checkStriping(part, manifest.redundancy);
+    required.addManifest(hash);
     sizes.set(hash, bytes.length);
-    for (const chunk of part.chunks) sizes.set(chunk.hash, chunk.size);
-    chunks.push(...part.chunks.map((chunk) => chunk.hash));
-    denylist().check(...part.chunks.map(({ hash: chunk }) => chunk));
+    addList(hash, part);
+    denylist().check(...listedChunks(part).map(({ hash: chunk }) => chunk));
   }
-  return { publication, chunks, sizes };
+  return { publication, required, sizes };
 }
 
 /** Refuses, in the order of the post, what a domain's quota has no room for. */
@@ -150,7 +160,7 @@ async function takeRoom(
     const room = await QuotaRoom.of(index, domain);
     if (room === null) continue;
     const its = prepared.flatMap((step) =>
-      step.ok && domainOf(step.value) === domain ? step.value.chunks : [],
+      step.ok && domainOf(step.value) === domain ? [...step.value.sizes.keys()] : [],
     );
     rooms.set(domain, { room, charged: await index.charged(its, domain) });
   }
@@ -180,10 +190,9 @@ async function writeRows(
   held: HeldChunk[],
 ): Promise<Map<Hash, NodeId[]>> {
   const values = prepared.flatMap((step) => (step.ok ? [step.value] : []));
-  const references = values.flatMap(({ publication, chunks }) => {
+  const references = values.flatMap(({ publication, required }) => {
     const { manifest, domain, nameHash } = publication.version.body;
-    const { replicas: copies } = publication.manifest.redundancy;
-    return chunks.map((chunk) => ({ chunk, manifest, domain, nameHash, copies, listedIn: null }));
+    return required.references({ manifest, domain, nameHash });
   });
   const statements = values.map(({ publication: { version } }) => ({
     id: version.id,
@@ -191,33 +200,6 @@ async function writeRows(
     domain: version.body.domain,
   }));
   return index.write({ held, references, statements });
-}
-
-/** Every chunk on as many distinct failure domains as the Manifest asks. Throws `not-held`. */
-async function checkHeld(
-  publication: Publication,
-  chunks: Hash[],
-  holdings: Map<Hash, NodeId[]>,
-  members: Map<NodeId, Member>,
-): Promise<Publication> {
-  const { replicas } = publication.manifest.redundancy;
-  const { domain } = publication.version.body;
-  for (const chunk of chunks) {
-    const keeping = (holdings.get(chunk) ?? []).flatMap((id) => members.get(id) ?? []).filter(isKeeping);
-    const accepting = keeping.filter((member) => acceptsDomain(member, domain));
-    const distinct = new Set(accepting.map(({ failureDomain }) => failureDomain)).size;
-    if (distinct < replicas) {
-      throw new HoldfastError(
-        "not-held",
-        `chunk ${chunk} is held ${distinct} times, ${replicas} are asked: publish again`,
-      );
-    }
-  }
-  return publication;
-}
-
-function isKeeping(member: Member): boolean {
-  return member.online || member.sinceMs > Date.now() - COMMIT_GRACE_MS;
 }
 
 async function toNewVersion(

@@ -1,11 +1,14 @@
 // An object's bytes on their way from home nodes to a reader. Holders are looked up a window of chunks ahead, chunks
-// are read a few ahead, and each is verified before its first byte is released. A failure midway breaks the stream,
+// are read a few ahead, and each is verified before its first byte is released; one that nobody gives is made anew from its
+// stripe. A failure midway breaks the stream,
 // so that a short answer never looks like a whole one; a reader who leaves ends the reading ahead.
 
+import { digest } from "../durable-objects/digest.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import { type ByteRange, chunksOf, type Manifest, type PlacedChunk } from "../lib/manifest.ts";
+import { Recoverer } from "../lib/redundancy/recoverer.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { type BodySection, bodyLength, type ObjectBody, plainBody } from "./object-body.ts";
 import { flatten, onceInARow, runAhead, windowsOf } from "./run-ahead.ts";
@@ -86,12 +89,26 @@ async function* piecesOf(
   const read = onceInARow((hash: Hash, size: number, holders: Holders) =>
     readChunk(index, { hash, size }, holders),
   );
+  const recoverer = recovererOf(index);
   yield* runAhead(flatten(located), FETCH_AHEAD, async ({ chunk, range, lead, holders }) => {
-    const bytes = await read(chunk.hash, chunk.size, holders);
+    const bytes = await recoverer.get(chunk, () => read(chunk.hash, chunk.size, holders));
     const piece = cut(bytes, chunk, range);
     return lead === null ? [piece] : [lead, piece];
   });
   yield [body.trail];
+}
+
+/** One for each request: it reads a whole stripe at most, beside what is read ahead. */
+function recovererOf(index: IndexClient): Recoverer {
+  const located = new Map<Hash, Holders>();
+  return new Recoverer({
+    hasher: { digest },
+    get: ({ hash, size }) => readChunk(index, { hash, size }, located.get(hash) ?? []),
+    locate: async (chunks) => {
+      located.clear();
+      for (const [hash, holders] of await findHolders(index, [...chunks])) located.set(hash, holders);
+    },
+  });
 }
 
 async function* wantedChunks(

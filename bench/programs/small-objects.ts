@@ -48,7 +48,7 @@ async function publishAll(from: Settings): Promise<void> {
     domainKeys: domainKeysOf(from),
     signer: await loadSigner(from),
   };
-  const head = { replicas: 1, contentType: DEFAULT_CONTENT_TYPE, sizeBytes: input.sizeBytes };
+  const head = { redundancy: { replicas: 1 }, contentType: DEFAULT_CONTENT_TYPE, sizeBytes: input.sizeBytes };
   const requests = names.map((name): BatchRequest => ({ ...head, name, open: () => blocksOf(name) }));
   for await (const { request, status } of publishBatch(requests, options)) {
     if (status !== "published") throw new Error(`${request.name}: ${status}`);

@@ -62,7 +62,7 @@ export async function publishFolder(dir: string, target: string, options: Publis
       options.last ?? [],
       (glob) => warn(`--last ${glob}: no file is held back by it`),
     ),
-    replicas: options.replicas,
+    redundancy: options.redundancy ?? { replicas: options.replicas },
     deletesVanished: options.delete === true,
     ...ifMatchOf(options.ifMatch),
     ...expiry,

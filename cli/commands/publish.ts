@@ -2,10 +2,10 @@
 
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { type PublishEvent, type PublishResult, publish } from "../../lib/client/publish.ts";
 import type { IfMatch } from "../../lib/client/version-draft.ts";
-import { DEFAULT_REPLICAS } from "../../lib/manifest.ts";
+import { DEFAULT_REPLICAS, type Redundancy, type Striping } from "../../lib/manifest.ts";
 import { parseFullName } from "../../lib/names.ts";
 import { usageError } from "../failure.ts";
 import { fileBlocks } from "../file-blocks.ts";
@@ -16,6 +16,7 @@ import {
   ifMatchArgument,
   repeated,
   replicasArgument,
+  stripingArgument,
   timeArgument,
   withAllowOlder,
   withKey,
@@ -41,6 +42,7 @@ import { publishFolder } from "./publish-tree.ts";
 
 export interface PublishOptions extends CommonOptions {
   replicas: number;
+  redundancy?: Striping;
   contentType?: string;
   expires?: string;
   ifMatch?: IfMatch;
@@ -64,6 +66,11 @@ export function publishCommand(): Command {
     .argument("<FILE|DIR>", "the file, the folder, or -")
     .argument("<DOMAIN/NAME>", "such as example.org/app.iso; with / at its end, the file's own name is added")
     .option("--replicas <N>", "home nodes that must keep each chunk", replicasArgument, DEFAULT_REPLICAS)
+    .addOption(
+      new Option("--redundancy <D+P>", "instead: stripes of D chunks and P of parity; any P may be lost")
+        .argParser(stripingArgument)
+        .conflicts("replicas"),
+    )
     .option("--content-type <TYPE>", "media type (default: from the name)")
     .option("--expires <DATE>", "readers refuse the Version after this date", timeArgument)
     .option(
@@ -86,9 +93,14 @@ export function publishCommand(): Command {
 const EXAMPLES = `
 A publish that was broken off is run again: what home nodes were sent within the last day is not sent again.
 
+With --redundancy 10+6, each ten chunks (of about 1 MiB) get six parity chunks, and all sixteen go to home nodes in different
+networks: any six may be lost, at about twice the size instead of three times. The last stripe of an object is as long as what
+is left, so an object of one chunk is kept in seven copies, as are Manifests: small files are better off with --replicas.
+
 Examples:
   holdfast publish app.iso example.org/releases/app.iso --key ~/.ssh/id_ed25519
   tar c site | holdfast publish - example.org/site.tar --replicas 5
+  holdfast publish disk.img example.org/disk.img --redundancy 10+6
   holdfast publish ./repo example.org/debian --last 'dists/*/Release*' --last 'dists/*/InRelease'
   holdfast publish ./site example.org/www --delete --dry-run
 `;
@@ -152,11 +164,15 @@ async function publishFile(file: string, target: FullName, options: PublishOptio
 
 function headOf(target: FullName, options: PublishOptions) {
   return {
-    replicas: options.replicas,
+    redundancy: redundancyOf(options),
     contentType: options.contentType ?? contentTypeOf(target.name),
     ...(options.expires === undefined ? {} : { expires: options.expires }),
     ...(options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch }),
   };
+}
+
+function redundancyOf({ replicas, redundancy }: PublishOptions): Redundancy {
+  return redundancy ?? { replicas };
 }
 
 async function openInput(file: string): Promise<Input> {

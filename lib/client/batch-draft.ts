@@ -132,10 +132,10 @@ function readThrough(request: BatchRequest, options: DraftOptions): Promise<Inge
 }
 
 function read(request: BatchRequest, store: StoreChunks, options: DraftOptions): Promise<Ingested> {
-  const { contentType, metadata = {}, replicas } = request;
+  const { contentType, metadata = {}, redundancy } = request;
   return ingest(
     request.open(),
-    { contentType, metadata, redundancy: { replicas } },
+    { contentType, metadata, redundancy },
     { hasher: options.host.hasher, store, chunksPerManifest: options.chunksPerManifest },
   );
 }

@@ -1,4 +1,4 @@
-// Gathers the small chunks of many objects into uploads of many chunks each; large ones pass at once.
+// Gathers the small chunks of many objects into uploads of many chunks each; large ones, and those of stripes, pass at once.
 
 import pLimit from "p-limit";
 import type { Hash } from "../hash.ts";
@@ -25,9 +25,9 @@ export class ChunkCollector {
 
   /** Copies what waits: its memory is used again when this returns. */
   async store(chunks: readonly UploadChunk[]): Promise<void> {
-    const large = chunks.filter(({ size }) => size > SMALL_CHUNK_BYTES_MAX);
-    if (large.length > 0) await this.#upload(large);
-    for (const chunk of chunks.filter(({ size }) => size <= SMALL_CHUNK_BYTES_MAX)) {
+    const passing = chunks.filter((chunk) => !waits(chunk));
+    if (passing.length > 0) await this.#upload(passing);
+    for (const chunk of chunks.filter(waits)) {
       if (this.#waiting.size === CHUNKS_PER_PLAN_MAX || this.#bytes > COLLECTED_BYTES_MAX)
         await this.#makeRoom();
       if (this.#waiting.has(chunk.hash)) continue;
@@ -61,4 +61,9 @@ export class ChunkCollector {
       () => undefined,
     );
   }
+}
+
+/** Chunks of a stripe go to nodes that the earlier ones did not go to: they do not overtake each other. */
+function waits({ size, stripe }: UploadChunk): boolean {
+  return size <= SMALL_CHUNK_BYTES_MAX && stripe === undefined;
 }

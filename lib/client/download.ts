@@ -1,14 +1,16 @@
 // An object's bytes, in order, each chunk verified before the sink sees it, the whole digest at the end. Chunks are
-// fetched ahead in a window, from several holders at once; the window bounds memory.
+// fetched ahead in a window, from several holders at once; the window bounds memory. A chunk of a stripe that nobody gives is
+// made anew from the others.
 
 import type { BufferPool } from "../buffer-pool.ts";
 import { HoldfastError } from "../error.ts";
 import type { Hasher } from "../hash.ts";
 import { chunksOf, type Manifest, type PlacedChunk } from "../manifest.ts";
 import { handled } from "../promise.ts";
+import { Recoverer } from "../redundancy/recoverer.ts";
 import { type ChunkSource, LOCATE_BATCH } from "./chunk-source.ts";
 
-/** Chunks in flight or waiting their turn: at most 24 MiB, about half of that on the average. */
+/** Chunks in flight or waiting their turn: at most 24 MiB, about half of that on the average. A recovery adds a stripe. */
 export const DOWNLOAD_WINDOW = 12;
 
 const OVER = new HoldfastError("internal", "the download is over");
@@ -57,11 +59,12 @@ export async function download(manifest: Manifest, sink: Sink, options: Download
 async function* inOrder(manifest: Manifest, sink: Sink, options: DownloadOptions): AsyncGenerator<Ready> {
   const window: Promise<Ready>[] = [];
   const stop = new AbortController();
+  const recoverer = recovererOf(options, stop.signal);
   try {
     for await (const chunk of locatedChunks(manifest, options.source)) {
       const head = window.length < DOWNLOAD_WINDOW ? undefined : window.shift();
       if (head !== undefined) yield await head;
-      window.push(handled(prepare(chunk, sink, options, stop.signal)));
+      window.push(handled(prepare(chunk, sink, options, recoverer, stop.signal)));
     }
     for (let head = window.shift(); head !== undefined; head = window.shift()) yield await head;
   } finally {
@@ -74,14 +77,24 @@ async function prepare(
   chunk: PlacedChunk,
   sink: Sink,
   options: DownloadOptions,
+  recoverer: Recoverer,
   signal: AbortSignal,
 ): Promise<Ready> {
   const kept = (await sink.read?.(chunk.offset, chunk.size)) ?? null;
   if (kept !== null && (await options.hasher.digest(kept)) === chunk.hash) {
     return { chunk, bytes: kept, origin: "kept" };
   }
-  const bytes = await options.source.get({ hash: chunk.hash, sizeBytes: chunk.size }, signal);
+  const wanted = { hash: chunk.hash, sizeBytes: chunk.size };
+  const bytes = await recoverer.get(chunk, () => options.source.get(wanted, signal));
   return { chunk, bytes, origin: "network" };
+}
+
+function recovererOf({ source, hasher }: DownloadOptions, signal: AbortSignal): Recoverer {
+  return new Recoverer({
+    hasher,
+    get: ({ hash, size }) => source.get({ hash, sizeBytes: size }, signal),
+    locate: (chunks) => source.locate(chunks),
+  });
 }
 
 /** The object's chunks, each after its holders were asked for; one batch is asked for ahead. */

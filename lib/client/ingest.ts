@@ -6,14 +6,17 @@ import { BufferPool } from "../buffer-pool.ts";
 import { CHUNK_BYTES_MIN, chunkStream } from "../chunker.ts";
 import type { Hash, Hasher } from "../hash.ts";
 import { joinBytes } from "../join-bytes.ts";
-import type { ManifestHead } from "../manifest.ts";
+import { CHUNK_BYTES_MAX, type ManifestHead, type Redundancy } from "../manifest.ts";
 import { handled } from "../promise.ts";
 import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
-import { ManifestBuilder } from "./manifest-builder.ts";
+import { ManifestBuilder, type PendingPart } from "./manifest-builder.ts";
+import { StripeMaker } from "./stripe-maker.ts";
 import type { UploadChunk } from "./uploader.ts";
 
 /** With the window being read, two windows and a few chunks are in memory. */
 export const WINDOW_BYTES_MAX = 20 * 1024 * 1024;
+/** Where parity is made, its sums take of the windows' memory; this much is left to each. */
+export const WINDOW_BYTES_MIN = 8 * 1024 * 1024;
 /** One upload statement for each node names a whole window. */
 export const WINDOW_CHUNKS_MAX = CHUNKS_PER_UPLOAD_MAX;
 
@@ -41,13 +44,14 @@ export async function ingest(
   head: Omit<ManifestHead, "size" | "digest">,
   options: IngestOptions,
 ): Promise<Ingested> {
-  const builder = new ManifestBuilder(options.chunksPerManifest);
+  const { redundancy, ...texts } = head;
+  const builder = new ManifestBuilder(redundancy, options.chunksPerManifest);
   const start = await startOf(blocks);
   const read =
     "whole" in start
       ? await storeWhole(start.whole, builder, options)
       : await storeStream(start.blocks, builder, options);
-  const manifestBytes = builder.finish({ ...head, ...read });
+  const manifestBytes = builder.finish({ ...texts, ...read });
   const manifest = await asChunk(manifestBytes, options.hasher);
   await options.store([manifest]);
   return { manifest: manifest.hash, manifestBytes, sizeBytes: read.size };
@@ -94,7 +98,11 @@ async function storeWhole(
   onRead?.(bytes.length);
   const chunk = await asChunk(bytes, hasher);
   if (chunk.size > 0) {
-    builder.addChunk({ hash: chunk.hash, size: chunk.size });
+    const ref = { hash: chunk.hash, size: chunk.size };
+    builder.addChunk(ref);
+    // The parity of one chunk is copies of it.
+    const { redundancy } = builder;
+    if ("parity" in redundancy) for (let i = 0; i < redundancy.parity; i++) builder.addParity(ref);
     await store([chunk]);
   }
   return { size: chunk.size, digest: chunk.hash };
@@ -105,9 +113,20 @@ async function storeStream(
   builder: ManifestBuilder,
   options: IngestOptions,
 ): Promise<Read> {
+  const { hasher, store } = options;
+  const { redundancy } = builder;
   const stream = new HashedStream(blocks, options);
-  await storeInWindows(withParts(stream.chunks(), builder, options.hasher), stream.pool, options.store);
+  const { pool } = stream;
+  const striper = "replicas" in redundancy ? null : new StripeMaker(redundancy, builder, hasher, pool);
+  const listed = withParts(stream.chunks(), builder, striper, hasher);
+  const windowBytes = windowBytesFor(redundancy);
+  await storeInWindows(windowsOf(listed, windowBytes, pool), pool, store);
   return { size: stream.sizeBytes, digest: stream.digest() };
+}
+
+function windowBytesFor(redundancy: Redundancy): number {
+  const parity = "replicas" in redundancy ? 0 : redundancy.parity;
+  return Math.max(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX - parity * CHUNK_BYTES_MAX);
 }
 
 /** The payload chunks of a byte stream, hashed one by one and as a whole. */
@@ -143,35 +162,40 @@ class HashedStream {
   }
 }
 
-/** Lists each chunk as it passes, and lets the parts that fill up follow as chunks of their own. */
+/** Lists each chunk as it passes, and lets the parity of its stripe and the parts that fill up follow as chunks of their own. */
 async function* withParts(
   chunks: AsyncIterable<UploadChunk>,
   builder: ManifestBuilder,
+  striper: StripeMaker | null,
   hasher: Hasher,
 ): AsyncGenerator<UploadChunk> {
   for await (const chunk of chunks) {
-    const full = builder.addChunk({ hash: chunk.hash, size: chunk.size });
-    if (full !== null) {
-      const part = await asChunk(full.bytes, hasher);
-      builder.addPart(part.hash, full);
-      yield part;
+    if (builder.isFull) {
+      if (striper !== null) yield* striper.finishList();
+      yield await addPart(builder.takePart(), builder, hasher);
     }
-    yield chunk;
+    builder.addChunk({ hash: chunk.hash, size: chunk.size });
+    if (striper === null) yield chunk;
+    else yield* striper.add(chunk);
   }
+  if (striper !== null) yield* striper.finishList();
   const last = builder.lastPart();
-  if (last === null) return;
-  const part = await asChunk(last.bytes, hasher);
-  builder.addPart(part.hash, last);
-  yield part;
+  if (last !== null) yield await addPart(last, builder, hasher);
+}
+
+async function addPart(part: PendingPart, builder: ManifestBuilder, hasher: Hasher): Promise<UploadChunk> {
+  const chunk = await asChunk(part.bytes, hasher);
+  builder.addPart(chunk.hash, part);
+  return chunk;
 }
 
 async function storeInWindows(
-  chunks: AsyncIterable<UploadChunk>,
+  windows: AsyncIterable<UploadChunk[]>,
   pool: BufferPool,
   store: StoreChunks,
 ): Promise<void> {
   let storing: Promise<void> = Promise.resolve();
-  for await (const window of windowsOf(chunks, pool)) {
+  for await (const window of windows) {
     await storing;
     // Awaited before the next window.
     storing = handled(storeAndGiveBack(window, pool, store));
@@ -189,19 +213,21 @@ async function storeAndGiveBack(
   for (const { bytes } of window) pool.give(bytes);
 }
 
-/** Distinct chunks in groups that fit a window. */
+/** Distinct chunks in groups that fit a window, each in one stripe at most. */
 async function* windowsOf(
   chunks: AsyncIterable<UploadChunk>,
+  bytesMax: number,
   pool: BufferPool,
 ): AsyncGenerator<UploadChunk[]> {
   let window = new Map<Hash, UploadChunk>();
   let bytes = 0;
   for await (const chunk of chunks) {
-    if (window.has(chunk.hash)) {
+    const same = window.get(chunk.hash);
+    if (same !== undefined && same.stripe === chunk.stripe) {
       pool.give(chunk.bytes);
       continue;
     }
-    if (bytes + chunk.size > WINDOW_BYTES_MAX || window.size === WINDOW_CHUNKS_MAX) {
+    if (same !== undefined || bytes + chunk.size > bytesMax || window.size === WINDOW_CHUNKS_MAX) {
       yield [...window.values()];
       window = new Map();
       bytes = 0;

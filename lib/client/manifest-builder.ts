@@ -5,12 +5,15 @@ import { HoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import {
   CHUNKS_PER_MANIFEST_MAX,
+  type ChunkList,
   type ChunkRef,
   encodeManifest,
   encodeManifestPart,
+  LISTED_PER_MANIFEST_MAX,
   type ManifestHead,
   PARTS_PER_MANIFEST_MAX,
   type PartRef,
+  type Redundancy,
 } from "../manifest.ts";
 
 /** A child manifest on its way to becoming a chunk. */
@@ -21,19 +24,38 @@ export interface PendingPart {
 }
 
 export class ManifestBuilder {
+  readonly redundancy: Redundancy;
   readonly #chunksMax: number;
   readonly #parts: PartRef[] = [];
   #chunks: ChunkRef[] = [];
+  #parity: ChunkRef[] = [];
 
-  constructor(chunksMax: number = CHUNKS_PER_MANIFEST_MAX) {
+  constructor(redundancy: Redundancy, chunksMax: number = CHUNKS_PER_MANIFEST_MAX) {
+    this.redundancy = redundancy;
     this.#chunksMax = chunksMax;
   }
 
-  /** Adds the next chunk. Where the list was full before it, returns the full list as a part to store and to add. */
-  addChunk(chunk: ChunkRef): PendingPart | null {
-    const full = this.#chunks.length < this.#chunksMax ? null : this.#takePart();
+  /** Whether the list has no room for another chunk, with the parity of the stripe that it would be in. */
+  get isFull(): boolean {
+    const parity = "replicas" in this.redundancy ? 0 : this.#parity.length + this.redundancy.parity;
+    return this.#chunks.length >= this.#chunksMax || this.#chunks.length + parity >= LISTED_PER_MANIFEST_MAX;
+  }
+
+  addChunk(chunk: ChunkRef): void {
     this.#chunks.push(chunk);
-    return full;
+  }
+
+  addParity(chunk: ChunkRef): void {
+    this.#parity.push(chunk);
+  }
+
+  /** The list as a part to store and to add; the next chunk begins another. */
+  takePart(): PendingPart {
+    const bytes = encodeManifestPart(this.#list());
+    const sizeBytes = this.#chunks.reduce((sum, chunk) => sum + chunk.size, 0);
+    this.#chunks = [];
+    this.#parity = [];
+    return { bytes, sizeBytes };
   }
 
   addPart(hash: Hash, part: PendingPart): void {
@@ -48,17 +70,16 @@ export class ManifestBuilder {
 
   /** The last part, where the object has parts; call before `finish`. */
   lastPart(): PendingPart | null {
-    return this.#parts.length === 0 ? null : this.#takePart();
+    return this.#parts.length === 0 ? null : this.takePart();
   }
 
-  finish(head: ManifestHead): Uint8Array<ArrayBuffer> {
-    return encodeManifest(head, this.#parts.length === 0 ? { chunks: this.#chunks } : { parts: this.#parts });
+  finish(head: Omit<ManifestHead, "redundancy">): Uint8Array<ArrayBuffer> {
+    const list = this.#parts.length === 0 ? this.#list() : { parts: this.#parts };
+    return encodeManifest({ ...head, redundancy: this.redundancy }, list);
   }
 
-  #takePart(): PendingPart {
-    const bytes = encodeManifestPart(this.#chunks);
-    const sizeBytes = this.#chunks.reduce((sum, chunk) => sum + chunk.size, 0);
-    this.#chunks = [];
-    return { bytes, sizeBytes };
+  #list(): ChunkList {
+    const chunks = this.#chunks;
+    return "replicas" in this.redundancy ? { chunks } : { chunks, parity: this.#parity };
   }
 }

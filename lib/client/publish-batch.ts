@@ -6,6 +6,7 @@ import pLimit from "p-limit";
 import { authorizeFor } from "../authority.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
+import { copiesOf } from "../manifest.ts";
 import { handled } from "../promise.ts";
 import type { VerifiedVersion } from "../version.ts";
 import { type Contact, type SignedJson, STATEMENTS_PER_POST_MAX } from "../wire.ts";
@@ -67,7 +68,11 @@ export async function* publishBatch(requests: Requests, options: BatchOptions): 
   const underWay: Promise<BatchOutcome[]>[] = [];
   for await (const group of lookedUp(groupsOf(requests, GROUP_OBJECTS), options)) {
     if (underWay.length === GROUPS_AT_ONCE) yield* await (underWay.shift() ?? []);
-    const drafts = await draftAnswered(group, ({ replicas }) => uploads.store(replicas), options);
+    const drafts = await draftAnswered(
+      group,
+      ({ redundancy }) => uploads.store(copiesOf(redundancy)),
+      options,
+    );
     // Not awaited: while its last chunks are on their way, the next group is read.
     const stored = handled(uploads.settle());
     underWay.push(handled(announcer.announce(drafts, stored)));
@@ -99,30 +104,30 @@ async function draftAnswered(
   return draftGroup(looked, storeFor, options);
 }
 
-/** Where the chunks go: one uploader for each number of replicas that is asked for. */
+/** Where the chunks go: one uploader for each number of copies that is asked for. */
 class Uploads {
   readonly #session: UploadSession;
   readonly #options: BatchOptions;
-  readonly #byReplicas = new Map<number, { uploader: Uploader; collector: ChunkCollector }>();
+  readonly #byCopies = new Map<number, { uploader: Uploader; collector: ChunkCollector }>();
 
   constructor(session: UploadSession, options: BatchOptions) {
     this.#session = session;
     this.#options = options;
   }
 
-  store(replicas: number): StoreChunks {
-    const known = this.#byReplicas.get(replicas) ?? this.#open(replicas);
+  store(copies: number): StoreChunks {
+    const known = this.#byCopies.get(copies) ?? this.#open(copies);
     return (chunks) => known.collector.store(chunks);
   }
 
   /** Resolves when everything given to `store` until now is stored. */
   async settle(): Promise<void> {
-    await Promise.all([...this.#byReplicas.values()].map(({ collector }) => collector.settle()));
+    await Promise.all([...this.#byCopies.values()].map(({ collector }) => collector.settle()));
   }
 
   /** Who holds a chunk, where one of the uploaders remembers it. */
   holdersOf(hash: Hash): readonly Contact[] | null {
-    for (const { uploader } of this.#byReplicas.values()) {
+    for (const { uploader } of this.#byCopies.values()) {
       const holders = uploader.holdersOf(hash);
       if (holders !== null) return holders;
     }
@@ -131,18 +136,18 @@ class Uploads {
 
   /** Sends what the edge may not have yet of receipts with `post`. */
   async withReceipts<T>(post: (receipts: SignedJson[]) => Promise<T>): Promise<T> {
-    const uploaders = [...this.#byReplicas.values()].map(({ uploader }) => uploader);
+    const uploaders = [...this.#byCopies.values()].map(({ uploader }) => uploader);
     const receipts = (await Promise.all(uploaders.map((uploader) => uploader.pendingReceipts()))).flat();
     const result = await post(receipts);
     await Promise.all(uploaders.map((uploader) => uploader.noteHandedOver(receipts)));
     return result;
   }
 
-  #open(replicas: number): { uploader: Uploader; collector: ChunkCollector } {
+  #open(copies: number): { uploader: Uploader; collector: ChunkCollector } {
     const { edge: server, onEvent } = this.#options;
-    const uploader = new Uploader({ server, session: this.#session, replicas, onEvent });
+    const uploader = new Uploader({ server, session: this.#session, copies, onEvent });
     const opened = { uploader, collector: new ChunkCollector((chunks) => uploader.store(chunks)) };
-    this.#byReplicas.set(replicas, opened);
+    this.#byCopies.set(copies, opened);
     return opened;
   }
 }

@@ -2,6 +2,7 @@
 // snapshot. Nothing of a later phase, and no index, appears before everything in the phases before it is accepted.
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
+import type { Redundancy } from "../manifest.ts";
 import { type ObjectName, parseName } from "../names.ts";
 import {
   encodeTreeIndex,
@@ -31,7 +32,7 @@ import type { IfMatch } from "./version-draft.ts";
 /** Another publisher may write the index meanwhile: it is read and merged anew this often. */
 export const INDEX_ATTEMPTS_MAX = 8;
 
-export interface TreeFile extends Omit<BatchRequest, "name" | "replicas" | "ifMatch"> {
+export interface TreeFile extends Omit<BatchRequest, "name" | "redundancy" | "ifMatch"> {
   /** Below the root, with slashes. */
   path: string;
 }
@@ -40,7 +41,7 @@ export interface TreeRequest {
   root: TreeRoot;
   /** One after the other. */
   phases: readonly (readonly TreeFile[])[];
-  replicas: number;
+  redundancy: Redundancy;
   /** Leave names of the index out that are not among the files. */
   deletesVanished: boolean;
   /** The Version of the index that must be the newest. */
@@ -130,9 +131,9 @@ async function prepare(request: TreeRequest, options: ReadingOptions) {
   return { phases, current, known, entries: byFullName(request.root, known) };
 }
 
-function requestsOf({ root, phases, replicas }: TreeRequest): BatchRequest[][] {
+function requestsOf({ root, phases, redundancy }: TreeRequest): BatchRequest[][] {
   return phases.map((files) =>
-    files.map(({ path, ...file }): BatchRequest => ({ ...file, name: nameInTree(root, path), replicas })),
+    files.map(({ path, ...file }): BatchRequest => ({ ...file, name: nameInTree(root, path), redundancy })),
   );
 }
 
@@ -272,7 +273,7 @@ function merge(tree: Tree | null, { published, deleted }: Changes): TreeEntry[] 
 }
 
 async function publishIndex(
-  { root, replicas, expires }: TreeRequest,
+  { root, redundancy, expires }: TreeRequest,
   entries: readonly TreeEntry[],
   ifMatch: IfMatch | undefined,
   options: PublishTreeOptions,
@@ -282,7 +283,7 @@ async function publishIndex(
     name: indexNameOf(root),
     open: () => once(bytes),
     sizeBytes: bytes.length,
-    replicas,
+    redundancy,
     contentType: INDEX_CONTENT_TYPE,
     ...(ifMatch === undefined ? {} : { ifMatch }),
     ...(expires === undefined ? {} : { expires }),

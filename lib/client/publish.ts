@@ -4,6 +4,7 @@
 import { authorizeFor } from "../authority.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
+import { copiesOf, type Redundancy } from "../manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../names.ts";
 import type { StatementSigner } from "../sshsig.ts";
 import type { SignedStatement } from "../statement.ts";
@@ -40,7 +41,7 @@ export interface PublishRequest {
   blocks: AsyncIterable<Uint8Array>;
   /** Null where it is not known beforehand. */
   sizeBytes: number | null;
-  replicas: number;
+  redundancy: Redundancy;
   contentType: string;
   metadata?: Record<string, string>;
   /** ISO 8601 with milliseconds, UTC. */
@@ -96,7 +97,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
   const uploader = new Uploader({
     server: edge,
     session,
-    replicas: request.replicas,
+    copies: copiesOf(request.redundancy),
     keeper: options.keeper,
     onEvent: options.onEvent,
   });
@@ -121,7 +122,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
     [{ ...announcement, witnesses }],
     (manifest) => uploader.holdersOf(manifest),
   );
-  if (bundle !== null) warnings.push(...bundleWarnings(bundle, request.replicas));
+  if (bundle !== null) warnings.push(...bundleWarnings(bundle, copiesOf(request.redundancy)));
   return { status: "published", version, nameHash, witnesses: witnesses.length, bundle, warnings };
 }
 
@@ -138,10 +139,10 @@ async function announceOne(
 }
 
 function ingestWith(uploader: Uploader, request: PublishRequest, options: PublishOptions): Promise<Ingested> {
-  const { contentType, metadata = {}, replicas } = request;
+  const { contentType, metadata = {}, redundancy } = request;
   return ingest(
     request.blocks,
-    { contentType, metadata, redundancy: { replicas } },
+    { contentType, metadata, redundancy },
     {
       hasher: options.host.hasher,
       store: (chunks) => uploader.store(chunks),
@@ -159,9 +160,11 @@ function throwIfSilent(edge: Server, { problems }: NameKnowledge): void {
   if (silence !== undefined) throw silence.error;
 }
 
-function grantBytes({ sizeBytes, replicas }: PublishRequest): number {
+/** A parity chunk is as large as one chunk of its stripe: parity never comes to more than so many copies. */
+function grantBytes({ sizeBytes, redundancy }: PublishRequest): number {
   if (sizeBytes === null) return GRANT_BYTES_UNKNOWN;
-  return Math.ceil(sizeBytes * replicas * (1 + GRANT_ALLOWANCE_SHARE)) + GRANT_ALLOWANCE_BYTES * replicas;
+  const copies = copiesOf(redundancy);
+  return Math.ceil(sizeBytes * copies * (1 + GRANT_ALLOWANCE_SHARE)) + GRANT_ALLOWANCE_BYTES * copies;
 }
 
 function warningsOf({ problems }: NameKnowledge, parent: KnownVersion | null): string[] {
@@ -174,9 +177,9 @@ function warningsOf({ problems }: NameKnowledge, parent: KnownVersion | null): s
   return warnings;
 }
 
-function bundleWarnings({ reachable, kept, failures }: BundleReport, replicas: number): string[] {
+function bundleWarnings({ reachable, kept, failures }: BundleReport, copies: number): string[] {
   const located = failures.length === 0 || reachable > 0;
-  if (located && kept >= Math.min(replicas, reachable)) return [];
+  if (located && kept >= Math.min(copies, reachable)) return [];
   const reasons = failures.map(({ url, error }) => `${url}: ${error.message}`).join("; ");
   return [
     `${kept} of ${reachable} holders that can be reached keep the Version beside its Manifest (${reasons})`,

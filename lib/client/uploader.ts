@@ -32,19 +32,25 @@ export const HOLDERS_REMEMBERED_MAX = 2048;
 /** Chunks up to this size are sent in batches: by themselves, a request would cost more than their bytes. */
 export const SMALL_CHUNK_BYTES_MAX = 128 * 1024;
 
+/** The chunks of a stripe by position, as far as they are known: it grows while its chunks are on their way. */
+export type StripePositions = Hash[];
+
 export interface UploadChunk extends ChunkRef {
   bytes: Uint8Array<ArrayBuffer>;
+  /** Left out where the chunk stands for itself, in as many copies as the uploader makes. */
+  stripe?: StripePositions;
 }
 
 export type UploadEvent =
-  /** A chunk of `sizeBytes` is held on all replicas; `sent` counts those that took it from us. */
+  /** A chunk of `sizeBytes` is held as often as asked; `sent` counts those that took it from us. */
   | { type: "stored"; hash: Hash; sizeBytes: number; sent: number }
   | { type: "node-failed"; node: NodeId; hash: Hash; error: HoldfastError };
 
 export interface UploaderOptions {
   server: Server;
   session: UploadSession;
-  replicas: number;
+  /** How many failure domains keep a chunk that is in no stripe. */
+  copies: number;
   keeper?: ReceiptKeeper | undefined;
   onEvent?: ((event: UploadEvent) => void) | undefined;
 }
@@ -134,12 +140,16 @@ export class Uploader {
   }
 
   async #plan(missing: Progress[]): Promise<PlanAnswer> {
-    const { server, session, replicas } = this.#options;
+    const { server, session, copies: replicas } = this.#options;
+    const stripes = new Set(
+      missing.flatMap(({ chunk: { stripe } }) => (stripe === undefined ? [] : [stripe])),
+    );
     const receipts = this.#receipts.slice(0, RECEIPTS_PER_POST_MAX);
     const answer = await server.plan({
       grant: formatSigned(session.grant),
       replicas,
       chunks: missing.map(({ chunk: { hash, size } }) => ({ hash, size })),
+      ...(stripes.size === 0 ? {} : { stripes: [...stripes] }),
       avoid: [...this.#avoid.keys()].slice(-AVOIDED_NODES_MAX),
       receipts,
     });
@@ -240,8 +250,12 @@ export class Uploader {
   }
 
   // The edge asks for more copies than the number says where two of them would fail together.
-  #isStored({ copies, lacking }: Progress): boolean {
-    return lacking.size === 0 && copies.size >= this.#options.replicas;
+  #isStored({ chunk, copies, lacking }: Progress): boolean {
+    return lacking.size === 0 && copies.size >= this.#copiesOf(chunk);
+  }
+
+  #copiesOf({ hash, stripe }: UploadChunk): number {
+    return stripe === undefined ? this.#options.copies : stripe.filter((other) => other === hash).length;
   }
 
   #report(progress: Progress): void {
@@ -259,13 +273,15 @@ export class Uploader {
   }
 
   #tooFewNodes({ chunk, copies }: Progress): HoldfastError {
-    const { replicas, session } = this.#options;
+    const { session } = this.#options;
     const failed = [...this.#avoid].at(-1);
     const why = failed === undefined ? "" : `; the last to fail was node ${failed[0]}: ${failed[1].message}`;
+    const beside =
+      chunk.stripe === undefined ? "" : `, apart from the ${chunk.stripe.length - 1} others of its stripe`;
     return new HoldfastError(
       "too-few-nodes",
-      `only ${copies.size} of ${replicas} nodes keep chunk ${chunk.hash} of ${session.domain}${why}. ` +
-        "More home nodes must accept the domain and have room, or fewer replicas be asked for",
+      `only ${copies.size} of ${this.#copiesOf(chunk)} nodes keep chunk ${chunk.hash} of ${session.domain}${beside}${why}. ` +
+        "More home nodes must accept the domain and have room, or less redundancy be asked for",
       { cause: failed?.[1] },
     );
   }

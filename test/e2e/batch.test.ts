@@ -50,7 +50,13 @@ async function publishAll(changes: Map<number, Uint8Array> = new Map()): Promise
   }
   const requests = names.map((name, i): BatchRequest => {
     const bytes = changes.get(i) ?? contents[i] ?? new Uint8Array(0);
-    return { name, open: () => blocks(bytes), sizeBytes: bytes.length, replicas: 3, contentType: "a/b" };
+    return {
+      name,
+      open: () => blocks(bytes),
+      sizeBytes: bytes.length,
+      redundancy: { replicas: 3 },
+      contentType: "a/b",
+    };
   });
   const outcomes: BatchOutcome[] = [];
   const options = {

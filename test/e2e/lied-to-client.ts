@@ -114,7 +114,14 @@ export class LiedToClient {
       yield Buffer.from(bytes);
     })();
     const { domain } = this.#options;
-    const request = { domain, name: parseName(name), author, blocks, sizeBytes: bytes.length, replicas: 2 };
+    const request = {
+      domain,
+      name: parseName(name),
+      author,
+      blocks,
+      sizeBytes: bytes.length,
+      redundancy: { replicas: 2 },
+    };
     return publish(
       { ...request, contentType: "text/plain" },
       {

@@ -137,7 +137,7 @@ const REFUSED: [string, number, Uint8Array, string, number][] = [
     "invalid-manifest",
     400,
   ],
-  ["a part in place of a Manifest", 1, encodeManifestPart(chunks(1)), "invalid-manifest", 400],
+  ["a part in place of a Manifest", 1, encodeManifestPart({ chunks: chunks(1) }), "invalid-manifest", 400],
   ["more bytes than a Manifest has", 0, ofLength(MANIFEST_BYTES_MAX + 1), "invalid-request", 400],
 ];
 
@@ -168,7 +168,7 @@ describe("an edge reads the parts, and refuses", () => {
     const edge = new Server(network.edgeUrl, nodeHost.fetch);
     const request = { domain, author, bytes: 10 * MiB, delegation: null };
     const session = await UploadSession.open(request, await publisher.signer(), nodeHost);
-    const uploader = new Uploader({ server: edge, session, replicas: 1 });
+    const uploader = new Uploader({ server: edge, session, copies: 1 });
     const manifest = manifestOf({ size, parts: [{ hash: hashBytes(part), size }] });
     const stored = [part, manifest, ...more].map((bytes) => ({
       hash: hashBytes(bytes),
@@ -181,7 +181,7 @@ describe("an edge reads the parts, and refuses", () => {
 
   const payload = new Uint8Array([1, 2, 3]);
   const payloadRef = { hash: hashBytes(payload), size: 3 };
-  const inner = encodeManifestPart([payloadRef]);
+  const inner = encodeManifestPart({ chunks: [payloadRef] });
   const partOf = (body: object) => encodeCanonical({ type: "holdfast-manifest-part-1", ...body });
   const partRefs: { hash: Hash; size: number }[] = [{ hash: hashBytes(inner), size: 3 }];
 
@@ -201,7 +201,7 @@ describe("an edge reads the parts, and refuses", () => {
     ["a part without chunks", partOf({ size: 3, chunks: [] }), "invalid-manifest"],
     [
       "a part of another size than its Manifest says",
-      encodeManifestPart([payloadRef, payloadRef]),
+      encodeManifestPart({ chunks: [payloadRef, payloadRef] }),
       "invalid-manifest",
     ],
     ["a part that is not canonical", new Uint8Array([...inner, 10]), "not-canonical"],

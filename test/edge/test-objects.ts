@@ -3,10 +3,11 @@
 import { env } from "cloudflare:workers";
 import { importSigner } from "../../lib/ed25519.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
-import { encodeManifest } from "../../lib/manifest.ts";
+import { type ChunkRef, encodeManifest, type Striping } from "../../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
+import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import {
@@ -20,6 +21,8 @@ import { versionKind } from "../../lib/version.ts";
 import { bodyOf, TestNode } from "./test-node.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+/** Stripes are hashed in the test's own thread: small ones. */
+export const STRIPED_CHUNK_BYTES = 16 * 1024;
 
 export interface TestObject {
   domain: Domain;
@@ -80,6 +83,15 @@ export class TestHolder {
     return { hash, size: bytes.length };
   }
 
+  /** From now on every byte that this node gives is another. */
+  spoil(): void {
+    for (const [path, bytes] of this.#chunks)
+      this.#chunks.set(
+        path,
+        bytes.map((byte) => byte ^ 1),
+      );
+  }
+
   /** From now on this node has nothing. */
   forget(): void {
     this.#chunks.clear();
@@ -92,6 +104,35 @@ export class TestHolder {
       ...{ bytes: encodeTreeIndex(root, entries), ...rest },
     });
   }
+}
+
+/** Publishes an object in stripes; `holders` keep one position each of every stripe, in their order. */
+export async function publishStriped(
+  object: TestObject,
+  redundancy: Striping,
+  holders: readonly TestHolder[],
+): Promise<Hash> {
+  const { contentType = "text/plain", bytes } = object;
+  const chunks: ChunkRef[] = [];
+  const parity: ChunkRef[] = [];
+  const encoder = new ParityEncoder(redundancy.parity, STRIPED_CHUNK_BYTES);
+  const hold = (position: number, chunk: Uint8Array<ArrayBuffer>) => {
+    const holder = holders[position];
+    if (holder === undefined) throw new RangeError("a stripe has as many positions as there are holders");
+    return holder.hold(chunk);
+  };
+  for (let at = 0; at < bytes.length; at += STRIPED_CHUNK_BYTES) {
+    const chunk = bytes.slice(at, at + STRIPED_CHUNK_BYTES);
+    const position = encoder.added;
+    encoder.add(chunk);
+    chunks.push(await hold(position, chunk));
+    if (encoder.added < redundancy.data && at + STRIPED_CHUNK_BYTES < bytes.length) continue;
+    const first = encoder.added;
+    for (const [i, made] of encoder.finish().entries()) parity.push(await hold(first + i, made));
+  }
+  const head = { contentType, metadata: {}, redundancy, size: bytes.length, digest: hashBytes(bytes) };
+  const manifest = encodeManifest(head, { chunks, parity });
+  return append(object, manifest);
 }
 
 async function append(object: TestObject, manifestBytes: Uint8Array<ArrayBuffer>): Promise<Hash> {

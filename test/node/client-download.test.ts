@@ -311,7 +311,7 @@ describe("download", () => {
     const refs = "chunks" in object.manifest ? object.manifest.chunks : [];
     const lists = [refs.slice(0, 4), [...refs.slice(4), ...refs.slice(0, 1)]];
     const bytes = Buffer.concat([object.bytes, object.bytes.subarray(0, 900)]);
-    const parts = lists.map((list) => encodeManifestPart(list));
+    const parts = lists.map((chunks) => encodeManifestPart({ chunks }));
     const manifest = parseManifest(
       encodeManifest(
         { ...headOf(object), size: bytes.length, digest: hashOf(bytes) },

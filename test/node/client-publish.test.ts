@@ -239,7 +239,7 @@ function requestFor(bytes: Uint8Array, changes: object = {}) {
     author: AUTHOR,
     blocks: blocks(),
     sizeBytes,
-    replicas: 2,
+    redundancy: { replicas: 2 },
     contentType,
     ...changes,
   };
@@ -430,7 +430,11 @@ describe("publish", () => {
     const onEvent = (event: PublishEvent): void => {
       if (event.type === "stored") stored += event.sizeBytes;
     };
-    const request = requestFor(new Uint8Array(0), { blocks: blocks(), sizeBytes: null, replicas: 1 });
+    const request = requestFor(new Uint8Array(0), {
+      blocks: blocks(),
+      sizeBytes: null,
+      redundancy: { replicas: 1 },
+    });
     const result = await publish(request, optionsFor(server, { onEvent }));
     expect(result.version.body.size).toBe(100_000_000);
     expect(most).toBeLessThan(2 * 32 * 1024 * 1024 + 8_000_000);
