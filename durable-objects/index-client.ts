@@ -2,6 +2,7 @@
 // short-lived copies of what the shards say about nodes. The only place that knows how Durable Objects are addressed.
 
 import { waitUntil } from "cloudflare:workers";
+import type { KeptChunk } from "../lib/durability/kept.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
@@ -23,6 +24,7 @@ import type { Member, MemberRecord } from "./members-table.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
 import type { NewRemoval } from "./removals-table.ts";
+import type { Loss } from "./repairs-table.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { NewestVersion, NewVersion } from "./versions-table.ts";
@@ -199,6 +201,21 @@ export class IndexClient {
       }),
     );
     return names.map((name) => found.get(name) ?? null);
+  }
+
+  /** Takes holders off the lists of chunks that they do not give. */
+  async loseHolders(losses: Loss[]): Promise<void> {
+    const groups = groupByShard(losses, ({ chunk }) => chunk, this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).loseHolders(group)));
+  }
+
+  /** On how many failure domains chunks are without `node`, and on how many they are to be. */
+  async kept(chunks: Hash[], node: NodeId, isLeaving: boolean): Promise<Map<Hash, KeptChunk>> {
+    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
+    const answers = await Promise.all(
+      [...groups].map(([prefix, group]) => this.#shard(prefix).kept({ chunks: group, node, isLeaving })),
+    );
+    return new Map(answers.flat().map((chunk) => [chunk.hash, chunk]));
   }
 
   /** The member rows of nodes, from the root shard where it has them, else from their leaf shards. */

@@ -4,7 +4,7 @@
 
 import { DurableObject } from "cloudflare:workers";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
-import { encodeHash, type NodeId, parseNodeId } from "../lib/hash.ts";
+import { encodeHash, type Hash, type NodeId, parseNodeId } from "../lib/hash.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
@@ -24,11 +24,13 @@ import {
   parseNodeFrame,
   REASON_MAX,
   type Registration,
+  VACATION_MAX_MS,
   verifyRegistration,
 } from "../lib/registration.ts";
 import type { VerifiedStatement } from "../lib/statement.ts";
 import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
+import { IndexClient } from "./index-client.ts";
 import type { MemberReport } from "./members-table.ts";
 import { reachNode } from "./reach.ts";
 import { migrateLink } from "./schema.ts";
@@ -165,7 +167,7 @@ export class NodeLink extends DurableObject<Env> {
     const frame = parseNodeFrame(typeof message === "string" ? message : "");
     if (frame.type === "register") return this.#register(socket, state, frame);
     if (!isVerified) throw new HoldfastError("registration-invalid", "register first");
-    await this.#updateRoom(state, frame.freeBytes);
+    await this.#hear(state, frame);
   }
 
   /** Passes a request on through the newest registered socket. */
@@ -199,7 +201,8 @@ export class NodeLink extends DurableObject<Env> {
     socket.serializeAttachment({ ...state, phase: "verified" } satisfies SocketState);
     const { allowLocalNodes, failureDomain } = parseSettings(this.env);
     const { url, code, reason } = await reachNode(registration.body, allowLocalNodes);
-    await this.#tellShards(memberOf(registration, state, url, failureDomain));
+    const lostMs = registration.body.lost === true ? Date.now() : (this.#member()?.lostMs ?? 0);
+    await this.#tellShards({ ...memberOf(registration, state, url, failureDomain), lostMs });
     const contacts = await this.#contacts(state.node);
     // It may have closed while all that was under way, before there was anything to take offline.
     if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "verified" });
@@ -214,9 +217,19 @@ export class NodeLink extends DurableObject<Env> {
     if (record !== null && socket.readyState === WebSocket.OPEN) send(socket, { type: "record", record });
   }
 
-  async #updateRoom(state: SocketState, freeBytes: number): Promise<void> {
+  /** What a node says after it has registered; of an older connection it changes nothing. */
+  async #hear(state: SocketState, frame: Exclude<NodeFrame, { type: "register" }>): Promise<void> {
     const member = this.#member();
-    if (member !== null && member.epoch === state.epoch) await this.#tellShards({ ...member, freeBytes });
+    if (member === null || member.epoch !== state.epoch) return;
+    if (frame.type === "lost") return this.#loseChunks(member.id, frame.chunks);
+    await this.#tellShards({ ...member, ...changeOf(frame) });
+  }
+
+  /** A node's word takes nobody but itself off the lists. */
+  async #loseChunks(node: NodeId, chunks: Hash[]): Promise<void> {
+    await new IndexClient(this.env).loseHolders(
+      chunks.map((chunk) => ({ chunk, node, reason: "missing" as const })),
+    );
   }
 
   async #wentOffline(state: SocketState): Promise<void> {
@@ -306,7 +319,19 @@ function memberOf(
     epoch: state.epoch,
     sinceMs: Date.now(),
     ...UNSAID,
+    awayUntilMs: awayUntilMs(body.awayUntil ?? null),
+    leaving: body.leaving === true,
   };
+}
+
+function changeOf(frame: Exclude<NodeFrame, { type: "register" | "lost" }>): Partial<MemberReport> {
+  if (frame.type === "room") return { freeBytes: frame.freeBytes };
+  return frame.type === "leave" ? { leaving: frame.leaving } : { awayUntilMs: awayUntilMs(frame.until) };
+}
+
+/** Nobody's place is kept for longer than VACATION_MAX_MS. */
+function awayUntilMs(until: string | null): number | null {
+  return until === null ? null : Math.min(Date.parse(until), Date.now() + VACATION_MAX_MS);
 }
 
 /** RFC 6455 7.4: what an application may put into a close frame. */

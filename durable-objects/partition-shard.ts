@@ -3,6 +3,7 @@
 
 import { DurableObject } from "cloudflare:workers";
 import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
+import type { KeptChunk } from "../lib/durability/kept.ts";
 import { type ErrorCode, HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
@@ -74,7 +75,7 @@ import {
 import { migrateShard } from "./schema.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
-import { type KeptChunk, keptWithout, sweepStep } from "./sweep.ts";
+import { keptWithout, sweepStep } from "./sweep.ts";
 import {
   appendVersion,
   type HeadAnswer,

@@ -1,6 +1,7 @@
 // A shard's look over all that it is said to keep, a piece at each alarm: chunks that are on too few failure domains are
 // queued for repair. A node that goes away costs nothing before the next look after its grace, and then only what it held.
 
+import type { KeptChunk } from "../lib/durability/kept.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
@@ -66,14 +67,6 @@ function isForgotten({ online, sinceMs }: Member, nowMs: number): boolean {
 
 function reasonOf(holders: readonly JudgedHolder[]): "leaving" | "gone" {
   return holders.some(({ state }) => state === "leaving") ? "leaving" : "gone";
-}
-
-/** Chunks that a node asks about before it goes, and on how many failure domains they are without it. */
-export interface KeptChunk {
-  hash: Hash;
-  copies: number;
-  /** 0: nobody needs it. */
-  target: number;
 }
 
 /** What is kept without `node`. Those that are short are queued where it is about to go. */

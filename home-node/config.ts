@@ -11,6 +11,8 @@ export const DOH_URLS_MAX = 8;
 export const RATE_MIN = 64 * 1024;
 /** Bytes of the file system that a node leaves free. */
 export const DEFAULT_DISK_RESERVE_BYTES = 1024 ** 3;
+/** Bytes a second read to look through all chunks, where the volunteer says nothing: 2.6 TB in a month. */
+export const DEFAULT_SCRUB_RATE = 1024 * 1024;
 /** Copied on edges' orders where the volunteer says nothing, bytes a second: no more than half of what may come in. */
 export const DEFAULT_REPAIR_RATE = 8 * 1024 * 1024;
 const PATH_MAX = 4096;
@@ -47,6 +49,10 @@ const configSchema = v.strictObject({
   ),
   /** Bytes a second copied from others on an edge's order; null: half of the download rate, DEFAULT_REPAIR_RATE at most. */
   repairRate: v.optional(v.nullable(v.pipe(positiveSchema, v.minValue(RATE_MIN))), null),
+  /** Bytes a second read to see whether the disk gives back what it was given; null: that is not looked at. */
+  scrubRate: v.optional(v.nullable(v.pipe(positiveSchema, v.minValue(RATE_MIN))), DEFAULT_SCRUB_RATE),
+  /** The node starts without the chunks that it had. */
+  lostDisk: v.optional(v.boolean(), false),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
   /** Hashes to neither store nor serve, one a line. */
   denyFile: v.optional(v.nullable(v.pipe(v.string(), v.minLength(1), v.maxLength(PATH_MAX))), null),

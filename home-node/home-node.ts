@@ -9,11 +9,14 @@ import { createDomainKeyResolver } from "../lib/domain-keys.ts";
 import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { LocalNodeStatus } from "../lib/node-status.ts";
+import type { NodeFrame } from "../lib/registration.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type NodeConfig, repairRateOf } from "./config.ts";
 import { Counters } from "./counters/counters.ts";
 import { DenyList } from "./deny-list.ts";
 import { loadIdentity } from "./identity.ts";
+import { Drain } from "./leaving/drain.ts";
+import { type Announced, hasLostDisk, Intent } from "./leaving/intent.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
@@ -33,6 +36,7 @@ import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
 import { RemovalStore } from "./store/removal-store.ts";
 import { freeDiskBytesOf, Room } from "./store/room.ts";
+import { Scrub } from "./store/scrub.ts";
 import { StatementStore } from "./store/statement-store.ts";
 import { WriteLog } from "./store/write-log.ts";
 
@@ -113,6 +117,11 @@ async function prepare(
 ): Promise<RunningNode> {
   const { dir, pledge, diskReserveBytes } = config;
   const clock = deps.clock ?? systemClock;
+  const intent = await Intent.load(dir, clock);
+  if (config.lostDisk || hasLostDisk(dir)) {
+    await intent.lose();
+    deps.log.warn("the chunks that this node had are gone: its edges will hear of it");
+  }
   const identity = await loadIdentity(dir);
   const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
   const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
@@ -134,6 +143,7 @@ async function prepare(
     log: deps.log,
     random: deps.random ?? Math.random,
     clock,
+    intent,
     identity,
     room,
     freeDiskBytes,
@@ -156,6 +166,7 @@ interface Parts
     "chunks" | "statements" | "removals" | "counters" | "denied" | "identity" | "clock" | "log"
   > {
   room: Room;
+  intent: Intent;
   charges: GrantCharges;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
@@ -171,6 +182,8 @@ class RunningNode {
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
   readonly #doors: Doors;
+  readonly #drain: Drain;
+  readonly #scrub: Scrub;
   readonly #onlineSince: string;
   readonly #answer: (request: Request, arrival: Arrival) => Promise<Response>;
 
@@ -182,7 +195,18 @@ class RunningNode {
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
     this.#answer = async (request, arrival) => app.fetch(request, arrival);
-    const local = createLocalApp({ ...parts, status: () => this.status() });
+    const edges = () => this.#links.map((link) => link.registeredWith());
+    this.#drain = new Drain({ ...parts, edges });
+    this.#scrub = new Scrub({ ...parts, dir: config.dir, rate: config.scrubRate });
+    parts.chunks.onLoss((chunk) => {
+      for (const link of this.#links) link.reportLost(chunk);
+    });
+    const local = createLocalApp({
+      ...parts,
+      status: () => this.status(),
+      pause: (until) => this.#pause(until),
+      leave: (isLeaving) => this.#leave(isLeaving),
+    });
     this.#doors = new Doors(config, { open: this, local, log: parts.log });
   }
 
@@ -203,10 +227,13 @@ class RunningNode {
     await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
+    await this.#scrub.start();
+    if (this.#parts.intent.leavingSince !== null) this.#drain.start();
   }
 
   /** Tells the edges first, so that they send nobody here while the last requests finish. */
   async stop(): Promise<void> {
+    await Promise.all([this.#drain.stop(), this.#scrub.stop()]);
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
     await this.#parts.counters.stop();
@@ -218,6 +245,35 @@ class RunningNode {
 
   status(): Promise<LocalNodeStatus> {
     return localStatusOf(this.#statusSources());
+  }
+
+  async #pause(until: string | null): Promise<void> {
+    await this.#parts.intent.pause(until);
+    await this.#tellEdges({ type: "pause", until });
+  }
+
+  async #leave(isLeaving: boolean): Promise<void> {
+    const { intent } = this.#parts;
+    // Told again: it is at it.
+    if (isLeaving === (intent.leavingSince !== null)) return;
+    await intent.leave(isLeaving);
+    await this.#tellEdges({ type: "leave", leaving: isLeaving });
+    if (isLeaving) this.#drain.start();
+    else await this.#drain.stop();
+  }
+
+  /** What was said, and what room there is since. */
+  async #tellEdges(frame: NodeFrame): Promise<void> {
+    const freeBytes = await this.#offeredBytes();
+    for (const link of this.#links) {
+      link.say(frame);
+      link.say({ type: "room", freeBytes });
+    }
+  }
+
+  /** A node that is about to go has room, and offers none. */
+  async #offeredBytes(): Promise<number> {
+    return this.#parts.intent.takesMore ? this.#parts.room.freeBytes() : 0;
   }
 
   async rereadDenied(): Promise<number> {
@@ -236,11 +292,13 @@ class RunningNode {
       onlineSince: this.#onlineSince,
       url: this.#advertisedUrl(),
       page: this.#doors.page,
+      drain: this.#drain,
+      scrub: this.#scrub,
     };
   }
 
   #appDeps(): NodeAppDeps {
-    const { fetch, strangerFetch, clock, identity, charges } = this.#parts;
+    const { fetch, strangerFetch, clock, identity, charges, intent } = this.#parts;
     const { dohUrls, pledge } = this.#config;
     const dns = createDomainKeyResolver({ fetch, dohUrls, now: () => clock.now() });
     const resolver = createPledgedResolver(dns, pledge, clock);
@@ -257,7 +315,7 @@ class RunningNode {
       fetchChunk: createChunkFetch(strangerFetch, PULL_LIMITS),
       repairing: new RateLimit(repairRateOf(this.#config), clock),
       pullSlots: new Slots(PULLS_AT_ONCE_MAX),
-      takesMore: () => true,
+      takesMore: () => intent.takesMore,
       contacts: this.#contacts,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
@@ -265,11 +323,26 @@ class RunningNode {
   }
 
   #createLink(edge: string): EdgeLink {
-    const { room } = this.#parts;
+    const { intent, log } = this.#parts;
     const { pledge } = this.#config;
+    let hasAnnounced: Announced = {};
     return new EdgeLink(edge, {
       ...this.#parts,
-      offer: async () => ({ url: this.#advertisedUrl(), pledge, freeBytes: await room.freeBytes() }),
+      offer: async () => {
+        hasAnnounced = intent.announcedTo(edge);
+        return {
+          url: this.#advertisedUrl(),
+          pledge,
+          freeBytes: await this.#offeredBytes(),
+          ...hasAnnounced,
+        };
+      },
+      onRegistered: () => {
+        if (hasAnnounced.lost !== true) return;
+        intent.toldLost(edge).catch((error: unknown) => {
+          log.error({ err: error }, "that the edge knows of the lost disk could not be written down");
+        });
+      },
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
       learnContacts: (contacts) => void this.#contacts.add(contacts),
     });

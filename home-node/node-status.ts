@@ -4,11 +4,14 @@ import type { LocalNodeStatus, PublicNodeStatus } from "../lib/node-status.ts";
 import type { Pledge } from "../lib/pledge.ts";
 import type { Counters } from "./counters/counters.ts";
 import type { Identity } from "./identity.ts";
+import type { Drain } from "./leaving/drain.ts";
+import type { Intent } from "./leaving/intent.ts";
 import type { EdgeLink } from "./link/edge-link.ts";
 import { SOFTWARE } from "./link/link-session.ts";
 import type { RoutingTable } from "./routing-table.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 import type { Room } from "./store/room.ts";
+import type { Scrub } from "./store/scrub.ts";
 import type { StatementStore } from "./store/statement-store.ts";
 
 export interface StatusSources {
@@ -25,6 +28,9 @@ export interface StatusSources {
   onlineSince: string;
   url: string | null;
   page: string | null;
+  intent: Intent;
+  drain: Drain;
+  scrub: Scrub;
 }
 
 /** For anybody. */
@@ -47,10 +53,15 @@ export async function publicStatusOf(sources: StatusSources): Promise<PublicNode
 
 /** For the volunteer: strangers have no business with whom the node serves, how much, and by which edges. */
 export async function localStatusOf(sources: StatusSources): Promise<LocalNodeStatus> {
-  const { page, pledge, diskReserveBytes, freeDiskBytes, counters, links } = sources;
+  const { page, pledge, diskReserveBytes, freeDiskBytes, counters, links, intent, drain, scrub } = sources;
+  const { awayUntil, leavingSince, lostSince } = intent;
   return {
     ...(await publicStatusOf(sources)),
     page,
+    awayUntil,
+    leaving: leavingSince === null ? null : { since: leavingSince, ...drain.progress },
+    scrub: scrub.report,
+    lostSince,
     pledge,
     disk: { freeBytes: await freeDiskBytes(), reserveBytes: diskReserveBytes },
     ...counters.report(),

@@ -74,6 +74,32 @@ const edgeSchema = v.object({
 
 const localSchema = v.object({
   ...publicSchema.entries,
+  /** Until when the volunteer is away; null: is not. Earlier nodes do not say, here and below. */
+  awayUntil: v.optional(v.nullable(timeSchema), null),
+  /** How far the node is with leaving; null: it stays. */
+  leaving: v.optional(
+    v.nullable(
+      v.object({
+        since: timeSchema,
+        /** Chunks held, those that edges were asked about, and those of them that too few others keep. */
+        chunks: countSchema,
+        asked: countSchema,
+        short: countSchema,
+        /** All of it is kept by others: the node can be switched off. */
+        isSafe: v.boolean(),
+        /** Why that is not known; null: it is. */
+        problem: v.nullable(v.string()),
+      }),
+    ),
+    null,
+  ),
+  /** The last look at all chunks, or the one under way: null before the first. */
+  scrub: v.optional(
+    v.nullable(v.object({ startedAt: timeSchema, isDone: v.boolean(), read: countSchema, bad: countSchema })),
+    null,
+  ),
+  /** When the node was found without the chunks that it had; null: never. */
+  lostSince: v.optional(v.nullable(timeSchema), null),
   /** Where the volunteer's browser finds the page; null where there is none. */
   page: v.nullable(v.string()),
   pledge: pledgeSchema,
@@ -106,6 +132,14 @@ export type PublicNodeStatus = v.InferOutput<typeof publicSchema>;
 export type LocalNodeStatus = v.InferOutput<typeof localSchema>;
 export type EdgeReport = LocalNodeStatus["edges"][number];
 export type TrafficFlows = v.InferOutput<typeof flowsSchema>;
+
+// What the volunteer tells the node by its socket
+const pauseSchema = v.strictObject({ until: v.nullable(timeSchema) });
+const leaveSchema = v.strictObject({ leaving: v.boolean() });
+export const parsePause = (value: unknown): v.InferOutput<typeof pauseSchema> =>
+  parseWith(pauseSchema, value, "invalid-request");
+export const parseLeave = (value: unknown): v.InferOutput<typeof leaveSchema> =>
+  parseWith(leaveSchema, value, "invalid-request");
 
 /** Either status; `isLocal` tells them apart. Throws `bad-answer`. */
 export function parseNodeReport(value: unknown): PublicNodeStatus | LocalNodeStatus {

@@ -18,6 +18,10 @@ export const NODE_URL_MAX = 512;
 /** Characters of the words in a frame. */
 export const REASON_MAX = 512;
 export const CONTACTS_GIVEN_MAX = 32;
+/** A volunteer who says so may be away for so long; what the node holds counts meanwhile, up to half of a target. */
+export const VACATION_MAX_MS = 60 * 24 * 3600 * 1000;
+/** Chunks that one frame says are lost. */
+export const LOST_PER_FRAME_MAX = 256;
 const CODE_TEXT_MAX = 64;
 const CODE_TEXT = /^[a-z][a-z0-9-]{0,63}$/;
 const SOFTWARE_TEXT_MAX = 64;
@@ -43,6 +47,12 @@ const registrationSchema = v.strictObject({
   pledge: pledgeSchema,
   freeBytes: countSchema,
   software: v.pipe(v.string(), v.maxLength(SOFTWARE_TEXT_MAX)),
+  /** Until when the volunteer is away on purpose; left out: not. */
+  awayUntil: v.optional(timeSchema),
+  /** The node goes as soon as others keep what it keeps. */
+  leaving: v.optional(v.literal(true)),
+  /** What it was given before now it has lost. Said once. */
+  lost: v.optional(v.literal(true)),
 });
 
 export type Registration = v.InferOutput<typeof registrationSchema>;
@@ -85,6 +95,15 @@ const nodeFrameSchema = v.variant("type", [
   v.strictObject({ type: v.literal("register"), registration: signedSchema }),
   /** Sent when the room changes by a tenth of the pledge, at most once a minute. */
   v.strictObject({ type: v.literal("room"), freeBytes: countSchema }),
+  /** The volunteer will be away until then; null: is back. */
+  v.strictObject({ type: v.literal("pause"), until: v.nullable(timeSchema) }),
+  /** The node leaves for good, or stays after all. */
+  v.strictObject({ type: v.literal("leave"), leaving: v.boolean() }),
+  /** It found that it has these no more. */
+  v.strictObject({
+    type: v.literal("lost"),
+    chunks: v.pipe(v.array(hashSchema), v.minLength(1), v.maxLength(LOST_PER_FRAME_MAX)),
+  }),
 ]);
 
 export type EdgeFrame = v.InferOutput<typeof edgeFrameSchema>;

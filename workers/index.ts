@@ -63,6 +63,7 @@ for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"))
 app.all("/operator/denials", () => methodNotAllowed("POST"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));
+app.all("/chunk/kept", () => methodNotAllowed("POST"));
 app.all("/chunk/locate", () => methodNotAllowed("POST"));
 app.all("/chunk/:hash", () => methodNotAllowed("GET, HEAD"));
 

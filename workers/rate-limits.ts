@@ -35,7 +35,8 @@ export function budgetOf(method: string, path: string): AddressBudget | null {
   const isPost = method === "POST";
   if (first === "node") return "registrations";
   if (first === "names" || first === "operator") return "writes";
-  if (first === "chunk" && isPost) return ["locate", "suspect"].includes(second) ? "lookups" : "writes";
+  if (first === "chunk" && isPost)
+    return ["locate", "suspect", "kept"].includes(second) ? "lookups" : "writes";
   if (first === "name" && isPost) return "lookups";
   if (first === "closest" || first === "domain" || first === "status") return "lookups";
   if (first === "obj" && path.endsWith("/")) return "lookups";

@@ -2,7 +2,12 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
-import { DEFAULT_DISK_RESERVE_BYTES, type NodeConfig, parseNodeConfig } from "../../home-node/config.ts";
+import {
+  DEFAULT_DISK_RESERVE_BYTES,
+  DEFAULT_SCRUB_RATE,
+  type NodeConfig,
+  parseNodeConfig,
+} from "../../home-node/config.ts";
 import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
@@ -30,6 +35,9 @@ interface RunOptions {
   up?: number;
   down?: number;
   repairRate?: number;
+  /** False for --no-scrub. */
+  scrub: number | false;
+  lostDisk?: boolean;
   reserve?: number;
   deny?: string;
 }
@@ -57,6 +65,13 @@ export function nodeRunCommand(): Command {
     .option("--up <RATE>", "bytes a second sent, such as 2MB", sizeArgument)
     .option("--down <RATE>", "bytes a second received", sizeArgument)
     .option("--repair-rate <RATE>", "bytes a second copied to make up for lost holders", sizeArgument)
+    .addOption(
+      new Option("--scrub <RATE>", "bytes a second read to see whether the disk keeps what it was given")
+        .argParser(sizeArgument)
+        .default(DEFAULT_SCRUB_RATE, formatSize(DEFAULT_SCRUB_RATE)),
+    )
+    .option("--no-scrub", "never look")
+    .option("--lost-disk", "the chunks that this node had are gone: have its edges make up for them")
     .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .addHelpText("after", EXAMPLES)
@@ -106,6 +121,8 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
       domains: options.domains,
     },
     repairRate: options.repairRate ?? null,
+    scrubRate: options.scrub === false ? null : options.scrub,
+    lostDisk: options.lostDisk === true,
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
     denyFile: options.deny ?? null,
   };

@@ -2,18 +2,22 @@
 // runs. What happens inside a session is link-session.ts.
 
 import type { Logger } from "pino";
+import type { Hash } from "../../lib/hash.ts";
 import type { NodeRecord } from "../../lib/node-record.ts";
 import type { EdgeReport } from "../../lib/node-status.ts";
 import { adviceFor, parseReachCode } from "../../lib/reach.ts";
+import { LOST_PER_FRAME_MAX, type NodeFrame } from "../../lib/registration.ts";
 import type { Contact } from "../../lib/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import { backoffDelay } from "./backoff.ts";
-import { type Offer, runSession } from "./link-session.ts";
+import { type Offer, runSession, type Say } from "./link-session.ts";
 import type { AnswerRequest } from "./tunnel.ts";
 
 /** A registration that lasted this long starts the backoff anew. */
 export const STABLE_MS = 60_000;
+/** What an edge that is away would be told of at most: audits find the rest. */
+export const LOST_REMEMBERED_MAX = 10_000;
 const INTERNAL = 500;
 
 export interface EdgeLinkDeps {
@@ -26,6 +30,7 @@ export interface EdgeLinkDeps {
   /** Answers a request that came through the edge. */
   answer: AnswerRequest;
   learnContacts: (contacts: Contact[]) => void;
+  onRegistered: () => void;
 }
 
 type LinkState = Omit<EdgeReport, "standing" | "record">;
@@ -42,6 +47,10 @@ export class EdgeLink {
   readonly #standing = { registrations: 0, losses: 0, requests: 0, failures: 0 };
   #record: NodeRecord | null = null;
   #state: LinkState;
+  /** While the node is linked. */
+  #say: Say | null = null;
+  /** Chunks that the edge has to be told of. */
+  readonly #lost = new Set<Hash>();
 
   constructor(url: string, deps: EdgeLinkDeps) {
     this.#url = url;
@@ -58,6 +67,23 @@ export class EdgeLink {
     };
   }
 
+  /** The edge that the node is linked with now, or null. */
+  registeredWith(): { url: string; edge: Hash } | null {
+    const { state, edge } = this.#state;
+    return state === "registered" && edge !== null ? { url: this.#url, edge } : null;
+  }
+
+  /** Tells the edge, where the node is linked with it; else the next registration says all of it. */
+  say(frame: NodeFrame): void {
+    this.#say?.(frame);
+  }
+
+  /** Tells the edge, now or as soon as it is there, that the node has a chunk no more. */
+  reportLost(chunk: Hash): void {
+    if (this.#lost.size < LOST_REMEMBERED_MAX) this.#lost.add(chunk);
+    this.#flushLost();
+  }
+
   start(): void {
     this.#running = this.#run(this.#stopping.signal);
   }
@@ -66,6 +92,14 @@ export class EdgeLink {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  #flushLost(): void {
+    if (this.#say === null) return;
+    const chunks = [...this.#lost];
+    this.#lost.clear();
+    for (let at = 0; at < chunks.length; at += LOST_PER_FRAME_MAX)
+      this.#say({ type: "lost", chunks: chunks.slice(at, at + LOST_PER_FRAME_MAX) });
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -95,19 +129,23 @@ export class EdgeLink {
       answer: (request) => this.#answer(request),
       log: this.#log,
       onChallenge: (edge) => this.#turn({ edge }),
-      onRegistered: ({ direct, code: codeText = "", reason, contacts }) => {
+      onRegistered: ({ direct, code: codeText = "", reason, contacts }, say) => {
         registeredAtMs = clock.now();
         this.#standing.registrations += 1;
         const code = parseReachCode(codeText);
         const advice = code === null || direct ? null : adviceFor(code);
         this.#turn({ state: "registered", direct, code, reason, advice });
         learnContacts(contacts);
+        this.#say = say;
+        this.#deps.onRegistered();
+        this.#flushLost();
       },
       onRecord: (record) => {
         this.#record = record;
       },
       signal,
     });
+    this.#say = null;
     this.#turn({ reason: end });
     if (registeredAtMs === null) return 0;
     if (!signal.aborted) this.#standing.losses += 1;

@@ -11,6 +11,7 @@ import {
   type Challenge,
   type EdgeFrame,
   formatFrame,
+  type NodeFrame,
   PING,
   PING_INTERVAL_MS,
   PONG,
@@ -50,6 +51,9 @@ export interface Offer {
   url: string | null;
   pledge: Pledge;
   freeBytes: number;
+  awayUntil?: string;
+  leaving?: true;
+  lost?: true;
 }
 
 export interface SessionDeps {
@@ -63,13 +67,15 @@ export interface SessionDeps {
   /** Answers a request that came through the edge. */
   answer: AnswerRequest;
   onChallenge: (edge: Hash) => void;
-  onRegistered: (frame: Registered) => void;
+  /** `say` sends control frames for as long as the session lasts. */
+  onRegistered: (frame: Registered, say: Say) => void;
   /** The edge says how the node stands there. */
   onRecord: (record: NodeRecord) => void;
   /** Aborted to end the session cleanly. */
   signal: AbortSignal;
 }
 
+export type Say = (frame: NodeFrame) => void;
 type Registered = Extract<EdgeFrame, { type: "registered" }>;
 
 /** Runs one session to its end; never throws. Returns why it ended, in words. */
@@ -156,7 +162,7 @@ class LinkSession {
     } else if (frame.type === "registered" && this.#state === "challenged") {
       this.#state = "registered";
       this.#deps.log.info({ direct: frame.direct, reason: frame.reason }, "registered with the edge");
-      this.#deps.onRegistered(frame);
+      this.#deps.onRegistered(frame, (said) => this.#send(formatFrame(said)));
       this.#background(() => this.#reportRoom());
     } else if (frame.type === "record" && this.#state === "registered") {
       this.#deps.onRecord(frame.record);

@@ -26,12 +26,12 @@ export class RateLimit implements Pace {
     this.#filledAtMs = clock.now();
   }
 
-  /** Returns when `bytes` more may pass. Later callers queue behind the debt of earlier ones. */
-  async take(bytes: number): Promise<void> {
+  /** Returns when `bytes` more may pass, or as soon as `signal` is aborted. Later callers queue behind the debt of earlier ones. */
+  async take(bytes: number, signal?: AbortSignal): Promise<void> {
     if (this.#bytesPerSecond === null) return;
     this.#fill(this.#bytesPerSecond);
     this.#tokens -= bytes;
-    if (this.#tokens < 0) await this.#clock.sleep((-this.#tokens / this.#bytesPerSecond) * 1000);
+    if (this.#tokens < 0) await this.#clock.sleep((-this.#tokens / this.#bytesPerSecond) * 1000, signal);
   }
 
   /** How long whoever asks now would wait before the first byte. */

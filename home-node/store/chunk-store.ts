@@ -3,7 +3,7 @@
 
 import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { type FileHandle, open, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
@@ -39,6 +39,8 @@ export class ChunkStore {
   readonly #log: Logger;
   /** The last operation on each hash that is being written or deleted. */
   readonly #busy = new Map<Hash, Promise<unknown>>();
+  #onLoss: (hash: Hash) => void = () => undefined;
+  #lost = 0;
   #count = 0;
   #bytes = 0;
 
@@ -53,6 +55,16 @@ export class ChunkStore {
   /** Chunks held, and their bytes. */
   get totals(): { chunks: number; bytes: number } {
     return { chunks: this.#count, bytes: this.#bytes };
+  }
+
+  /** Chunks that were here and could not be read back, since the start. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Has `tell` called with each chunk that is lost from now on. */
+  onLoss(tell: (hash: Hash) => void): void {
+    this.#onLoss = tell;
   }
 
   /** Clears what a crash left and counts what is held. */
@@ -133,6 +145,25 @@ export class ChunkStore {
     });
   }
 
+  /** Deletes a chunk that the disk does not give back. */
+  async lose(hash: Hash): Promise<void> {
+    if (await this.delete(hash)) this.#noteLoss(hash);
+  }
+
+  /** Those that are held, in order, from the one after `after` on. What comes or goes meanwhile may be missed. */
+  async *hashes(after = ""): AsyncGenerator<Hash> {
+    for (const prefix of hexDirectories(this.#chunksDir).sort()) {
+      if (prefix < after.slice(0, prefix.length)) continue;
+      const names = await readdir(join(this.#chunksDir, prefix));
+      for (const name of names.filter(isHash).sort()) if (name > after) yield name;
+    }
+  }
+
+  #noteLoss(hash: Hash): void {
+    this.#lost += 1;
+    this.#onLoss(hash);
+  }
+
   #write(hash: Hash, bytes: Uint8Array): Promise<void> {
     if (bytes.length <= LOGGED_BYTES_MAX) return this.#writeLog.write(this.#path(hash), bytes);
     return writeDurably(join(this.#temporaryDir, randomUUID()), this.#path(hash), [bytes]);
@@ -162,6 +193,7 @@ export class ChunkStore {
     if (found === null || found.intact) return found?.size ?? null;
     this.#log.error({ chunk: hash, bytes: found.size }, "a chunk was corrupt on disk and is deleted");
     await this.#remove(hash, found.size);
+    this.#noteLoss(hash);
     return null;
   }
 

@@ -171,7 +171,7 @@ describe("frames", () => {
     ["too large", new Uint8Array(FRAME_BYTES_MAX + 1).fill(2), "frame-too-large"],
     ["a head that is no JSON", json(0, "{"), "frame-malformed"],
     ["a head too large", json(0, `"${"x".repeat(HEAD_BYTES_MAX)}"`), "frame-too-large"],
-    ["a method that may not pass", json(0, { ...request, method: "POST" }), "frame-malformed"],
+    ["a method that may not pass", json(0, { ...request, method: "DELETE" }), "frame-malformed"],
     ["a path that is none", json(0, { ...request, path: "http://elsewhere/" }), "frame-malformed"],
     ["a path with a line break", json(0, { ...request, path: "/a\r\nb" }), "frame-malformed"],
     ["a header with a line break", json(0, { ...request, headers: [["a", "b\r\nc: d"]] }), "frame-malformed"],
@@ -463,6 +463,7 @@ describe("what may pass", () => {
 
   test.each([
     ["POST", "/names", "", "not-found"],
+    ["POST", "/pull", "", "not-found"],
     ["GET", "/status", "", "not-found"],
     ["GET", "/", "", "not-found"],
     ["GET", "", "", "not-found"],

@@ -191,6 +191,7 @@ export async function startTestNode(
       ...options.pledge,
     },
     diskReserveBytes: 0,
+    scrubRate: null,
     ...options.config,
   });
   const node = createHomeNode(config, {

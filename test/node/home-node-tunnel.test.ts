@@ -256,6 +256,10 @@ describe("a hostile edge", () => {
     ["GET", "/chunk/%2e%2e/status", "404 not-found"],
     ["GET", "/chunk/..%2f..%2f..%2fetc%2fpasswd", "400 invalid-hash"],
     ["PUT", `/version/${"0".repeat(64)}`, "405 method-not-allowed"],
+    ["POST", "/names", "404 not-found"],
+    ["POST", "/chunk", "405 method-not-allowed"],
+    ["POST", `/chunk/${"0".repeat(64)}`, "405 method-not-allowed"],
+    ["GET", "/pull", "405 method-not-allowed"],
     ["GET", `/name/${"0".repeat(64)}?domain=..`, "400 invalid-domain"],
   ])("gets nothing by %s %s but %s", async (method, path, expected) => {
     const body = method === "PUT" ? readerOf(Buffer.from("{}"), 10) : null;
@@ -299,7 +303,7 @@ describe("a hostile edge", () => {
     ["a frame without a stream", () => [Uint8Array.of(3, 0, 0)], 1007],
     ["a head that is no JSON", () => [requestOf("GET / HTTP/1.1")], 1007],
     ["a head with a field too many", () => [headWith({ x: 1 })], 1007],
-    ["POST", () => [headWith({ method: "POST" })], 1007],
+    ["DELETE", () => [headWith({ method: "DELETE" })], 1007],
     ["a path that is none", () => [headWith({ path: "http://evil.example/" })], 1007],
     ["a path with a line break", () => [headWith({ path: "/a\r\nb" })], 1007],
     ["a header with a line break", () => [headWith({ headers: [["accept", "a\r\nb"]] })], 1007],

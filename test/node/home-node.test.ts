@@ -75,7 +75,8 @@ describe("the configuration", () => {
   };
 
   it("is taken as it stands, with a reserve of 1 GiB on the disk", () => {
-    expect(parseNodeConfig(good)).toEqual({ ...good, denyFile: null, diskReserveBytes: 1024 ** 3 });
+    const left = { denyFile: null, diskReserveBytes: 1024 ** 3, repairRate: null, lostDisk: false };
+    expect(parseNodeConfig(good)).toEqual({ ...good, ...left, scrubRate: 1024 ** 2 });
   });
 
   it.each([

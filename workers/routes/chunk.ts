@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
+import { KEPT_BODY_MAX } from "../../lib/durability/kept.ts";
 import { isDelisted } from "../../lib/durability/standing.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
@@ -30,6 +31,7 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
+import { answerKept } from "../kept.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -62,6 +64,7 @@ export const chunk = new Hono<AppEnv>()
     const noted = await indexOf(c).suspect(chunks.map(({ hash, node }) => ({ chunk: hash, node })));
     return c.json<SuspectAnswer>({ noted }, 202);
   })
+  .post("/kept", async (c) => c.json(await answerKept(c, indexOf(c), await readJson(c, KEPT_BODY_MAX))))
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
     checkAllowed(hash);
