@@ -28,7 +28,7 @@ export function showNetwork(status) {
 }
 
 /** @param {EdgeStatus} status */
-function showNumbers({ nodes, index }) {
+function showNumbers({ nodes, index, repairs }) {
   const numbers = {
     online: `${formatCount(nodes.online)} of ${formatCount(nodes.known)}`,
     pledged: formatBytes(nodes.pledgedBytes),
@@ -38,8 +38,19 @@ function showNumbers({ nodes, index }) {
     chunks: formatCount(index.chunks),
     replicas: formatCount(index.replicas),
     bytes: formatBytes(index.chunkBytes),
+    short: shortOf(repairs),
+    repaired: repairs === undefined ? "–" : formatCount(repairs.copiesToday),
   };
   for (const [id, text] of Object.entries(numbers)) setText(at(`n-${id}`), text);
+}
+
+/** @param {EdgeStatus["repairs"]} repairs */
+function shortOf(repairs) {
+  if (repairs === undefined) return "–";
+  const { short, unreadable } = repairs;
+  return unreadable === 0
+    ? formatCount(short)
+    : `${formatCount(short)}, ${formatCount(unreadable)} of them unreadable now`;
 }
 
 /** @param {EdgeStatus} status */

@@ -47,7 +47,7 @@ const OBJECT_HEADINGS = ["OBJECT", "SEQ", "SIZE", "AGE", "AUTHOR"];
 
 function totals(
   url: string,
-  { id, software, nodes, index, partitions, reportedAt }: EdgeStatus,
+  { id, software, nodes, index, repairs, partitions, reportedAt }: EdgeStatus,
   nowMs: number,
 ): string[][] {
   const held = partitions.holders.filter((count) => count > 0).length;
@@ -61,9 +61,21 @@ function totals(
       "chunks",
       `${formatCount(index.chunks)} (${formatSize(index.chunkBytes)}) in ${formatCount(index.replicas)} copies`,
     ],
+    ...(repairs === undefined ? [] : [["repairs", repairsText(repairs)]]),
     ["partitions", `${formatCount(held)} of ${formatCount(partitions.holders.length)} have holders`],
     ["reported", reportedAt === null ? "not yet" : `${formatAge(nowMs - Date.parse(reportedAt))} ago`],
   ];
+}
+
+function repairsText({
+  short,
+  unreadable,
+  copiesToday,
+  bytesToday,
+}: NonNullable<EdgeStatus["repairs"]>): string {
+  const lost = unreadable === 0 ? "" : `, ${formatCount(unreadable)} of them unreadable now`;
+  const today = `${formatCount(copiesToday)} copies (${formatSize(bytesToday)}) made today`;
+  return `${formatCount(short)} chunks below target${lost}; ${today}`;
 }
 
 function nodeRows({ members }: EdgeStatus, nowMs: number): string[][] {

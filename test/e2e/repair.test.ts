@@ -1,7 +1,9 @@
 // Real home nodes that go for good, for a while, and with their disks: what was acknowledged is copied to others before
 // the last copy goes, and nothing is copied that need not be.
 
-import { readdir, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalNetwork, LocalNode } from "../../cli/local/network.ts";
@@ -31,7 +33,9 @@ async function copiesOf(network: LocalNetwork, hashes: readonly string[]): Promi
 }
 
 async function filesOf(network: LocalNetwork, node: LocalNode): Promise<Set<string>> {
-  const names = await readdir(folderOf(network, node, "chunks"), { recursive: true });
+  const folder = folderOf(network, node, "chunks");
+  if (!existsSync(folder)) return new Set();
+  const names = await readdir(folder, { recursive: true });
   return new Set(names.map((name) => name.split("/").at(-1) ?? ""));
 }
 
@@ -134,6 +138,106 @@ describe("a network that repairs", () => {
     },
     TIMEOUT_MS,
   );
+});
+
+describe("a network whose volunteers come and go", () => {
+  let network: LocalNetwork;
+  let scene: Scene;
+  const nodeCommand = (node: LocalNode, ...args: string[]) =>
+    scene.publisher.holdfast("node", ...args, "--dir", folderOf(network, node));
+
+  beforeAll(async () => {
+    network = await startNetwork(6, 2, QUICK);
+    scene = await publishOn(network);
+  }, TIMEOUT_MS);
+
+  afterAll(() => endNetwork(network), TIMEOUT_MS);
+
+  test(
+    "copies nothing for a node that said that it would be away",
+    async () => {
+      const node = await fullest(scene);
+      const before = await copiesOf(network, scene.hashes);
+      const day = new Date(Date.now() + 24 * 3600 * 1000).toISOString();
+      expect(await nodeCommand(node, "pause", "--until", day)).toMatchObject({ code: 0 });
+      await node.process.stop();
+      await pause(LONG_ENOUGH_MS);
+      expect((await statusOf(network)).repairs).toMatchObject({ copiesToday: 0 });
+      node.process.start();
+      await network.waitForNodes(6);
+      expect(await copiesOf(network, scene.hashes)).toEqual(before);
+      expect(await nodeCommand(node, "pause", "--end")).toMatchObject({ code: 0 });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "loses nothing where a node leaves, waits until it may go, and is killed with its folder",
+    async () => {
+      const node = await fullest(scene);
+      const left = await nodeCommand(node, "leave", "--json");
+      expect(left).toMatchObject({ code: 0 });
+      expect(JSON.parse(left.stdout)).toMatchObject({ isSafe: true, short: 0, problem: null });
+      node.process.kill("SIGKILL");
+      await rm(folderOf(network, node), { recursive: true });
+      // At once: nothing is left to a repair.
+      expect(onTarget(await copiesOf(network, scene.hashes))).toBe(true);
+      await expectWhole(scene);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "fills a node again whose disk was lost, or others in its place",
+    async () => {
+      const node = await fullest(scene);
+      await node.process.stop();
+      await rm(folderOf(network, node, "chunks"), { recursive: true });
+      expect(onTarget(await copiesOf(network, scene.hashes))).toBe(false);
+      node.process.start();
+      await until("the copies are made", async () => onTarget(await copiesOf(network, scene.hashes)));
+      await expectWhole(scene);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "replaces a chunk that was corrupt on a disk, once somebody has read it there",
+    async () => {
+      const node = await fullest(scene);
+      const id = await idOf(node);
+      const files = await filesOf(network, node);
+      const bad = scene.hashes.find((hash) => files.has(hash)) ?? "";
+      const path = folderOf(network, node, "chunks", bad.slice(0, 2), bad);
+      await writeFile(path, "nothing of the kind");
+      await (await fetch(`${network.edgeUrl}/via/${id}/chunk/${bad}`)).body?.cancel();
+      await until("it is gone from there, and the copies are made", async () => {
+        const found = await readFile(path).catch(() => Buffer.alloc(0));
+        return found.toString() !== "nothing of the kind" && onTarget(await intactOf([bad]));
+      });
+    },
+    TIMEOUT_MS,
+  );
+
+  async function idOf(node: LocalNode): Promise<string> {
+    const { stdout } = await nodeCommand(node, "status", "--json");
+    return (JSON.parse(stdout) as { id: string }).id;
+  }
+
+  /** As copiesOf, of files that have their hash. */
+  async function intactOf(hashes: string[]): Promise<number[]> {
+    const running = network.nodes.filter(({ process }) => process.isRunning);
+    return Promise.all(
+      hashes.map(async (hash) => {
+        const files = await Promise.all(
+          running.map((node) =>
+            readFile(folderOf(network, node, "chunks", hash.slice(0, 2), hash)).catch(() => Buffer.alloc(0)),
+          ),
+        );
+        return files.filter((bytes) => createHash("sha256").update(bytes).digest("hex") === hash).length;
+      }),
+    );
+  }
 });
 
 describe("a network that looks over nothing (SWEEP_SECONDS=0)", () => {

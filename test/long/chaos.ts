@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import type { Redundancy } from "../../lib/manifest.ts";
 import { parseStriping } from "../../lib/redundancy/scheme.ts";
 import { ChaosSite, isUnharmed } from "../e2e/chaos/chaos-site.ts";
+import { AUDITS_SELDOM } from "../e2e/chaos/settings.ts";
 import { formatSummary } from "../e2e/chaos/summary.ts";
 
 const HELP = `npm run chaos -- [options]
@@ -21,7 +22,8 @@ is read back, and every chunk is counted on the nodes' disks.
   --kill N            nodes destroyed at once, at most as many as the redundancy stands (default 2)
   --publishers N, --readers N   at work all the time (default 2 each)
   --pause MS          longest pause of each between two objects (default 2000)
-  --round-timeout S   a round that is not back on target by then has failed (default 180)
+  --audits N          chunks of each node that the edge reads a day (default 17280: one in five seconds)
+  --round-timeout S   a round that is not back on target by then has failed (default 300)
   --gets N            objects that the command holdfast get fetches at the end, of all (default 40)
   --no-repair         neither sweeps nor audits: objects are lost, which shows that this program sees it
   --keep              leave the folder with state and logs
@@ -39,7 +41,8 @@ const { values } = parseArgs({
     publishers: { type: "string", default: "2" },
     readers: { type: "string", default: "2" },
     pause: { type: "string", default: "2000" },
-    "round-timeout": { type: "string", default: "180" },
+    audits: { type: "string", default: String(AUDITS_SELDOM) },
+    "round-timeout": { type: "string", default: "300" },
     gets: { type: "string", default: "40" },
     "no-repair": { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
@@ -51,13 +54,18 @@ const { values } = parseArgs({
 if (values.help) process.stdout.write(HELP);
 else process.exitCode = (await run()) ? 0 : 1;
 
+// The processes end with this one, also by Ctrl-C.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 async function run(): Promise<boolean> {
+  const redundancy = parseRedundancy(values.redundancy);
   const site = await ChaosSite.start({
     seed: values.seed,
     nodes: countOf("nodes"),
-    redundancy: parseRedundancy(values.redundancy),
-    kill: countOf("kill"),
+    redundancy,
+    kill: killOf(redundancy),
     repairs: !values["no-repair"],
+    auditsPerDay: countOf("audits"),
     publishers: countOf("publishers"),
     readers: countOf("readers"),
     pauseMs: countOf("pause"),
@@ -75,6 +83,14 @@ async function run(): Promise<boolean> {
   }
 }
 
+/** More than the redundancy stands are lost whatever is done. */
+function killOf(redundancy: Redundancy): number {
+  const max = "replicas" in redundancy ? redundancy.replicas - 1 : redundancy.parity;
+  if (countOf("kill") <= max) return countOf("kill");
+  console.error(`--kill is at most ${max} with this redundancy`);
+  process.exit(2);
+}
+
 type CountOption =
   | "minutes"
   | "rounds"
@@ -84,6 +100,7 @@ type CountOption =
   | "publishers"
   | "readers"
   | "pause"
+  | "audits"
   | "round-timeout"
   | "gets";
 

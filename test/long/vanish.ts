@@ -4,7 +4,7 @@
 
 import { parseArgs } from "node:util";
 import { formatColumns } from "../../cli/format.ts";
-import { CONTROL_SETTINGS, REPAIR_SETTINGS } from "../e2e/chaos/settings.ts";
+import { CONTROL_SETTINGS, repairSettings } from "../e2e/chaos/settings.ts";
 import { type VanishFigures, VanishNet } from "../e2e/chaos/vanish-net.ts";
 
 const HELP = `npm run vanish -- [options]
@@ -55,7 +55,7 @@ async function vanishOnce(seed: string): Promise<VanishFigures> {
     nodes: Number(values.nodes),
     replicas: Number(values.replicas),
     objects: Number(values.objects),
-    settings: values["no-repair"] ? CONTROL_SETTINGS : REPAIR_SETTINGS,
+    settings: values["no-repair"] ? CONTROL_SETTINGS : repairSettings(0),
   });
   try {
     return await net.vanish(Number(values.gone), Number(values.timeout) * 1000);

@@ -15,7 +15,7 @@ import { Disks, deleteFiles, flipFiles } from "./disks.ts";
 import { describeRound, drawRound, type Harm, type Round, type Trouble } from "./faults.ts";
 import { Load, type LoadFigures } from "./load.ts";
 import { type ReadBack, readBack } from "./read-back.ts";
-import { CONTROL_SETTINGS, REPAIR_SETTINGS } from "./settings.ts";
+import { CONTROL_SETTINGS, repairSettings } from "./settings.ts";
 import { Slots } from "./slots.ts";
 import { type Shortage, Wanted } from "./wanted.ts";
 
@@ -34,6 +34,8 @@ export interface ChaosOptions {
   kill: number;
   /** False: neither sweeps nor audits, as a control. */
   repairs: boolean;
+  /** Of each node. */
+  auditsPerDay: number;
   publishers: number;
   readers: number;
   /** Longest pause between what one of them does. */
@@ -100,7 +102,7 @@ export class ChaosSite {
   }
 
   static async start(options: ChaosOptions): Promise<ChaosSite> {
-    const settings = options.repairs ? REPAIR_SETTINGS : CONTROL_SETTINGS;
+    const settings = options.repairs ? repairSettings(options.auditsPerDay) : CONTROL_SETTINGS;
     const network = await startNetwork(0, 0, settings);
     const publisher = await Publisher.create(sharedView(network));
     const list = new AcknowledgedList(join(network.dir, "acknowledged.jsonl"));

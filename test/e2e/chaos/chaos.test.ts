@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { SeededRandom } from "../../random.ts";
 import { type ChaosFigures, ChaosSite, isUnharmed } from "./chaos-site.ts";
 import type { Round } from "./faults.ts";
+import { AUDITS_OFTEN } from "./settings.ts";
 
 const TIMEOUT_MS = 400_000;
 const NODES = 8;
@@ -21,7 +22,14 @@ const FILES: Round[] = [
 
 async function runRounds(rounds: readonly Round[], repairs: boolean): Promise<ChaosFigures> {
   const site = await ChaosSite.start({
-    ...{ seed: "short", nodes: NODES, redundancy: { replicas: 3 }, kill: 2, repairs },
+    ...{
+      seed: "short",
+      nodes: NODES,
+      redundancy: { replicas: 3 },
+      kill: 2,
+      repairs,
+      auditsPerDay: AUDITS_OFTEN,
+    },
     ...{ publishers: 1, readers: 1, pauseMs: 1500, roundTimeoutMs: 90_000 },
     tell: (line) => console.error(line),
   });

@@ -92,7 +92,7 @@ export class Slots {
   }
 
   #unmount(dir: string): void {
-    spawnSync("umount", [dir]);
+    spawnSync("umount", ["-l", dir]);
     this.#mounts.delete(dir);
   }
 }

@@ -1,7 +1,7 @@
 // One seed of `npm run vanish`, smaller, and what a node that drops files comes to.
 
 import { afterEach, describe, expect, test } from "vitest";
-import { CONTROL_SETTINGS, REPAIR_SETTINGS } from "./settings.ts";
+import { AUDITS_OFTEN, CONTROL_SETTINGS, repairSettings } from "./settings.ts";
 import { shareOf, VanishNet } from "./vanish-net.ts";
 
 const TIMEOUT_MS = 300_000;
@@ -33,7 +33,7 @@ describe("nodes that vanish at once, 30 % of them", () => {
   test(
     "take with them only what they alone kept; the rest can be read and comes back to its target",
     async () => {
-      const figures = await (await start(REPAIR_SETTINGS)).vanish(VANISHED, REPAIR_TIMEOUT_MS);
+      const figures = await (await start(repairSettings(0))).vanish(VANISHED, REPAIR_TIMEOUT_MS);
       expect(figures).toMatchObject({ chunks: 2 * SIZE.objects, short: 0, unreadable: 0 });
       expect(figures.lost).toBe(figures.lostAtOnce);
     },
@@ -55,7 +55,7 @@ describe("a node that dropped 10 % of its files and does not know", () => {
   test(
     "is found out by audits: it is listed as their holder no more, and others keep them instead",
     async () => {
-      const fleet = await start(REPAIR_SETTINGS);
+      const fleet = await start(repairSettings(AUDITS_OFTEN));
       const [node] = fleet.fleet.nodes;
       if (node === undefined) throw new TypeError("a fleet has nodes");
       const dropped = fleet.drop(node, 0.1);
@@ -71,7 +71,7 @@ describe("a node that dropped 10 % of its files and does not know", () => {
   test(
     "stays their holder where nobody audits",
     async () => {
-      const fleet = await start({ ...REPAIR_SETTINGS, AUDITS_PER_DAY: "0" });
+      const fleet = await start(repairSettings(0));
       const [node] = fleet.fleet.nodes;
       if (node === undefined) throw new TypeError("a fleet has nodes");
       const dropped = fleet.drop(node, 0.1);
