@@ -9,16 +9,16 @@ import {
   chunkHoursOf,
   pickOrdinals,
   roundAtRandom,
-  shardsWithSome,
 } from "../lib/durability/audit-draw.ts";
 import type { CheckCode } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import { removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { queueRepair } from "./repairs-table.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
-import { type Sight, sightOf } from "./standings-table.ts";
+import { type Listed, type Sight, sightOf } from "./standings-table.ts";
 import { hasSuspects, type Suspect, takeSuspects } from "./suspects-table.ts";
 
 /** The platform opens six connections at once for one request. */
@@ -44,8 +44,8 @@ export interface Check {
 
 interface Drawn {
   chunkHours: number;
-  /** Chunks that the node is taken to hold in all shards. */
-  chunks: number;
+  /** What the shard lists of the node. */
+  listed: Listed;
 }
 
 /** A chunk to read from a node. */
@@ -68,16 +68,21 @@ export function auditDelayMs({ settings }: IndexClient, isUrgent: boolean): numb
 }
 
 /** One round. Done twice at once it draws what is due once: the time is taken before anything is read. */
-export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<AuditRound> {
+export async function auditRound(
+  sql: SqlStorage,
+  index: IndexClient,
+  shard: ShardPrefix,
+  nowMs: number,
+): Promise<AuditRound> {
   const delayMs = auditDelayMs(index, false);
   const counts = countByNode(sql);
   if (delayMs === null || counts.length === 0) return { checks: [], nextMs: null };
   const members = await index.members(counts.map(({ node }) => node));
   const { auditsPerDay, shardDepth } = index.settings;
   const rate = { auditsPerDay, shards: 2 ** shardDepth };
-  const audited = counts.flatMap((count) => auditedNode(count, members, rate));
+  const audited = counts.flatMap((count) => auditedNode(count, members));
   const elapsedMs = takeElapsed(sql, delayMs, nowMs);
-  const draws = [...suspected(sql, members), ...drawRows(sql, audited, rate, elapsedMs)];
+  const draws = [...suspected(sql, members), ...drawRows(sql, audited, { rate, elapsedMs, shard })];
   const checks = await readAll(index, draws);
   const nextMs = nowMs + delayAfter(sql, index, { audited, rate, checks });
   return { checks, nextMs };
@@ -102,7 +107,7 @@ export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Si
     sights.set(node, sight);
     sight.checks.push({ chunk, code, heldSinceMs, isDrawn: drawn !== undefined });
     if (drawn === undefined) continue;
-    sight.chunks = drawn.chunks;
+    sight.listed = drawn.listed;
     if (code === "passed") sight.chunkHours += drawn.chunkHours;
   }
   return [...sights.values()];
@@ -111,7 +116,6 @@ export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Si
 interface NodeCount {
   node: NodeId;
   chunks: number;
-  bytes: number;
 }
 
 interface AuditedNode extends Audited {
@@ -121,27 +125,15 @@ interface AuditedNode extends Audited {
 /** One pass over the holders. */
 function countByNode(sql: SqlStorage): NodeCount[] {
   return sql
-    .exec<{ node: NodeId; chunks: number; bytes: number }>(
-      "SELECT node, COUNT(*) AS chunks, SUM(size) AS bytes FROM holders GROUP BY node",
-    )
+    .exec<{ node: NodeId; chunks: number }>("SELECT node, COUNT(*) AS chunks FROM holders GROUP BY node")
     .toArray();
 }
 
-/**
- * Only who is online is asked. How much a node holds elsewhere is taken from what it says of its room: one that lies there
- * is audited as often as one that holds much, or more often.
- */
-function auditedNode(
-  { node, chunks, bytes }: NodeCount,
-  members: ReadonlyMap<NodeId, Member>,
-  { shards }: AuditRate,
-): AuditedNode[] {
+/** Only who is online is asked. */
+function auditedNode({ node, chunks }: NodeCount, members: ReadonlyMap<NodeId, Member>): AuditedNode[] {
   const member = members.get(node);
   if (member === undefined || !member.online) return [];
-  const usedBytes = Math.max(0, member.pledgedBytes - member.freeBytes);
-  const byRoom = Math.ceil(usedBytes / Math.max(1, bytes / chunks));
-  const chunksInAll = Math.min(Math.max(chunks, byRoom), chunks * shards);
-  return [{ member, chunks, chunksInAll, standing: member.standing }];
+  return [{ member, chunks, knownShards: member.shards, standing: member.standing }];
 }
 
 /** How long ago the last round was, and that one is being made now. */
@@ -153,7 +145,11 @@ function takeElapsed(sql: SqlStorage, firstMs: number, nowMs: number): number {
 }
 
 /** At most AUDITS_PER_ROUND_MAX; where more are due, those that are left speak for the others too. */
-function drawRows(sql: SqlStorage, audited: AuditedNode[], rate: AuditRate, elapsedMs: number): Draw[] {
+function drawRows(
+  sql: SqlStorage,
+  audited: AuditedNode[],
+  { rate, elapsedMs, shard }: { rate: AuditRate; elapsedMs: number; shard: ShardPrefix },
+): Draw[] {
   const due = audited.map((node) => roundAtRandom(auditShare(node, rate, elapsedMs), Math.random));
   const all = due.reduce((sum, count) => sum + count, 0);
   if (all === 0) return [];
@@ -162,8 +158,8 @@ function drawRows(sql: SqlStorage, audited: AuditedNode[], rate: AuditRate, elap
   audited.forEach((node, i) => {
     const count = roundAtRandom((due[i] ?? 0) * kept, Math.random);
     if (count === 0) return;
-    const chunks = node.chunks * shardsWithSome(rate.shards, Math.max(node.chunks, node.chunksInAll));
-    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, chunks };
+    const listed = { shard, chunks: node.chunks };
+    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, listed };
     const ordinals = pickOrdinals(node.chunks, count, Math.random);
     wanted.set(node.member.id, { ordinals, of: { member: node.member, drawn } });
   });

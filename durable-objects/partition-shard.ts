@@ -361,7 +361,8 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   async #audit(nowMs: number): Promise<number | null> {
-    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.env), nowMs);
+    const index = new IndexClient(this.env);
+    const { checks, nextMs } = await auditRound(this.#sql, index, this.#prefix(), nowMs);
     if (checks.length > 0) await this.noteChecks(checks);
     return nextMs;
   }
