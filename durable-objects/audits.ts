@@ -44,8 +44,8 @@ export interface Check {
 
 interface Drawn {
   chunkHours: number;
-  /** What the shard lists of the node. */
-  listed: Listed;
+  /** Chunks of the node that the shard lists. */
+  chunks: number;
 }
 
 /** A chunk to read from a node. */
@@ -68,12 +68,7 @@ export function auditDelayMs({ settings }: IndexClient, isUrgent: boolean): numb
 }
 
 /** One round. Done twice at once it draws what is due once: the time is taken before anything is read. */
-export async function auditRound(
-  sql: SqlStorage,
-  index: IndexClient,
-  shard: ShardPrefix,
-  nowMs: number,
-): Promise<AuditRound> {
+export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<AuditRound> {
   const delayMs = auditDelayMs(index, false);
   const counts = countByNode(sql);
   if (delayMs === null || counts.length === 0) return { checks: [], nextMs: null };
@@ -82,7 +77,7 @@ export async function auditRound(
   const rate = { auditsPerDay, shards: 2 ** shardDepth };
   const audited = counts.flatMap((count) => auditedNode(count, members));
   const elapsedMs = takeElapsed(sql, delayMs, nowMs);
-  const draws = [...suspected(sql, members), ...drawRows(sql, audited, { rate, elapsedMs, shard })];
+  const draws = [...suspected(sql, members), ...drawRows(sql, audited, rate, elapsedMs)];
   const checks = await readAll(index, draws);
   const nextMs = nowMs + delayAfter(sql, index, { audited, rate, checks });
   return { checks, nextMs };
@@ -92,7 +87,7 @@ export async function auditRound(
  * Brings checks to the holders' rows: who gave the chunk is noted, who did not is no holder any more. Returns what it says
  * of nodes; a row that is not here says nothing, because nothing was claimed.
  */
-export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Sight[] {
+export function applyChecks(sql: SqlStorage, shard: ShardPrefix, checks: Check[], nowMs: number): Sight[] {
   const sights = new Map<NodeId, Sight>();
   for (const { chunk, node, code, drawn } of checks) {
     const heldSinceMs = holderSince(sql, chunk, node);
@@ -103,11 +98,13 @@ export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Si
       removeHolder(sql, chunk, node);
       queueRepair(sql, chunk, code, nowMs);
     }
-    const sight = sights.get(node) ?? sightOf(node, {});
+    const listed: Listed = sights.get(node)?.listed ?? { shard, chunks: null, lost: 0 };
+    const sight = sights.get(node) ?? sightOf(node, { listed });
     sights.set(node, sight);
+    if (code === "missing" || code === "corrupt") listed.lost += 1;
     sight.checks.push({ chunk, code, heldSinceMs, isDrawn: drawn !== undefined });
     if (drawn === undefined) continue;
-    sight.listed = drawn.listed;
+    listed.chunks = drawn.chunks;
     if (code === "passed") sight.chunkHours += drawn.chunkHours;
   }
   return [...sights.values()];
@@ -145,11 +142,7 @@ function takeElapsed(sql: SqlStorage, firstMs: number, nowMs: number): number {
 }
 
 /** At most AUDITS_PER_ROUND_MAX; where more are due, those that are left speak for the others too. */
-function drawRows(
-  sql: SqlStorage,
-  audited: AuditedNode[],
-  { rate, elapsedMs, shard }: { rate: AuditRate; elapsedMs: number; shard: ShardPrefix },
-): Draw[] {
+function drawRows(sql: SqlStorage, audited: AuditedNode[], rate: AuditRate, elapsedMs: number): Draw[] {
   const due = audited.map((node) => roundAtRandom(auditShare(node, rate, elapsedMs), Math.random));
   const all = due.reduce((sum, count) => sum + count, 0);
   if (all === 0) return [];
@@ -158,8 +151,7 @@ function drawRows(
   audited.forEach((node, i) => {
     const count = roundAtRandom((due[i] ?? 0) * kept, Math.random);
     if (count === 0) return;
-    const listed = { shard, chunks: node.chunks };
-    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, listed };
+    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, chunks: node.chunks };
     const ordinals = pickOrdinals(node.chunks, count, Math.random);
     wanted.set(node.member.id, { ordinals, of: { member: node.member, drawn } });
   });

@@ -205,7 +205,8 @@ export class PartitionShard extends DurableObject<Env> {
   /** Takes in what reads of chunks from nodes came to, by whomever of this edge they were made. */
   async noteChecks(checks: Check[]): Promise<void> {
     await this.#noteChange();
-    const sights = this.ctx.storage.transactionSync(() => applyChecks(this.#sql, checks, Date.now()));
+    const apply = () => applyChecks(this.#sql, this.#prefix(), checks, Date.now());
+    const sights = this.ctx.storage.transactionSync(apply);
     await new IndexClient(this.env).noteSights(sights);
   }
 
@@ -361,8 +362,7 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   async #audit(nowMs: number): Promise<number | null> {
-    const index = new IndexClient(this.env);
-    const { checks, nextMs } = await auditRound(this.#sql, index, this.#prefix(), nowMs);
+    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.env), nowMs);
     if (checks.length > 0) await this.noteChecks(checks);
     return nextMs;
   }

@@ -43,7 +43,10 @@ export interface Sight {
 
 export interface Listed {
   shard: ShardPrefix;
-  chunks: number;
+  /** Null where nobody counted. */
+  chunks: number | null;
+  /** Of these, those that the checks took off the list. */
+  lost: number;
 }
 
 export function sightOf(node: NodeId, seen: Partial<Omit<Sight, "node">>): Sight {
@@ -165,15 +168,22 @@ function addToLedger(sql: SqlStorage, sight: Sight, nowMs: number): void {
   );
 }
 
-function noteListed(sql: SqlStorage, node: NodeId, { shard, chunks }: Listed, nowMs: number): void {
-  sql.exec("DELETE FROM node_shards WHERE node = ? AND at < ?", node, nowMs - SHARD_MEMORY_MS);
+function noteListed(sql: SqlStorage, node: NodeId, { shard, chunks, lost }: Listed, nowMs: number): void {
+  if (chunks !== null) {
+    sql.exec(
+      `INSERT INTO node_shards (node, shard, chunks, at) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET chunks = excluded.chunks, at = excluded.at`,
+      node,
+      shard,
+      chunks,
+      nowMs,
+    );
+  }
+  sql.exec("UPDATE node_shards SET chunks = chunks - ? WHERE node = ? AND shard = ?", lost, node, shard);
   sql.exec(
-    `INSERT INTO node_shards (node, shard, chunks, at) VALUES (?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET chunks = excluded.chunks, at = excluded.at`,
+    "DELETE FROM node_shards WHERE node = ? AND (chunks <= 0 OR at < ?)",
     node,
-    shard,
-    chunks,
-    nowMs,
+    nowMs - SHARD_MEMORY_MS,
   );
 }
 

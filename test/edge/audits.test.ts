@@ -68,6 +68,7 @@ describe("an audit", () => {
     for (let i = 0; i < RUNS_MAX && node.asked.length === 0; i++) await auditNow(shardOf(chunk));
     expect(await checkedAt(chunk, node.id)).toBe(null);
     expect((await node.record())?.events).toMatchObject([{ chunk, code: "corrupt" }]);
+    expect(await node.member()).toMatchObject({ chunks: null, shards: 0 });
     await vi.waitUntil(() => node.node.records.length > 0);
     expect(node.node.records.at(-1)).toMatchObject({ failed: 1, events: [{ chunk, code: "corrupt" }] });
   });
