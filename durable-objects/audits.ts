@@ -9,16 +9,16 @@ import {
   chunkHoursOf,
   pickOrdinals,
   roundAtRandom,
-  shardsWithSome,
 } from "../lib/durability/audit-draw.ts";
 import type { CheckCode } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
+import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import { removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { queueRepair } from "./repairs-table.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
-import { type Sight, sightOf } from "./standings-table.ts";
+import { type Listed, type Sight, sightOf } from "./standings-table.ts";
 import { hasSuspects, type Suspect, takeSuspects } from "./suspects-table.ts";
 
 /** The platform opens six connections at once for one request. */
@@ -44,7 +44,7 @@ export interface Check {
 
 interface Drawn {
   chunkHours: number;
-  /** Chunks that the node is taken to hold in all shards. */
+  /** Chunks of the node that the shard lists. */
   chunks: number;
 }
 
@@ -75,7 +75,7 @@ export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: num
   const members = await index.members(counts.map(({ node }) => node));
   const { auditsPerDay, shardDepth } = index.settings;
   const rate = { auditsPerDay, shards: 2 ** shardDepth };
-  const audited = counts.flatMap((count) => auditedNode(count, members, rate));
+  const audited = counts.flatMap((count) => auditedNode(count, members));
   const elapsedMs = takeElapsed(sql, delayMs, nowMs);
   const draws = [...suspected(sql, members), ...drawRows(sql, audited, rate, elapsedMs)];
   const checks = await readAll(index, draws);
@@ -87,7 +87,7 @@ export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: num
  * Brings checks to the holders' rows: who gave the chunk is noted, who did not is no holder any more. Returns what it says
  * of nodes; a row that is not here says nothing, because nothing was claimed.
  */
-export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Sight[] {
+export function applyChecks(sql: SqlStorage, shard: ShardPrefix, checks: Check[], nowMs: number): Sight[] {
   const sights = new Map<NodeId, Sight>();
   for (const { chunk, node, code, drawn } of checks) {
     const heldSinceMs = holderSince(sql, chunk, node);
@@ -98,11 +98,13 @@ export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Si
       removeHolder(sql, chunk, node);
       queueRepair(sql, chunk, code, nowMs);
     }
-    const sight = sights.get(node) ?? sightOf(node, {});
+    const listed: Listed = sights.get(node)?.listed ?? { shard, chunks: null, lost: 0 };
+    const sight = sights.get(node) ?? sightOf(node, { listed });
     sights.set(node, sight);
+    if (code === "missing" || code === "corrupt") listed.lost += 1;
     sight.checks.push({ chunk, code, heldSinceMs, isDrawn: drawn !== undefined });
     if (drawn === undefined) continue;
-    sight.chunks = drawn.chunks;
+    listed.chunks = drawn.chunks;
     if (code === "passed") sight.chunkHours += drawn.chunkHours;
   }
   return [...sights.values()];
@@ -111,7 +113,6 @@ export function applyChecks(sql: SqlStorage, checks: Check[], nowMs: number): Si
 interface NodeCount {
   node: NodeId;
   chunks: number;
-  bytes: number;
 }
 
 interface AuditedNode extends Audited {
@@ -121,27 +122,15 @@ interface AuditedNode extends Audited {
 /** One pass over the holders. */
 function countByNode(sql: SqlStorage): NodeCount[] {
   return sql
-    .exec<{ node: NodeId; chunks: number; bytes: number }>(
-      "SELECT node, COUNT(*) AS chunks, SUM(size) AS bytes FROM holders GROUP BY node",
-    )
+    .exec<{ node: NodeId; chunks: number }>("SELECT node, COUNT(*) AS chunks FROM holders GROUP BY node")
     .toArray();
 }
 
-/**
- * Only who is online is asked. How much a node holds elsewhere is taken from what it says of its room: one that lies there
- * is audited as often as one that holds much, or more often.
- */
-function auditedNode(
-  { node, chunks, bytes }: NodeCount,
-  members: ReadonlyMap<NodeId, Member>,
-  { shards }: AuditRate,
-): AuditedNode[] {
+/** Only who is online is asked. */
+function auditedNode({ node, chunks }: NodeCount, members: ReadonlyMap<NodeId, Member>): AuditedNode[] {
   const member = members.get(node);
   if (member === undefined || !member.online) return [];
-  const usedBytes = Math.max(0, member.pledgedBytes - member.freeBytes);
-  const byRoom = Math.ceil(usedBytes / Math.max(1, bytes / chunks));
-  const chunksInAll = Math.min(Math.max(chunks, byRoom), chunks * shards);
-  return [{ member, chunks, chunksInAll, standing: member.standing }];
+  return [{ member, chunks, knownShards: member.shards, standing: member.standing }];
 }
 
 /** How long ago the last round was, and that one is being made now. */
@@ -162,8 +151,7 @@ function drawRows(sql: SqlStorage, audited: AuditedNode[], rate: AuditRate, elap
   audited.forEach((node, i) => {
     const count = roundAtRandom((due[i] ?? 0) * kept, Math.random);
     if (count === 0) return;
-    const chunks = node.chunks * shardsWithSome(rate.shards, Math.max(node.chunks, node.chunksInAll));
-    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, chunks };
+    const drawn = { chunkHours: chunkHoursOf(node, rate) / kept, chunks: node.chunks };
     const ordinals = pickOrdinals(node.chunks, count, Math.random);
     wanted.set(node.member.id, { ordinals, of: { member: node.member, drawn } });
   });

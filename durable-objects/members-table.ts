@@ -45,12 +45,14 @@ export interface Member extends MemberReport {
   onlineMs: number;
   /** Chunks that are listed of it, as its audits show; null before the first. */
   chunks: number | null;
+  /** Shards that have audited it. */
+  shards: number;
   /** Bytes that it gave to this edge and its readers, as the edge saw it. */
   servedBytes: number;
 }
 
 /** What a member's leaf shard has found out, for the ancestors' rows. */
-export type MemberRecord = Pick<Member, "id" | "standing" | "chunks" | "servedBytes">;
+export type MemberRecord = Pick<Member, "id" | "standing" | "chunks" | "shards" | "servedBytes">;
 
 interface MemberRow extends Record<string, SqlStorageValue> {
   id: NodeId;
@@ -71,6 +73,7 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   name: string | null;
   online_ms: number;
   chunks: number | null;
+  shards: number;
   served_bytes: number;
   hours: string | null;
 }
@@ -117,11 +120,13 @@ export function putMember(
   return true;
 }
 
-export function putRecord(sql: SqlStorage, { id, standing, chunks, servedBytes }: MemberRecord): void {
+export function putRecord(sql: SqlStorage, record: MemberRecord): void {
+  const { id, standing, chunks, shards, servedBytes } = record;
   sql.exec(
-    "UPDATE members SET standing = ?, chunks = ?, served_bytes = ? WHERE id = ?",
+    "UPDATE members SET standing = ?, chunks = ?, shards = ?, served_bytes = ? WHERE id = ?",
     standing,
     chunks,
+    shards,
     servedBytes,
     id,
   );
@@ -206,7 +211,8 @@ function parseMemberRow(row: MemberRow): Member {
     firstSeenMs: row.first_seen,
     standing: row.standing,
     onlineMs: row.online_ms,
-    chunks: row.chunks === null ? null : Math.round(row.chunks),
+    chunks: row.chunks,
+    shards: row.shards,
     servedBytes: row.served_bytes,
   };
 }

@@ -270,7 +270,8 @@ export class PartitionShard extends DurableObject<Env> {
   /** Takes in what reads of chunks from nodes came to, by whomever of this edge they were made. */
   async noteChecks(checks: Check[]): Promise<void> {
     await this.#noteChange();
-    const sights = this.ctx.storage.transactionSync(() => applyChecks(this.#sql, checks, Date.now()));
+    const apply = () => applyChecks(this.#sql, this.#prefix(), checks, Date.now());
+    const sights = this.ctx.storage.transactionSync(apply);
     await new IndexClient(this.env).noteSights(sights);
   }
 

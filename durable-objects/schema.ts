@@ -167,11 +167,15 @@ const SHARD_MIGRATIONS = [
    ALTER TABLE standings ADD COLUMN audits_passed INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE standings ADD COLUMN audits_failed INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE standings ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
-   -- Chunks of the node in all shards, as its audits show them. Online time is kept with the member, in each of its shards.
-   ALTER TABLE node_ledger ADD COLUMN chunks REAL;
+   -- A node's leaf shard: which shards list how many chunks of the node, as their audits said last.
+   CREATE TABLE node_shards (
+     node TEXT NOT NULL, shard TEXT NOT NULL, chunks INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (node, shard)
+   ) WITHOUT ROWID;
+   -- Online time is kept with the member, in each of its shards.
    ALTER TABLE node_ledger DROP COLUMN online_ms;
    ALTER TABLE members ADD COLUMN online_ms INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE members ADD COLUMN chunks REAL;
+   ALTER TABLE members ADD COLUMN chunks INTEGER;
+   ALTER TABLE members ADD COLUMN shards INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE members ADD COLUMN served_bytes INTEGER NOT NULL DEFAULT 0;`,
   `-- When these tables were made and since when they are complete (durable-objects/birth.ts), the sequence of a domain's
    -- sum that the ledger has, and how to find the Versions that need a Manifest. What there is to collect is looked for.

@@ -13,10 +13,11 @@ import {
 import { uptimeOf } from "../lib/durability/uptime.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
+import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import { type Member, type MemberRecord, membersById } from "./members-table.ts";
 
-/** One look weighs so much in the number of chunks that a node is taken to hold. */
-const CHUNKS_WEIGHT = 0.2;
+/** A shard that has not audited a node for so long lists nothing of it any more: of 1,024, each does so every three weeks. */
+const SHARD_MEMORY_MS = 60 * 24 * 60 * 60 * 1000;
 
 /** What a read of a chunk that was listed of the node came to. */
 export interface CheckedChunk {
@@ -34,14 +35,22 @@ export interface Sight {
   checks: CheckedChunk[];
   /** That the checks passed speak for. */
   chunkHours: number;
-  /** Chunks that it is taken to hold in all shards, or null. */
-  chunks: number | null;
+  /** Chunks that the shard which looked lists of it, or null. */
+  listed: Listed | null;
   servedBytes: number;
   takenBytes: number;
 }
 
+export interface Listed {
+  shard: ShardPrefix;
+  /** Null where nobody counted. */
+  chunks: number | null;
+  /** Of these, those that the checks took off the list. */
+  lost: number;
+}
+
 export function sightOf(node: NodeId, seen: Partial<Omit<Sight, "node">>): Sight {
-  return { node, checks: [], chunkHours: 0, chunks: null, servedBytes: 0, takenBytes: 0, ...seen };
+  return { node, checks: [], chunkHours: 0, listed: null, servedBytes: 0, takenBytes: 0, ...seen };
 }
 
 interface StandingRow extends Record<string, SqlStorageValue> {
@@ -59,7 +68,6 @@ interface LedgerRow extends Record<string, SqlStorageValue> {
   chunk_hours: number;
   served_bytes: number;
   taken_bytes: number;
-  chunks: number | null;
 }
 
 interface StoredStanding {
@@ -74,6 +82,7 @@ interface StoredStanding {
 /** Takes in what was seen of a node. */
 export function noteSight(sql: SqlStorage, sight: Sight, nowMs: number): void {
   addToLedger(sql, sight, nowMs);
+  if (sight.listed !== null) noteListed(sql, sight.node, sight.listed, nowMs);
   if (sight.checks.length === 0) return;
   const [member] = membersById(sql, [sight.node]);
   const lostMs = member?.lostMs ?? 0;
@@ -101,7 +110,7 @@ export function recordOf(sql: SqlStorage, node: NodeId): MemberRecord {
   return {
     id: node,
     standing: standingOf(stored?.checks ?? noChecks(0)),
-    chunks: ledger?.chunks ?? null,
+    ...listedOf(sql, node),
     servedBytes: ledger?.served_bytes ?? 0,
   };
 }
@@ -144,30 +153,53 @@ export function takeTelling(sql: SqlStorage, node: NodeId, nowMs: number, interv
 }
 
 function addToLedger(sql: SqlStorage, sight: Sight, nowMs: number): void {
-  const { node, chunkHours, servedBytes, takenBytes, chunks } = sight;
-  const before = ledgerOf(sql, node)?.chunks ?? chunks;
-  const looked = chunks === null || before === null ? before : before + CHUNKS_WEIGHT * (chunks - before);
+  const { node, chunkHours, servedBytes, takenBytes } = sight;
   sql.exec(
-    `INSERT INTO node_ledger (node, chunk_hours, served_bytes, taken_bytes, chunks, since, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO node_ledger (node, chunk_hours, served_bytes, taken_bytes, since, at) VALUES (?, ?, ?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET chunk_hours = chunk_hours + excluded.chunk_hours,
        served_bytes = served_bytes + excluded.served_bytes, taken_bytes = taken_bytes + excluded.taken_bytes,
-       chunks = excluded.chunks, at = excluded.at`,
+       at = excluded.at`,
     node,
     chunkHours,
     servedBytes,
     takenBytes,
-    looked,
     nowMs,
     nowMs,
   );
 }
 
-function ledgerOf(sql: SqlStorage, node: NodeId): LedgerRow | null {
-  const [row] = sql
-    .exec<LedgerRow>(
-      "SELECT chunk_hours, served_bytes, taken_bytes, chunks FROM node_ledger WHERE node = ?",
+function noteListed(sql: SqlStorage, node: NodeId, { shard, chunks, lost }: Listed, nowMs: number): void {
+  if (chunks !== null) {
+    sql.exec(
+      `INSERT INTO node_shards (node, shard, chunks, at) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET chunks = excluded.chunks, at = excluded.at`,
+      node,
+      shard,
+      chunks,
+      nowMs,
+    );
+  }
+  sql.exec("UPDATE node_shards SET chunks = chunks - ? WHERE node = ? AND shard = ?", lost, node, shard);
+  sql.exec(
+    "DELETE FROM node_shards WHERE node = ? AND (chunks <= 0 OR at < ?)",
+    node,
+    nowMs - SHARD_MEMORY_MS,
+  );
+}
+
+/** In how many shards, and how many chunks there; null before the first audit. */
+function listedOf(sql: SqlStorage, node: NodeId): { shards: number; chunks: number | null } {
+  return sql
+    .exec<{ shards: number; chunks: number | null }>(
+      "SELECT COUNT(*) AS shards, SUM(chunks) AS chunks FROM node_shards WHERE node = ?",
       node,
     )
+    .one();
+}
+
+function ledgerOf(sql: SqlStorage, node: NodeId): LedgerRow | null {
+  const [row] = sql
+    .exec<LedgerRow>("SELECT chunk_hours, served_bytes, taken_bytes FROM node_ledger WHERE node = ?", node)
     .toArray();
   return row ?? null;
 }

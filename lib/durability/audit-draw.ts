@@ -7,12 +7,15 @@ const DAY_MS = 24 * 3600 * 1000;
 /** One on probation is read so many times as often: cleared of a failure, at 48 a day, within two hours. */
 export const PROBATION_BOOST = 8;
 
+/** Chunks listed in one shard from which on most other shards are taken to list some as well. */
+const CHUNKS_TELLING = 3;
+
 /** A node as a shard sees it. */
 export interface Audited {
   /** Chunks of it that are listed in this shard. */
   chunks: number;
-  /** Chunks of it in all shards, as far as can be told from here. */
-  chunksInAll: number;
+  /** Shards that have audited it. */
+  knownShards: number;
   standing: number;
 }
 
@@ -22,16 +25,19 @@ export interface AuditRate {
   shards: number;
 }
 
-/** Of `shards`, how many are expected to list something of a node that holds so many chunks, spread evenly by their hashes. */
-export function shardsWithSome(shards: number, chunks: number): number {
-  return Math.max(1, shards * (1 - (1 - 1 / shards) ** chunks));
+/**
+ * Of all shards, how many list something of the node: those that have audited it; and where a few of its chunks meet in one
+ * shard, spread evenly by their hashes, nearly all.
+ */
+export function shardsWithSome(node: Audited, shards: number): number {
+  const expected = node.chunks < CHUNKS_TELLING ? 1 : shards * (1 - Math.exp(-node.chunks));
+  return Math.min(shards, Math.max(1, node.knownShards, expected));
 }
 
 /** Audits of the node that are this shard's share of `elapsedMs`: a fraction, as a rule. */
 export function auditShare(node: Audited, rate: AuditRate, elapsedMs: number): number {
-  const chunks = Math.max(node.chunks, node.chunksInAll);
   const boost = isOnProbation(node.standing) ? PROBATION_BOOST : 1;
-  const perDay = (boost * rate.auditsPerDay) / shardsWithSome(rate.shards, chunks);
+  const perDay = (boost * rate.auditsPerDay) / shardsWithSome(node, rate.shards);
   return (perDay * elapsedMs) / DAY_MS;
 }
 

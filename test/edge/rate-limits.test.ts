@@ -64,6 +64,7 @@ const BUDGETS: [string, number, string, RequestInit, string][] = [
     { method: "POST", body: `{"chunks":["${HASH}"]}` },
     "10",
   ],
+  ["complaints", LIMITS.lookups, "/chunk/suspect", { method: "POST", body: "{}" }, "10"],
   ["look-ups of names", LIMITS.lookups, "/name/lookup", { method: "POST", body: "{}" }, "10"],
   ["listings", LIMITS.lookups, "/obj/example.org/folder/", {}, "10"],
   ["names that are not there", LIMITS.lookups, "/obj/example.org/none", {}, "10"],
