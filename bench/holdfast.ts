@@ -80,8 +80,20 @@ export async function holdfast(
 }
 
 export function publishArgs(network: LocalNetwork, file: string, name: string, replicas: number): string[] {
-  const signing = ["--key", network.sampleKeyFile, "--author", `bench@${SAMPLE_DOMAIN}`];
-  return ["publish", file, objectName(name), "--replicas", String(replicas), ...signing];
+  return ["publish", file, objectName(name), "--replicas", String(replicas), ...signingArgs(network)];
+}
+
+export function publishStripedArgs(
+  network: LocalNetwork,
+  file: string,
+  name: string,
+  scheme: string,
+): string[] {
+  return ["publish", file, objectName(name), "--redundancy", scheme, ...signingArgs(network)];
+}
+
+function signingArgs({ sampleKeyFile }: LocalNetwork): string[] {
+  return ["--key", sampleKeyFile, "--author", `bench@${SAMPLE_DOMAIN}`];
 }
 
 /** To standard output, which goes to /dev/null: every byte is verified, and none is written to a disk. */

@@ -12,6 +12,7 @@ import { nameRows } from "./rows/names.ts";
 import { orientationRows } from "./rows/orientation.ts";
 import { publishRows } from "./rows/publish.ts";
 import { readRows } from "./rows/read.ts";
+import { redundancyRows } from "./rows/redundancy.ts";
 import { shapedRows } from "./rows/shaped.ts";
 import { treeRows } from "./rows/tree.ts";
 
@@ -23,6 +24,7 @@ const ROWS: readonly Row[] = [
   ...publishRows,
   ...readRows,
   ...shapedRows,
+  ...redundancyRows,
   ...batchRows,
   ...treeRows,
   ...nameRows,

@@ -82,7 +82,7 @@ function byteOffsetIsWhole({ byteOffset }: Uint8Array): boolean {
 }
 
 // The two loops below are the whole cost of the code. Each is written out because reading four bytes at once, and adding to
-// eight results for each, is three times as fast as a byte and four results at a time (bench/rows/redundancy.ts).
+// eight results for each, is three times as fast as a byte and four results at a time (bench/programs/reed-solomon.ts).
 
 function addWords(sums: Uint32Array, words: Uint32Array, table: Uint32Array): void {
   for (let i = 0, at = 0; i < words.length; i++, at += WORD_BYTES) {
