@@ -89,6 +89,13 @@ async function fullest({ network, hashes }: Scene): Promise<LocalNode> {
   return most.node;
 }
 
+/** Returns when its process has ended. */
+async function killFullest(scene: Scene): Promise<void> {
+  const { process } = await fullest(scene);
+  process.kill("SIGKILL");
+  await until("it has ended", async () => !process.isRunning);
+}
+
 describe("a network that repairs", () => {
   let network: LocalNetwork;
   let scene: Scene;
@@ -256,11 +263,11 @@ describe("an object in stripes", () => {
       const scene = await publishOn(network, 8, "--redundancy", "3+2");
       const isThere = async () => (await copiesOf(network, scene.hashes)).every((count) => count > 0);
       expect(await isThere()).toBe(true);
-      (await fullest(scene)).process.kill("SIGKILL");
+      await killFullest(scene);
       expect(await isThere()).toBe(false);
       await until("the chunks are made anew", isThere);
       await until("all is on target", async () => (await statusOf(network)).repairs?.short === 0);
-      for (let i = 0; i < 2; i++) (await fullest(scene)).process.kill("SIGKILL");
+      for (let i = 0; i < 2; i++) await killFullest(scene);
       await expectWhole(scene);
     },
     TIMEOUT_MS,
@@ -280,7 +287,7 @@ describe("a network that looks over nothing (SWEEP_SECONDS=0)", () => {
     "stays short after a node was killed: the copies of the test above are the repair's",
     async () => {
       const scene = await publishOn(network);
-      (await fullest(scene)).process.kill("SIGKILL");
+      await killFullest(scene);
       await pause(2 * LONG_ENOUGH_MS);
       expect(onTarget(await copiesOf(network, scene.hashes))).toBe(false);
     },
