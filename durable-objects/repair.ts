@@ -31,6 +31,7 @@ import {
   type RepairRow,
 } from "./repairs-table.ts";
 import { type ChunkRecord, chunkRecord, type Judgement, judgeChunk, type Shortage } from "./shortage.ts";
+import { findStripe } from "./stripe-finder.ts";
 
 /** Chunks that a shard has under repair at a time, */
 export const REPAIRS_AT_ONCE = 8;
@@ -42,6 +43,8 @@ export const REPAIR_PAUSE_MS = 500;
 export const TAKERS_TRIED_MAX = 3;
 /** Holders that a taker complained of and that are read to see for ourselves, for one repair. */
 export const SUSPECTS_READ_MAX = 2;
+/** A stripe that has fewer failure domains than chunks for so many attempts is crowded: better a chunk beside another than none. */
+export const CROWDED_AFTER_ATTEMPTS = 5;
 const PULL_PATIENCE_MS = PULL_TIMEOUT_MS + 15_000;
 
 /** Repairs what is due; returns when the next one is, or null where none waits. */
@@ -121,13 +124,17 @@ class Repair {
 
   async #copy(domain: Shortage["domain"], record: ChunkRecord, judged: Judgement): Promise<Copied> {
     const sources = sourcesOf(judged);
-    if (sources.length === 0) return { ok: false, isUnreadable: true, detail: "" };
+    const found = await findStripe(this.#sql, this.#index, record.chunk, domain);
+    if (sources.length === 0 && found === null) return { ok: false, isUnreadable: true, detail: "" };
+    const stripe = found === null ? {} : { stripe: found.stripe };
+    const size = sizeOf(record) ?? found?.sizeBytes ?? null;
+    const apartFrom = this.#row.attempts < CROWDED_AFTER_ATTEMPTS ? (found?.taken ?? []) : [];
     let detail = "no other home node has room, is online and takes the domain";
     for (let tries = 0; tries < TAKERS_TRIED_MAX; tries++) {
-      const taker = await this.#chooseTaker(domain, record, judged);
+      const taker = await this.#chooseTaker(domain, record, judged, apartFrom);
       if (taker === null) break;
       this.#asked.add(taker.id);
-      const order = { chunk: record.chunk, size: sizeOf(record), domain, sources };
+      const order = { chunk: record.chunk, size, domain, sources, ...stripe };
       const answer = await this.#order(taker, order);
       if (typeof answer === "string") detail = answer;
       else if (await this.#settle(answer, taker, order, judged)) return { ok: true };
@@ -140,6 +147,7 @@ class Repair {
     domain: Shortage["domain"],
     record: ChunkRecord,
     judged: Judgement,
+    apartFrom: Iterable<string>,
   ): Promise<Member | null> {
     const counting = judged.holders.filter(
       ({ state, member }) => state !== "gone" && state !== "leaving" && acceptsDomain(member, domain),
@@ -152,7 +160,10 @@ class Repair {
         sizeBytes: sizeOf(record) ?? CHUNK_BYTES_MAX,
         domain,
         count: 1,
-        taken: new Set([...counting.map(({ member }) => member), ...asked].map((node) => node.failureDomain)),
+        taken: new Set([
+          ...[...counting.map(({ member }) => member), ...asked].map((node) => node.failureDomain),
+          ...apartFrom,
+        ]),
         avoid: new Set(judged.holders.flatMap(({ state, row }) => (state === "gone" ? [] : [row.node]))),
         holders: counting.map(({ member }) => member),
         hoursYield: true,

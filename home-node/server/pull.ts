@@ -15,9 +15,10 @@ import {
   parsePullOrder,
 } from "../../lib/durability/pull.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
-import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
+import { CHUNK_BYTES_MAX, type ChunkRef } from "../../lib/manifest.ts";
 import { acceptsDomain, type Pledge } from "../../lib/pledge.ts";
 import { problemOf } from "../../lib/problem.ts";
+import { recoverChunk } from "../../lib/redundancy/recovery.ts";
 import { formatSigned } from "../../lib/wire.ts";
 import { digestOf } from "../store/digest.ts";
 import type { Room } from "../store/room.ts";
@@ -87,7 +88,8 @@ function refuseBusy(waitMs: number): Response {
 async function pull(order: PullOrder, edgeUrl: string, deps: PullDeps): Promise<PullAnswer> {
   const pacedBytes = order.size ?? CHUNK_BYTES_MAX;
   await Promise.all([deps.repairing.take(pacedBytes), deps.receiving.take(pacedBytes)]);
-  const { bytes, failed } = await readFromSources(order, edgeUrl, deps);
+  const { bytes: read, failed } = await readFromSources(order, edgeUrl, deps);
+  const bytes = read ?? (await makeAnew(order, edgeUrl, deps));
   if (bytes === null) return { receipt: null, failed };
   if ((await deps.chunks.put(order.chunk, bytes)) === "stored")
     deps.counters.accept(order.domain, bytes.length);
@@ -122,10 +124,33 @@ async function readFromSources(
   return { bytes: null, failed };
 }
 
+/** The chunk's bytes from others of its stripe, each of them paced like a copy; null where too few can be had. */
+async function makeAnew(order: PullOrder, edgeUrl: string, deps: PullDeps): Promise<Bytes | null> {
+  const { chunk, stripe } = order;
+  if (stripe === undefined) return null;
+  const { data, parity } = stripe;
+  const sources = new Map([...data, ...parity].map((member) => [member.hash, member.sources]));
+  const load = async (wanted: ChunkRef): Promise<Bytes | null> => {
+    for (const source of sources.get(wanted.hash) ?? []) {
+      await Promise.all([deps.repairing.take(wanted.size), deps.receiving.take(wanted.size)]);
+      const read = await readFromSource(source, { chunk: wanted.hash, size: wanted.size }, edgeUrl, deps);
+      if (typeof read !== "string") return read;
+    }
+    return null;
+  };
+  const redundancy = { data: data.length, parity: parity.length };
+  try {
+    return await recoverChunk({ chunks: data, parity, redundancy }, chunk, load);
+  } catch (error) {
+    if (isHoldfastError(error, "no-holder")) return null;
+    throw error;
+  }
+}
+
 /** The verified bytes, or why there are none. By the edge's relay where the node's own URL leads nowhere. */
 async function readFromSource(
   source: PullSource,
-  { chunk, size }: PullOrder,
+  { chunk, size }: Pick<PullOrder, "chunk" | "size">,
   edgeUrl: string,
   { fetchChunk, counters }: PullDeps,
 ): Promise<Bytes | PullFailure["code"]> {

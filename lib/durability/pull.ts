@@ -2,13 +2,15 @@
 // tunnel only: a node takes it from an edge that it has registered at, and from nobody else.
 
 import * as v from "valibot";
-import { CHUNK_BYTES_MAX } from "../manifest.ts";
+import { CHUNK_BYTES_MAX, STRIPE_DATA_MAX, STRIPE_PARITY_MAX } from "../manifest.ts";
 import { domainSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema } from "../schema.ts";
 import { signedSchema, URL_TEXT_MAX } from "../wire.ts";
 
 /** Holders that one order names. */
 export const PULL_SOURCES_MAX = 8;
-export const PULL_BODY_MAX = 64 * 1024;
+/** Holders that it names of each other chunk of a stripe. */
+export const PULL_MEMBER_SOURCES_MAX = 2;
+export const PULL_BODY_MAX = 128 * 1024;
 /** A node stops trying holders after this long, and its edge waits a little longer. */
 export const PULL_TIMEOUT_MS = 45_000;
 
@@ -18,6 +20,12 @@ const sourceSchema = v.strictObject({
   url: v.nullable(v.pipe(v.string(), v.maxLength(URL_TEXT_MAX))),
 });
 
+const memberSchema = v.strictObject({
+  hash: hashSchema,
+  size: v.pipe(positiveSchema, v.maxValue(CHUNK_BYTES_MAX)),
+  sources: v.pipe(v.array(sourceSchema), v.maxLength(PULL_MEMBER_SOURCES_MAX)),
+});
+
 const pullOrderSchema = v.strictObject({
   chunk: hashSchema,
   /** In bytes; null where the edge does not know. */
@@ -25,7 +33,14 @@ const pullOrderSchema = v.strictObject({
   /** For whom it is kept: the pledge is asked, and the receipt says it. */
   domain: domainSchema,
   /** In the order in which to try them. */
-  sources: v.pipe(v.array(sourceSchema), v.minLength(1), v.maxLength(PULL_SOURCES_MAX)),
+  sources: v.pipe(v.array(sourceSchema), v.maxLength(PULL_SOURCES_MAX)),
+  /** The stripe that it is in, with holders of the others: where no source gives the chunk, it is made anew from these. */
+  stripe: v.optional(
+    v.strictObject({
+      data: v.pipe(v.array(memberSchema), v.minLength(1), v.maxLength(STRIPE_DATA_MAX)),
+      parity: v.pipe(v.array(memberSchema), v.minLength(1), v.maxLength(STRIPE_PARITY_MAX)),
+    }),
+  ),
 });
 
 const pullAnswerSchema = v.object({

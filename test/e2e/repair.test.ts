@@ -58,11 +58,11 @@ interface Scene {
   hashes: string[];
 }
 
-async function publishOn(network: LocalNetwork, mebibytes = 8): Promise<Scene> {
+async function publishOn(network: LocalNetwork, mebibytes = 8, ...redundancy: string[]): Promise<Scene> {
   const publisher = await Publisher.create(sharedView(network));
   const content = new SeededRandom(publisher.domain).bytes(mebibytes * 1024 * 1024);
   const file = await publisher.writeFile("object", content);
-  const options = ["--replicas", String(REPLICAS)];
+  const options = redundancy.length === 0 ? ["--replicas", String(REPLICAS)] : redundancy;
   expect(await publisher.publish(file, "object", ...options)).toMatchObject({ code: 0 });
   const hashes = (await chunksOf(publisher, "object")).map(({ hash }) => hash);
   return { network, publisher, content, hashes };
@@ -87,6 +87,13 @@ async function fullest({ network, hashes }: Scene): Promise<LocalNode> {
   const [most] = counted.sort((a, b) => b.count - a.count);
   if (most === undefined || most.count === 0) throw new Error("no node holds anything");
   return most.node;
+}
+
+/** Returns when its process has ended. */
+async function killFullest(scene: Scene): Promise<void> {
+  const { process } = await fullest(scene);
+  process.kill("SIGKILL");
+  await until("it has ended", async () => !process.isRunning);
 }
 
 describe("a network that repairs", () => {
@@ -240,6 +247,33 @@ describe("a network whose volunteers come and go", () => {
   }
 });
 
+describe("an object in stripes", () => {
+  const NODES = 7;
+  let network: LocalNetwork;
+
+  beforeAll(async () => {
+    network = await startNetwork(NODES, 2, QUICK);
+  }, TIMEOUT_MS);
+
+  afterAll(() => endNetwork(network), TIMEOUT_MS);
+
+  test(
+    "has the chunks that a node took with it made anew, and outlives as many again as its parity",
+    async () => {
+      const scene = await publishOn(network, 8, "--redundancy", "3+2");
+      const isThere = async () => (await copiesOf(network, scene.hashes)).every((count) => count > 0);
+      expect(await isThere()).toBe(true);
+      await killFullest(scene);
+      expect(await isThere()).toBe(false);
+      await until("the chunks are made anew", isThere);
+      await until("all is on target", async () => (await statusOf(network)).repairs?.short === 0);
+      for (let i = 0; i < 2; i++) await killFullest(scene);
+      await expectWhole(scene);
+    },
+    TIMEOUT_MS,
+  );
+});
+
 describe("a network that looks over nothing (SWEEP_SECONDS=0)", () => {
   let network: LocalNetwork;
 
@@ -253,7 +287,7 @@ describe("a network that looks over nothing (SWEEP_SECONDS=0)", () => {
     "stays short after a node was killed: the copies of the test above are the repair's",
     async () => {
       const scene = await publishOn(network);
-      (await fullest(scene)).process.kill("SIGKILL");
+      await killFullest(scene);
       await pause(2 * LONG_ENOUGH_MS);
       expect(onTarget(await copiesOf(network, scene.hashes))).toBe(false);
     },

@@ -4,6 +4,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { randomBytes } from "@noble/hashes/utils.js";
+import type { Reference } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
 import type { ShardReport } from "../../durable-objects/reports-table.ts";
@@ -31,6 +32,8 @@ export interface Taker {
   say: ((order: PullOrder) => Promise<PullAnswer | "refuses">) | null;
   /** What it gives to whoever reads the chunk from it; null: nothing. */
   bytes: Uint8Array | null;
+  /** Other chunks that it gives, by their paths. */
+  others: Map<string, Uint8Array>;
 }
 
 export class RepairScene {
@@ -43,9 +46,9 @@ export class RepairScene {
   }
 
   /** Somebody needs the chunk on so many failure domains. */
-  async need(copies: number): Promise<void> {
+  async need(copies: number, rest: Partial<Reference> = {}): Promise<void> {
     const { chunk, domain } = this;
-    const references = [reference({ chunk, domain, manifest: chunk, copies })];
+    const references = [reference({ chunk, domain, manifest: chunk, copies, ...rest })];
     await this.shard.write({ held: [], references, statements: [] });
   }
 
@@ -69,7 +72,7 @@ export class RepairScene {
   async taker(): Promise<Taker> {
     const pledge = { bytes: 1e9, uploadRate: null, downloadRate: null, domains: [this.domain] };
     const node = await TestNode.registered({ pledge, freeBytes: 1e9 });
-    const taker: Taker = { node, orders: [], say: null, bytes: null };
+    const taker: Taker = { node, orders: [], say: null, bytes: null, others: new Map() };
     node.answer((request) => this.#answer(taker, request));
     // Forgets who there was to choose from.
     await new IndexClient(env).checkLinks([]);
@@ -82,6 +85,16 @@ export class RepairScene {
     source.bytes = this.bytes;
     await this.hold(source.node.id);
     return source;
+  }
+
+  /** Puts another chunk on a node. */
+  async give({ node, others }: Taker, bytes: Uint8Array): Promise<Hash> {
+    const hash = hashBytes(bytes);
+    others.set(`/chunk/${hash}`, bytes);
+    const held = [{ chunk: hash, node: node.id, sizeBytes: bytes.length }];
+    const shard = env.PARTITION_SHARD.getByName(shardName(leafPrefix(hash, 4)));
+    await shard.write({ held, references: [], statements: [] });
+    return hash;
   }
 
   async holders(): Promise<NodeId[]> {
@@ -131,6 +144,8 @@ export class RepairScene {
   async #answer(taker: Taker, { method, path, body }: AcceptedRequest): Promise<Answer> {
     if (method === "GET" && path === `/chunk/${this.chunk}` && taker.bytes !== null)
       return { status: 200, headers: [], body: bodyOf(taker.bytes) };
+    const other = taker.others.get(path);
+    if (other !== undefined) return { status: 200, headers: [], body: bodyOf(other) };
     if (method !== "POST" || path !== "/pull") return { status: 404, headers: [], body: null };
     const order = parsePullOrder(parseJson(await bytesIn(body), 65_536));
     taker.orders.push(order);

@@ -5,8 +5,12 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { MEMBER_CACHE_MS } from "../../durable-objects/index-client.ts";
+import { CROWDED_AFTER_ATTEMPTS } from "../../durable-objects/repair.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
+import { hashBytes } from "../../lib/hash.ts";
+import { encodeManifest } from "../../lib/manifest.ts";
 import { shardName } from "../../lib/overlay/shards.ts";
+import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { DAY_MS, RepairScene } from "./repair-scene.ts";
 
 const GONE = { online: false, sinceMs: Date.now() - DAY_MS };
@@ -204,6 +208,78 @@ describe("a chunk that no holder gives", () => {
     const after = await counted(({ short }) => short === before.short - 1);
     expect(after.repaired.copies).toBe(before.repaired.copies + 1);
     expect(after.repaired.bytes).toBe(before.repaired.bytes + scene.bytes.length);
+  });
+});
+
+describe("a chunk of a stripe", () => {
+  test("that nobody gives is ordered with the others of its stripe, from a node that has none of them", async () => {
+    const scene = new RepairScene();
+    const [other, last] = [new Uint8Array(1000).fill(1), new Uint8Array(900).fill(2)];
+    const encoder = new ParityEncoder(1, 1000);
+    for (const bytes of [scene.bytes, other, last]) encoder.add(bytes);
+    const [parity = other] = encoder.finish();
+    const nodes = await Promise.all([scene.taker(), scene.taker(), scene.taker(), scene.taker()]);
+    const [first, second, third, free] = nodes;
+    const ref = (bytes: Uint8Array) => ({ hash: hashBytes(bytes), size: bytes.length });
+    const manifest = encodeManifest(
+      {
+        ...{ size: 2900, digest: scene.chunk, contentType: "text/plain", metadata: {} },
+        redundancy: { data: 3, parity: 1 },
+      },
+      { chunks: [scene.bytes, other, last].map(ref), parity: [ref(parity)] },
+    );
+    await scene.give(first, other);
+    await scene.give(second, last);
+    await scene.give(third, parity);
+    const listedIn = await scene.give(first, manifest);
+    await scene.need(1, { manifest: listedIn, listedIn });
+    await scene.holder(GONE);
+    await scene.run("sweep", "repair");
+    expect([first, second, third].flatMap(({ orders }) => orders)).toEqual([]);
+    const from = ({ node }: typeof first) => [{ id: node.id, url: null }];
+    expect(free.orders).toEqual([
+      {
+        ...{ chunk: scene.chunk, size: 1000, domain: scene.domain, sources: [] },
+        stripe: {
+          data: [
+            { ...ref(scene.bytes), sources: [] },
+            { ...ref(other), sources: from(first) },
+            { ...ref(last), sources: from(second) },
+          ],
+          parity: [{ ...ref(parity), sources: from(third) }],
+        },
+      },
+    ]);
+    expect(await scene.holders()).toContain(free.node.id);
+    expect(await scene.waiting()).toBeNull();
+  });
+
+  test("goes beside another of its stripe only after some attempts found no failure domain without one", async () => {
+    const scene = new RepairScene();
+    const other = new Uint8Array(1000).fill(3);
+    const encoder = new ParityEncoder(1, 1000);
+    for (const bytes of [scene.bytes, other]) encoder.add(bytes);
+    const [parity = other] = encoder.finish();
+    const [first, second] = [await scene.taker(), await scene.taker()];
+    const ref = (bytes: Uint8Array) => ({ hash: hashBytes(bytes), size: bytes.length });
+    const manifest = encodeManifest(
+      {
+        ...{ size: 2000, digest: scene.chunk, contentType: "text/plain", metadata: {} },
+        redundancy: { data: 2, parity: 1 },
+      },
+      { chunks: [scene.bytes, other].map(ref), parity: [ref(parity)] },
+    );
+    await scene.give(first, other);
+    await scene.give(second, parity);
+    const listedIn = await scene.give(first, manifest);
+    await scene.need(1, { manifest: listedIn, listedIn });
+    await scene.holder(GONE);
+    await scene.run("sweep");
+    for (let i = 0; i < CROWDED_AFTER_ATTEMPTS; i++) await scene.run("repair");
+    expect([...first.orders, ...second.orders]).toEqual([]);
+    await scene.run("repair");
+    expect([...first.orders, ...second.orders]).toHaveLength(1);
+    expect(await scene.waiting()).toBeNull();
   });
 });
 

@@ -176,7 +176,7 @@ describe("a plan of a stripe", () => {
       name: null,
       firstSeenMs: 0,
       standing: 1,
-      ...{ onlineMs: 0, chunks: null, servedBytes: 0, hours: null },
+      ...{ onlineMs: 0, chunks: null, servedBytes: 0, hours: null, shards: 0 },
     },
   });
   const members = Array.from({ length: 8 }, (_, i) => member(i));

@@ -5,9 +5,11 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PULL_WAIT_MAX_MS } from "../../home-node/server/pull.ts";
+import { digestOf } from "../../home-node/store/digest.ts";
 import { originSentTo } from "../../lib/client/holders.ts";
 import { type PullAnswer, type PullOrder, parsePullAnswer } from "../../lib/durability/pull.ts";
-import type { NodeId } from "../../lib/hash.ts";
+import type { Hash, NodeId } from "../../lib/hash.ts";
+import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { verifyReceipt } from "../../lib/upload.ts";
 import { parseSigned } from "../../lib/wire.ts";
 import {
@@ -171,6 +173,46 @@ describe("an order to copy a chunk", () => {
   });
 });
 
+describe("an order for a chunk of a stripe that nobody gives", () => {
+  const chunks = [chunkOf(3000), chunkOf(5000), chunkOf(4000)];
+  const encoder = new ParityEncoder(2, 5000);
+  for (const { bytes } of chunks) encoder.add(bytes);
+  const parity = encoder.finish().map((bytes) => ({ bytes, hash: digestOf(bytes) }));
+  const [lost = chunkOf(1)] = chunks;
+
+  /** An order by which the others can be had from a node, those of `without` excepted. */
+  async function stripedOrder(without: Hash[] = []): Promise<PullOrder> {
+    const source = await startTestNode(cleanup, dns, { clock });
+    const publisher = await createPublisher(source);
+    const members = (those: typeof chunks) =>
+      Promise.all(
+        those.map(async (chunk) => {
+          const { hash, bytes } = chunk;
+          const isThere = hash !== lost.hash && !without.includes(hash);
+          if (isThere) expect((await putChunk(source, publisher, chunk)).status).toBe(201);
+          return { hash, size: bytes.length, sources: [{ id: source.id, url: source.url }] };
+        }),
+      );
+    const stripe = { data: await members(chunks), parity: await members(parity) };
+    return { ...orderOf(lost, []), stripe };
+  }
+
+  it("has it made anew from the others, and kept", async () => {
+    await startNode();
+    expect((await pulled(await stripedOrder())).receipt).not.toBeNull();
+    const read = await fetch(`${node.url}/chunk/${lost.hash}`);
+    expect(Buffer.from(await read.arrayBuffer()).equals(lost.bytes)).toBe(true);
+  });
+
+  it("makes it from whichever are left, and nothing of too few", async () => {
+    await startNode();
+    const without = (count: number) => parity.slice(0, count).map(({ hash }) => hash);
+    expect(await pulled(await stripedOrder(without(2)))).toEqual({ receipt: null, failed: [] });
+    expect((await fetch(`${node.url}/chunk/${lost.hash}`)).status).toBe(404);
+    expect((await pulled(await stripedOrder(without(1)))).receipt).not.toBeNull();
+  });
+});
+
 describe("an order is refused", () => {
   it("from whoever comes by the listener: there is nothing at the path", async () => {
     await startNode();
@@ -192,9 +234,7 @@ describe("an order is refused", () => {
     );
     const large = chunkOf(200_000);
     expect(await problemIn(await order(orderOf(large, sources)))).toBe("507 quota-exceeded");
-    expect(await problemIn(await order({ ...orderOf(chunk, sources), sources: [] }))).toBe(
-      "400 invalid-request",
-    );
+    expect(await problemIn(await order({ ...orderOf(chunk, sources), size: 0 }))).toBe("400 invalid-request");
     expect((await pulled(orderOf(chunk, sources))).receipt).not.toBeNull();
   });
 
