@@ -245,6 +245,7 @@ class RunningNode {
     await Promise.all([this.#drain.stop(), this.#scrub.stop(), this.#collection.stop()]);
     await Promise.all(this.#links.map((link) => link.stop()));
     await this.#doors.stop();
+    await this.#parts.intent.settle();
     await this.#parts.counters.stop();
     await this.#parts.charges.stop();
     await this.#parts.writeLog.stop();

@@ -45,6 +45,7 @@ export class Intent {
   readonly #dir: string;
   readonly #clock: Pick<Clock, "now">;
   #record: IntentRecord;
+  #writing: Promise<void> = Promise.resolve();
 
   private constructor(dir: string, clock: Pick<Clock, "now">, record: IntentRecord) {
     this.#dir = dir;
@@ -116,8 +117,20 @@ export class Intent {
     await this.#change({ lost: { ...lost, told: [...lost.told, edgeUrl].slice(-EDGES_MAX) } });
   }
 
-  async #change(change: Partial<IntentRecord>): Promise<void> {
+  /** Returns when all that was said is on disk, or could not be brought there. */
+  async settle(): Promise<void> {
+    await this.#writing.catch(() => undefined); // whoever said it has heard why
+  }
+
+  /** One after the other: what was said last is what is on disk in the end. */
+  #change(change: Partial<IntentRecord>): Promise<void> {
     this.#record = { ...this.#record, ...change };
+    const write = () => this.#write();
+    this.#writing = this.#writing.then(write, write);
+    return this.#writing;
+  }
+
+  async #write(): Promise<void> {
     const bytes = new TextEncoder().encode(`${JSON.stringify(this.#record)}\n`);
     const path = join(this.#dir, INTENT_FILE);
     await writeDurably(`${path}.${randomUUID()}`, path, [bytes]);

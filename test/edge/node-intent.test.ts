@@ -79,6 +79,8 @@ describe("a node says that it", () => {
     const scene = new RepairScene();
     await scene.need(2);
     const [loser, other] = [await scene.source(), await scene.source()];
+    // Else one of them has it again at once.
+    for (const holder of [loser, other]) holder.say = async () => "refuses";
     loser.node.send(formatFrame({ type: "lost", chunks: [scene.chunk] }));
     await vi.waitUntil(async () => (await scene.holders()).length === 1, PATIENCE);
     expect(await scene.holders()).toEqual([other.node.id]);
