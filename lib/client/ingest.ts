@@ -15,7 +15,7 @@ import type { UploadChunk } from "./uploader.ts";
 
 /** With the window being read, two windows and a few chunks are in memory. */
 export const WINDOW_BYTES_MAX = 20 * 1024 * 1024;
-/** Where parity is made, its sums take of the windows' memory; this much is left to each. */
+/** Where parity is made, a stripe's copies take of the windows' memory; this much is left to each. */
 export const WINDOW_BYTES_MIN = 8 * 1024 * 1024;
 /** One upload statement for each node names a whole window. */
 export const WINDOW_CHUNKS_MAX = CHUNKS_PER_UPLOAD_MAX;
@@ -125,8 +125,8 @@ async function storeStream(
 }
 
 function windowBytesFor(redundancy: Redundancy): number {
-  const parity = "replicas" in redundancy ? 0 : redundancy.parity;
-  return Math.max(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX - parity * CHUNK_BYTES_MAX);
+  const copies = "replicas" in redundancy ? 0 : redundancy.data;
+  return Math.max(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX - copies * CHUNK_BYTES_MAX);
 }
 
 /** The payload chunks of a byte stream, hashed one by one and as a whole. */

@@ -1,5 +1,5 @@
-// Parity on the way: an object's chunks pass by, and after each stripe of them its parity chunks follow. None is kept: of a
-// stripe that is not full yet, only sums are in memory.
+// Parity on the way: an object's chunks pass by, and after each stripe of them its parity chunks follow. Copies of one
+// stripe's chunks are in memory, whatever windows they are uploaded in.
 
 import type { BufferPool } from "../buffer-pool.ts";
 import type { Hash, Hasher } from "../hash.ts";

@@ -1,65 +1,60 @@
-// Linear combinations of chunks over GF(2^8): what encoding and decoding spend their time in. Chunks are added one at a
-// time, so that none of them need stay in memory; shorter ones count as if zeros followed.
-// Four results share a word, byte by byte: one look-up multiplies a byte by the coefficients of all four.
+// Linear combinations of chunks over GF(2^8): what encoding and decoding spend their time in. Shorter chunks count as if zeros
+// followed them. Four results share a word, byte by byte: one look-up multiplies a byte by the coefficients of all four. Chunks
+// are gone through in blocks, all of them for one block, so that the sums stay in the processor's cache.
 
 import { FIELD_SIZE, multiply } from "./galois.ts";
 
 const WORD_BYTES = 4;
-const NOTHING = new Uint32Array(0);
+/** Two groups of sums for a block are 32 KiB. */
+const BLOCK_BYTES = 4096;
 
-export class Combination {
-  readonly #sizeBytes: number;
-  readonly #count: number;
-  /** For each four results, the word of each position. */
-  readonly #sums: Uint32Array<ArrayBuffer>[];
+/** A chunk, and by what it is multiplied in each result. */
+export interface Term {
+  bytes: Uint8Array<ArrayBuffer>;
+  coefficients: readonly number[];
+}
 
-  /** `count` results of `sizeBytes` each, all zero to begin with. */
-  constructor(count: number, sizeBytes: number) {
-    this.#count = count;
-    this.#sizeBytes = sizeBytes;
-    const length = Math.ceil(sizeBytes / WORD_BYTES) * WORD_BYTES;
-    this.#sums = Array.from({ length: Math.ceil(count / WORD_BYTES) }, () => new Uint32Array(length));
-  }
+/** A term made ready: for each four results, the products of each byte with their coefficients. */
+interface Factor {
+  bytes: Uint8Array<ArrayBuffer>;
+  words: Uint32Array;
+  tables: Uint32Array[];
+}
 
-  /** Adds a chunk, of `sizeBytes` at most, to each result: multiplied by that result's coefficient. */
-  add(bytes: Uint8Array<ArrayBuffer>, coefficients: readonly number[]): void {
-    if (bytes.length > this.#sizeBytes || coefficients.length !== this.#count) {
-      throw new RangeError(
-        `a chunk of ${bytes.length} bytes and ${coefficients.length} coefficients do not fit`,
-      );
+type Allocate = (length: number) => Uint8Array<ArrayBuffer>;
+
+/** `count` results of `sizeBytes` each, no shorter than any of the terms. */
+export function combine(
+  terms: readonly Term[],
+  count: number,
+  sizeBytes: number,
+  allocate: Allocate = (length) => new Uint8Array(length),
+): Uint8Array<ArrayBuffer>[] {
+  const factors = terms.map((term) => factorOf(term, count, sizeBytes));
+  const results = Array.from({ length: count }, () => allocate(sizeBytes));
+  const sums = Array.from({ length: Math.ceil(count / WORD_BYTES) }, () => new Uint32Array(BLOCK_BYTES));
+  for (let start = 0; start < sizeBytes; start += BLOCK_BYTES) {
+    for (const group of sums) group.fill(0);
+    for (const factor of factors) addBlock(sums, factor, start);
+    const end = Math.min(start + BLOCK_BYTES, sizeBytes);
+    for (const [i, result] of results.entries()) {
+      const group = sums[Math.floor(i / WORD_BYTES)];
+      if (group !== undefined) takeBytes(result.subarray(start, end), group, (i % WORD_BYTES) * 8);
     }
-    const tables = this.#sums.map((_, group) =>
-      tableOf(coefficients.slice(group * WORD_BYTES, (group + 1) * WORD_BYTES)),
+  }
+  return results;
+}
+
+function factorOf({ bytes, coefficients }: Term, count: number, sizeBytes: number): Factor {
+  if (bytes.length > sizeBytes || coefficients.length !== count)
+    throw new RangeError(
+      `a chunk of ${bytes.length} bytes and ${coefficients.length} coefficients do not fit`,
     );
-    const wholeWords = Math.floor(bytes.length / WORD_BYTES);
-    const words = wordsOf(bytes, wholeWords);
-    for (let group = 0; group < tables.length; group += 2) {
-      const [sums, more] = this.#sums.slice(group, group + 2);
-      const [table, moreTable] = tables.slice(group, group + 2);
-      if (sums === undefined || table === undefined) continue;
-      if (more === undefined || moreTable === undefined) addWords(sums, words, table);
-      else addWordsTwice(sums, more, words, table, moreTable);
-    }
-    for (let i = wholeWords * WORD_BYTES; i < bytes.length; i++) {
-      this.#sums.forEach((sums, group) => {
-        sums[i] = at(sums, i) ^ at(tables[group], at(bytes, i));
-      });
-    }
-  }
-
-  /** The results, the first `sizeBytes` of each, in memory from `allocate`; then all are zero again. */
-  take(
-    sizeBytes: number,
-    allocate: (length: number) => Uint8Array<ArrayBuffer> = (length) => new Uint8Array(length),
-  ): Uint8Array<ArrayBuffer>[] {
-    const results = Array.from({ length: this.#count }, (_, i) => {
-      const result = allocate(sizeBytes);
-      takeBytes(result, this.#sums[Math.floor(i / WORD_BYTES)] ?? NOTHING, (i % WORD_BYTES) * 8);
-      return result;
-    });
-    for (const sums of this.#sums) sums.fill(0);
-    return results;
-  }
+  const groups = Math.ceil(count / WORD_BYTES);
+  const tables = Array.from({ length: groups }, (_, group) =>
+    tableOf(coefficients.slice(group * WORD_BYTES, (group + 1) * WORD_BYTES)),
+  );
+  return { bytes, words: wordsOf(bytes), tables };
 }
 
 /** For each byte, its products with up to four coefficients, in one word. */
@@ -71,14 +66,27 @@ function tableOf(coefficients: readonly number[]): Uint32Array<ArrayBuffer> {
   return table;
 }
 
-/** Little-endian, as every runtime's typed arrays are. */
-function wordsOf(bytes: Uint8Array<ArrayBuffer>, count: number): Uint32Array<ArrayBuffer> {
-  const { buffer, byteOffset } = byteOffsetIsWhole(bytes) ? bytes : bytes.slice();
-  return new Uint32Array(buffer, byteOffset, count);
+/** Little-endian, as every runtime's typed arrays are. The last bytes, where they fill no word, are left out. */
+function wordsOf(bytes: Uint8Array<ArrayBuffer>): Uint32Array {
+  const { buffer, byteOffset } = bytes.byteOffset % WORD_BYTES === 0 ? bytes : bytes.slice();
+  return new Uint32Array(buffer, byteOffset, Math.floor(bytes.length / WORD_BYTES));
 }
 
-function byteOffsetIsWhole({ byteOffset }: Uint8Array): boolean {
-  return byteOffset % WORD_BYTES === 0;
+function addBlock(groups: readonly Uint32Array[], { bytes, words, tables }: Factor, start: number): void {
+  const block = words.subarray(start / WORD_BYTES, (start + BLOCK_BYTES) / WORD_BYTES);
+  for (let group = 0; group < groups.length; group += 2) {
+    const [sums, more] = groups.slice(group, group + 2);
+    const [table, moreTable] = tables.slice(group, group + 2);
+    if (sums === undefined || table === undefined) continue;
+    if (more === undefined || moreTable === undefined) addWords(sums, block, table);
+    else addWordsTwice(sums, more, block, table, moreTable);
+  }
+  const end = Math.min(bytes.length, start + BLOCK_BYTES);
+  for (let i = start + block.length * WORD_BYTES; i < end; i++) {
+    for (const [group, sums] of groups.entries()) {
+      sums[i - start] = at(sums, i - start) ^ at(tables[group], at(bytes, i));
+    }
+  }
 }
 
 // The two loops below are the whole cost of the code. Each is written out because reading four bytes at once, and adding to

@@ -2,7 +2,7 @@
 // The coefficients form a Cauchy matrix with its first row and column scaled to ones: the first parity chunk is the exclusive
 // or of the data, and the parity of one data chunk is its copy. They do not depend on `k`.
 
-import { Combination } from "./combination.ts";
+import { combine } from "./combination.ts";
 import { invert, invertMatrix, type Matrix, multiply, unitRow } from "./galois.ts";
 
 /** Positions of data come below it, positions of parity from it on. */
@@ -19,38 +19,41 @@ function cauchy(row: number, column: number): number {
   return invert((FIRST_PARITY + row) ^ column);
 }
 
-/** Parity of data chunks that come one after the other; keeps none of them. */
+/** Parity of data chunks that come one after the other. Keeps copies of a stripe's chunks, in memory of its own. */
 export class ParityEncoder {
   readonly #parity: number;
-  readonly #combination: Combination;
-  #added = 0;
-  #largestBytes = 0;
+  readonly #sizeBytesMax: number;
+  /** Used again for each stripe. */
+  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
+  #chunks: Uint8Array<ArrayBuffer>[] = [];
 
   /** No chunk may have more than `sizeBytesMax`. */
   constructor(parity: number, sizeBytesMax: number) {
     this.#parity = parity;
-    this.#combination = new Combination(parity, sizeBytesMax);
+    this.#sizeBytesMax = sizeBytesMax;
   }
 
+  /** Chunks of the stripe so far. */
   get added(): number {
-    return this.#added;
+    return this.#chunks.length;
   }
 
-  add(bytes: Uint8Array<ArrayBuffer>): void {
-    const column = this.#added++;
-    this.#largestBytes = Math.max(this.#largestBytes, bytes.length);
-    this.#combination.add(
-      bytes,
-      Array.from({ length: this.#parity }, (_, row) => coefficient(row, column)),
-    );
+  add(bytes: Uint8Array): void {
+    const buffer = this.#buffers[this.added] ?? new Uint8Array(this.#sizeBytesMax);
+    this.#buffers[this.added] = buffer;
+    buffer.set(bytes);
+    this.#chunks.push(buffer.subarray(0, bytes.length));
   }
 
   /** The parity chunks, as long as the longest data chunk; then begins anew. */
   finish(allocate?: (length: number) => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
-    const chunks = this.#combination.take(this.#largestBytes, allocate);
-    this.#added = 0;
-    this.#largestBytes = 0;
-    return chunks;
+    const sizeBytes = Math.max(...this.#chunks.map(({ length }) => length));
+    const terms = this.#chunks.map((bytes, column) => ({
+      bytes,
+      coefficients: Array.from({ length: this.#parity }, (_, row) => coefficient(row, column)),
+    }));
+    this.#chunks = [];
+    return combine(terms, this.#parity, sizeBytes, allocate);
   }
 }
 
@@ -74,14 +77,11 @@ export function decode(
   const inverse = invertMatrix(used.map(({ position }) => rowOf(position, dataCount)));
   const rows = wanted.map((position) => timesMatrix(rowOf(position, dataCount), inverse));
   const sizeBytes = Math.max(...used.map(({ bytes }) => bytes.length));
-  const combination = new Combination(wanted.length, sizeBytes);
-  used.forEach(({ bytes }, column) => {
-    combination.add(
-      bytes,
-      rows.map((row) => row[column] ?? 0),
-    );
-  });
-  return combination.take(sizeBytes);
+  const terms = used.map(({ bytes }, column) => ({
+    bytes,
+    coefficients: rows.map((row) => row[column] ?? 0),
+  }));
+  return combine(terms, wanted.length, sizeBytes);
 }
 
 /** How the chunk at a position is made of the data chunks. */

@@ -35,6 +35,21 @@ describe("wrong usage exits with 2, prints nothing on stdout and says what is wr
     ["a version that is no hash", ["get", "example.org/a", "--version", "1"], "64 lower-case hex digits"],
     ["no replicas", ["publish", "f", "example.org/a", "--replicas", "0"], "expected a number from 1 to 32"],
     [
+      "a scheme that is none",
+      ["publish", "f", "example.org/a", "--redundancy", "10"],
+      "expected data and parity chunks such as 10+6",
+    ],
+    [
+      "too much parity",
+      ["publish", "f", "example.org/a", "--redundancy", "10+17"],
+      "expected data and parity chunks such as 10+6, at most 20+16",
+    ],
+    [
+      "two kinds of redundancy",
+      ["publish", "f", "example.org/a", "--redundancy", "10+6", "--replicas", "3"],
+      "cannot be used with option",
+    ],
+    [
       "too many replicas",
       ["publish", "f", "example.org/a", "--replicas", "33"],
       "expected a number from 1 to 32",
