@@ -3,8 +3,8 @@
 // that it has not seen itself.
 
 import {
+  PULL_PATIENCE_MS,
   PULL_SOURCES_MAX,
-  PULL_TIMEOUT_MS,
   type PullAnswer,
   type PullOrder,
   parsePullAnswer,
@@ -42,7 +42,6 @@ export const REPAIR_PAUSE_MS = 500;
 export const TAKERS_TRIED_MAX = 3;
 /** Holders that a taker complained of and that are read to see for ourselves, for one repair. */
 export const SUSPECTS_READ_MAX = 2;
-const PULL_PATIENCE_MS = PULL_TIMEOUT_MS + 15_000;
 
 /** Repairs what is due; returns when the next one is, or null where none waits. */
 export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<number | null> {
