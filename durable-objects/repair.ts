@@ -3,8 +3,8 @@
 // that it has not seen itself.
 
 import {
+  PULL_PATIENCE_MS,
   PULL_SOURCES_MAX,
-  PULL_TIMEOUT_MS,
   type PullAnswer,
   type PullOrder,
   parsePullAnswer,
@@ -45,7 +45,6 @@ export const TAKERS_TRIED_MAX = 3;
 export const SUSPECTS_READ_MAX = 2;
 /** A stripe that has fewer failure domains than chunks for so many attempts is crowded: better a chunk beside another than none. */
 export const CROWDED_AFTER_ATTEMPTS = 5;
-const PULL_PATIENCE_MS = PULL_TIMEOUT_MS + 15_000;
 
 /** Repairs what is due; returns when the next one is, or null where none waits. */
 export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<number | null> {

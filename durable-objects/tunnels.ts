@@ -1,14 +1,18 @@
 // The tunnels of one NodeLink: an opener for each registered socket, and HTTP requests passed through the newest one.
 // In memory only. Whatever is under way when the object is evicted fails, and its readers ask another holder.
 
+import type { DeadlineLimits } from "../lib/deadline.ts";
+import { PULL_PATIENCE_MS } from "../lib/durability/pull.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { BodyReader } from "../lib/fetch.ts";
 import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
 import { TunnelOpener, type TunnelResponse } from "../lib/tunnel/opener.ts";
-import { parseTunnelled, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
+import { PULL_PATH, parseTunnelled, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
 
 /** An upload goes on in pieces of this size at least: a slow one must not look like a silent one. */
 const UPLOAD_PIECE_BYTES = 64 * 1024;
+/** A node says nothing while it copies a chunk, from a line as slow as 64 KiB/s. */
+const PULL_LIMITS: DeadlineLimits = { idleMs: PULL_PATIENCE_MS, totalMs: PULL_PATIENCE_MS };
 /** Response headers that mean something to the edge; a node's others end here. */
 const RESPONSE_HEADERS = ["content-length", "content-type"];
 /** Statuses that no response with a body can have, and no answer of a home node has. */
@@ -25,6 +29,7 @@ export class Tunnels {
       head: { method, path, headers: passedOn(request.headers) },
       body: request.body === null ? null : piecesOf(request.body),
       signal: request.signal,
+      limits: path === PULL_PATH ? PULL_LIMITS : undefined,
     });
     return responseOf(answer);
   }

@@ -35,6 +35,11 @@ export class Deadline {
     this.#idle = setTimeout(() => this.#expire(this.#limits.idleMs), this.#limits.idleMs);
   }
 
+  /** The other side is not waited for: until something is heard again, only the total counts. */
+  rest(): void {
+    clearTimeout(this.#idle);
+  }
+
   stop(): void {
     clearTimeout(this.#idle);
     clearTimeout(this.#total);

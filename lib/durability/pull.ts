@@ -11,8 +11,10 @@ export const PULL_SOURCES_MAX = 8;
 /** Holders that it names of each other chunk of a stripe. */
 export const PULL_MEMBER_SOURCES_MAX = 2;
 export const PULL_BODY_MAX = 128 * 1024;
-/** A node stops trying holders after this long, and its edge waits a little longer. */
+/** A node stops trying holders after this long, */
 export const PULL_TIMEOUT_MS = 45_000;
+/** and its edge waits a little longer. Nothing passes until the node has the chunk. */
+export const PULL_PATIENCE_MS = PULL_TIMEOUT_MS + 15_000;
 
 const sourceSchema = v.strictObject({
   id: nodeIdSchema,

@@ -130,8 +130,14 @@ class IncomingStream {
     if (frame.type === "reset") this.fail(new HoldfastError("unreachable", `reset: ${frame.code}`));
     else if (frame.type === "credit") this.#credit.give(frame.bytes);
     else if (this.#body !== null && frame.type === "data") this.#body.push(frame.bytes);
-    else if (this.#body !== null && frame.type === "end") this.#body.end();
+    else if (this.#body !== null && frame.type === "end") this.#onEnd(this.#body);
     else throw new HoldfastError("frame-malformed", `a ${frame.type} frame is not expected on this stream`);
+  }
+
+  /** All of the request is here: from now on the edge waits, for as long as it likes. */
+  #onEnd(body: InboundBody): void {
+    body.end();
+    this.#deadline.rest();
   }
 
   /** Ends the stream without a word to the edge. */
@@ -153,6 +159,7 @@ class IncomingStream {
       return;
     }
     const { status } = response;
+    this.#deadline.extend();
     send({
       type: "response",
       stream: id,

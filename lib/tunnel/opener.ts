@@ -24,6 +24,8 @@ export interface TunnelRequest {
   body: BodyReader | null;
   /** Gives the request up. */
   signal?: AbortSignal | undefined;
+  /** Where the node has to work long before it can answer; in place of the tunnel's own. */
+  limits?: DeadlineLimits | undefined;
 }
 
 export interface TunnelResponse extends Pick<ResponseHead, "status" | "headers"> {
@@ -71,7 +73,7 @@ export class TunnelOpener {
       id,
       send: (frame) => this.#send(frame),
       onOver: () => void this.#streams.delete(id),
-      limits: this.#options.limits ?? OPENER_LIMITS,
+      limits: request.limits ?? this.#options.limits ?? OPENER_LIMITS,
     });
     this.#streams.set(id, stream);
     return stream.start(request);

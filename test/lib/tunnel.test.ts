@@ -63,13 +63,14 @@ class Joined {
   readonly toAcceptor: Frame[] = [];
   isCut = false;
 
-  constructor(answer: (request: AcceptedRequest) => Promise<Answer>, limits = {}) {
+  constructor(answer: (request: AcceptedRequest) => Promise<Answer>, limits = {}, acceptorLimits = {}) {
     this.opener = new TunnelOpener({
       ...limits,
       firstStream: STREAM_ID_MAX - 2,
       send: (message) => this.#carry(message, this.toAcceptor, (bytes) => this.acceptor.receive(bytes)),
     });
     this.acceptor = new TunnelAcceptor({
+      ...acceptorLimits,
       answer,
       onError: (error) => this.errors.push(error),
       send: (message) => this.#carry(message, this.toOpener, (bytes) => this.opener.receive(bytes)),
@@ -317,6 +318,19 @@ describe("a tunnel", () => {
     await expect(body?.getReader().read()).rejects.toMatchObject({ code: "timeout" });
     await idle(SHORT_LIMITS.idleMs * 2);
     expect([silent.acceptor.size, midway.acceptor.size, midway.opener.size]).toEqual([0, 0, 0]);
+  });
+
+  test("waits for a node that works long before it answers, where the request says so", async () => {
+    const limits = { limits: SHORT_LIMITS };
+    const work = async (): Promise<Answer> => {
+      await idle(SHORT_LIMITS.idleMs * 3);
+      return { status: 200, headers: [], body: null };
+    };
+    const patient = { limits: { idleMs: SHORT_LIMITS.idleMs * 10, totalMs: 10_000 } };
+    const order = () => ({ body: new Blob(["{}"]).stream().getReader() });
+    const tunnel = new Joined(work, limits, limits);
+    expect((await tunnel.request({ ...order(), ...patient })).status).toBe(200);
+    await expect(tunnel.request(order())).rejects.toMatchObject({ code: "timeout" });
   });
 
   test("gives up an upload whose sender falls silent", async () => {
