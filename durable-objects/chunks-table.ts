@@ -16,6 +16,8 @@ export interface HeldChunk {
   chunk: Hash;
   node: NodeId;
   sizeBytes: number;
+  /** When the node lost what it was given before: a row from before then is as good as none. */
+  lostMs?: number;
 }
 
 /** That a Version of a name needs a chunk. */
@@ -36,6 +38,8 @@ export interface Holding {
   holders: NodeId[];
   /** When each of them last gave the chunk to whoever checked it; 0: never, it is their claim. */
   checkedMs: number[];
+  /** When each of them was first said to hold it. */
+  sinceMs: number[];
 }
 
 /** Bytes that nodes were given. */
@@ -43,13 +47,15 @@ export type Taken = { node: NodeId; bytes: number }[];
 
 /** Returns what was not known. */
 export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): Taken {
-  const added = held.filter(({ chunk, node, sizeBytes }) => {
+  const added = held.filter(({ chunk, node, sizeBytes, lostMs = 0 }) => {
     const { rowsWritten } = sql.exec(
-      "INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      `INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0 WHERE holders.since < ?`,
       chunk,
       node,
       sizeBytes,
       nowMs,
+      lostMs,
     );
     return rowsWritten > 0;
   });
@@ -108,14 +114,19 @@ export function sweepPins(sql: SqlStorage, nowMs: number): void {
 export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
   return chunks.map((chunk) => {
     const rows = holdersOf(sql, chunk);
-    return { chunk, holders: rows.map(({ node }) => node), checkedMs: rows.map(({ checked }) => checked) };
+    return {
+      chunk,
+      holders: rows.map(({ node }) => node),
+      checkedMs: rows.map(({ checked }) => checked),
+      sinceMs: rows.map(({ since }) => since),
+    };
   });
 }
 
-function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number }[] {
+function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number; since: number }[] {
   return sql
-    .exec<{ node: NodeId; checked: number }>(
-      `SELECT node, checked FROM holders WHERE chunk = ? ORDER BY checked = 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
+    .exec<{ node: NodeId; checked: number; since: number }>(
+      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked = 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
       chunk,
     )
     .toArray();

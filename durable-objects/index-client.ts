@@ -119,7 +119,7 @@ export class IndexClient {
       ),
     );
     this.#noteTaken(answers.flatMap(({ taken }) => taken));
-    return holdingMap(answers.flatMap(({ holdings }) => holdings));
+    return this.#notLost(answers.flatMap(({ holdings }) => holdings));
   }
 
   /**
@@ -146,7 +146,7 @@ export class IndexClient {
       answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
     );
     this.#noteTaken(answers.flatMap(({ taken }) => taken));
-    return holdingMap(answers.flatMap(({ holdings }) => holdings));
+    return this.#notLost(answers.flatMap(({ holdings }) => holdings));
   }
 
   /** Tells the ledgers what shards have for their domains. */
@@ -359,6 +359,18 @@ export class IndexClient {
       console.warn(`what nodes took was not taken in: ${error}`),
     );
     waitUntil(noting);
+  }
+
+  /** A publish counts on nothing that a node held before it lost its disk, though no sweep has taken it off the list yet. */
+  async #notLost(holdings: Holding[]): Promise<Map<Hash, NodeId[]>> {
+    const members = await this.members(holdings.flatMap(({ holders }) => holders));
+    const isKept = (node: NodeId, sinceMs = 0) => sinceMs >= (members.get(node)?.lostMs ?? 0);
+    return new Map(
+      holdings.map(({ chunk, holders, sinceMs }) => [
+        chunk,
+        holders.filter((node, i) => isKept(node, sinceMs[i])),
+      ]),
+    );
   }
 
   async #fetchMembers(

@@ -201,7 +201,8 @@ class Repair {
     await this.#lookAtFailures(answer, judged);
     const sizeBytes = await receiptSize(answer, taker, order);
     if (sizeBytes === null) return false;
-    addHolders(this.#sql, [{ chunk: order.chunk, node: taker.id, sizeBytes }], Date.now());
+    const { id: node, lostMs } = taker;
+    addHolders(this.#sql, [{ chunk: order.chunk, node, sizeBytes, lostMs }], Date.now());
     noteRepaired(this.#sql, sizeBytes, Date.now());
     return true;
   }

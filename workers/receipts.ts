@@ -18,10 +18,13 @@ export async function verifyReceipts(
   );
   const members = await index.members(verified.map(({ body }) => body.node));
   return verified.flatMap(({ body }) => {
-    if (!members.has(body.node)) {
+    const member = members.get(body.node);
+    if (member === undefined) {
       throw new HoldfastError("receipt-invalid", `node ${body.node} is not registered here`);
     }
-    if (!domains.has(body.domain)) return [];
-    return body.chunks.map(({ hash, size }) => ({ chunk: hash, node: body.node, sizeBytes: size }));
+    const { lostMs } = member;
+    // What was received before the disk was lost went with it.
+    if (!domains.has(body.domain) || Date.parse(body.time) < lostMs) return [];
+    return body.chunks.map(({ hash, size }) => ({ chunk: hash, node: body.node, sizeBytes: size, lostMs }));
   });
 }

@@ -230,6 +230,7 @@ describe("chunks in a shard", () => {
           chunk,
           holders: expect.arrayContaining(held.slice(0, 2).map(({ node }) => node)),
           checkedMs: [0, 0],
+          sinceMs: [expect.any(Number), expect.any(Number)],
         },
       ]);
       expect(holdings[0]?.holders).toHaveLength(2);
