@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { AUDITS_OFTEN, CONTROL_SETTINGS, repairSettings } from "./settings.ts";
 import { shareOf, VanishNet } from "./vanish-net.ts";
 
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 const REPAIR_TIMEOUT_MS = 120_000;
 /** So many sweeps of the repaired network would have begun. */
 const CONTROL_MS = 12_000;
