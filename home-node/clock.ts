@@ -9,11 +9,18 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** A timer of Node's that is set for longer (2^31 ms, 25 days) goes off at once. */
+const TIMER_MS_MAX = 24 * 3600 * 1000;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: async (ms, signal) => {
+    const until = performance.now() + ms;
     try {
-      await sleepMs(ms, undefined, signal === undefined ? {} : { signal });
+      do {
+        const left = Math.max(0, Math.min(until - performance.now(), TIMER_MS_MAX));
+        await sleepMs(left, undefined, signal === undefined ? {} : { signal });
+      } while (performance.now() < until);
     } catch (error) {
       if (signal?.aborted !== true) throw error;
     }

@@ -51,11 +51,10 @@ const { values } = parseArgs({
   },
 });
 
-if (values.help) process.stdout.write(HELP);
-else process.exitCode = (await run()) ? 0 : 1;
-
 // The processes end with this one, also by Ctrl-C.
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+if (values.help) process.stdout.write(HELP);
+else process.exitCode = (await run()) ? 0 : 1;
 
 async function run(): Promise<boolean> {
   const redundancy = parseRedundancy(values.redundancy);

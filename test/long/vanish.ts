@@ -32,6 +32,8 @@ const { values } = parseArgs({
   },
 });
 
+// The processes end with this one, also by Ctrl-C.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 if (values.help) process.stdout.write(HELP);
 else process.exitCode = (await run()) ? 0 : 1;
 

@@ -6,7 +6,7 @@ import { type ChaosFigures, ChaosSite, isUnharmed } from "./chaos-site.ts";
 import type { Round } from "./faults.ts";
 import { AUDITS_OFTEN } from "./settings.ts";
 
-const TIMEOUT_MS = 400_000;
+const TIMEOUT_MS = 900_000;
 const NODES = 8;
 
 /** Of eight nodes, all but two are destroyed in turn; of the rest, files are turned over or deleted, and the edge is killed. */

@@ -94,6 +94,12 @@ export class VanishNet {
     await endNetwork(this.#network);
   }
 
+  node(number: number): FleetNode {
+    const node = this.fleet.nodes[number];
+    if (node === undefined) throw new RangeError(`the fleet has no node ${number}`);
+    return node;
+  }
+
   survey(): Survey {
     return this.#disks.survey(this.fleet.nodes);
   }
