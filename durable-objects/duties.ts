@@ -24,9 +24,10 @@ export class Duties<Name extends string> {
     await this.#setAlarm();
   }
 
-  /** True where `name` is due some time. */
-  isAsked(name: Name): boolean {
-    return this.#dueOf(name) !== null;
+  /** True where `name` is due by `dueMs`; left out: some time. */
+  isAsked(name: Name, dueMs = Number.POSITIVE_INFINITY): boolean {
+    const due = this.#dueOf(name);
+    return due !== null && due <= dueMs;
   }
 
   /**

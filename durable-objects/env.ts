@@ -74,8 +74,19 @@ const DNSSEC_MEMORY_DAYS_MAX = 3650;
 const SECOND_MS = 1000;
 const DAY_MS = 24 * 3600 * 1000;
 
+const settingsOf = new WeakMap<Env, EdgeSettings>();
+
 /** Throws `internal` with the name of the setting that is wrong: only the operator can mend it. */
 export function parseSettings(env: Env): EdgeSettings {
+  // Asked for several times in every call; they stay as they are for as long as the isolate lives.
+  const known = settingsOf.get(env);
+  if (known !== undefined) return known;
+  const settings = parse(env);
+  settingsOf.set(env, settings);
+  return settings;
+}
+
+function parse(env: Env): EdgeSettings {
   const shardDepth = Number(env.SHARD_DEPTH);
   if (!Number.isInteger(shardDepth) || shardDepth < 0 || shardDepth > SHARD_DEPTH_MAX) {
     throw new HoldfastError("internal", `SHARD_DEPTH must be 0 to ${SHARD_DEPTH_MAX}`);

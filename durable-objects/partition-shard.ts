@@ -11,8 +11,8 @@ import type { Domain } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
-import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
-import { birthOf, bornMs } from "./birth.ts";
+import type { Check } from "./audits.ts";
+import { birthOf } from "./birth.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -24,18 +24,15 @@ import {
 import {
   addHolders,
   addReferences,
-  countHolders,
   type HeldChunk,
   type Holding,
-  hasHolders,
   holdingsOf,
   pinChunks,
   type Reference,
   removeHolder,
-  sweepPins,
   type Taken,
 } from "./chunks-table.ts";
-import { collect, collectIntervalMs, endUses } from "./collector.ts";
+import { collectIntervalMs, endUses } from "./collector.ts";
 import {
   applyChange,
   type DenialsMark,
@@ -44,20 +41,9 @@ import {
   listDenials,
 } from "./denials-table.ts";
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
-import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
-import {
-  countKeepers,
-  DOMAINS_TOLD_MAX,
-  type DomainKeepers,
-  domainsToTell,
-  type Keeper,
-  keepersOf,
-  nextTellingMs,
-  noteTold,
-  recordKeepers,
-} from "./keepers-table.ts";
+import { type DomainKeepers, type Keeper, keepersOf, recordKeepers } from "./keepers-table.ts";
 import {
   closestMembers,
   countMembers,
@@ -79,19 +65,13 @@ import {
   removalById,
   type StoredRemoval,
 } from "./removals-table.ts";
-import { repairStep } from "./repair.ts";
-import { countRepairs, type Loss, nextRepairMs, queueRepair } from "./repairs-table.ts";
-import {
-  collectReport,
-  mergeReports,
-  type NetworkReport,
-  putReport,
-  type ShardReport,
-} from "./reports-table.ts";
+import { type Loss, queueRepair } from "./repairs-table.ts";
+import { mergeReports, type NetworkReport, putReport, type ShardReport } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import { ShardDuties } from "./shard-duties.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
-import { keptWithout, sweepStep } from "./sweep.ts";
+import { keptWithout } from "./sweep.ts";
 import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
 import {
   appendVersion,
@@ -110,10 +90,6 @@ import {
   versionById,
 } from "./versions-table.ts";
 
-/** A change is reported upward so long after the first write that follows a report: longer where there is more to count. */
-export const REPORT_DELAY_MIN_MS = 1000;
-export const REPORT_DELAY_MAX_MS = 60_000;
-const REPORT_DELAY_PER_HOLDER_MS = 3;
 /** A node hears how it stands this often; of a failure at once. */
 export const TELL_INTERVAL_MS = 60 * 60 * 1000;
 /** Manifests whose references are deleted as Removals end them; a walk of the collectors finds the others. */
@@ -165,7 +141,7 @@ export interface Network extends Omit<NetworkReport, "domains"> {
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
-  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect" | "keepers">;
+  readonly #duties: ShardDuties;
   readonly #pledges: Pledges;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -173,23 +149,13 @@ export class PartitionShard extends DurableObject<Env> {
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
     this.#pledges = new Pledges(this.#sql, parseSettings(env).repairGraceMs);
-    this.#duties = new Duties(ctx.storage, {
-      report: (nowMs) => this.#report(nowMs),
-      sweep: (nowMs) => this.#sweep(nowMs),
-      repair: (nowMs) => this.#repair(nowMs),
-      audit: (nowMs) => this.#audit(nowMs),
-      collect: (nowMs) => collect(ctx.storage, new IndexClient(env), this.#prefix(), nowMs),
-      keepers: (nowMs) => this.#tellKeepers(nowMs),
-    });
+    this.#duties = new ShardDuties(ctx, env, this.#prefix());
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites): Promise<WriteResult> {
-    await this.#noteChange();
-    if (writes.references.length > 0) {
-      await this.#askCollect();
-      await this.#duties.ask("keepers", Date.now() + this.#delayMs());
-    }
+    await this.#duties.noteChange();
+    if (writes.references.length > 0) await this.#duties.noteReferences();
     return this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
@@ -202,7 +168,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Records what is held, pins the chunks for the publisher and says who holds them. */
   async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Omit<WriteResult, "totals">> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     return this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, held, Date.now());
       pinChunks(this.#sql, chunks, domain, Date.now());
@@ -217,7 +183,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A domain's shard: takes in what the chunks' shards have for it. */
   async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     this.ctx.storage.transactionSync(() => {
       for (const { shard, total } of totals) recordTotal(this.#sql, shard, total);
     });
@@ -251,36 +217,32 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Takes these holders off the list, and has their chunks looked at. */
   async loseHolders(losses: Loss[]): Promise<void> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     this.ctx.storage.transactionSync(() => {
       for (const { chunk, node, reason } of losses) {
         if (removeHolder(this.#sql, chunk, node)) queueRepair(this.#sql, chunk, reason, Date.now());
       }
     });
-    await this.#askForRepairs();
+    await this.#duties.askRepairs();
   }
 
   /** On how many failure domains chunks are without a node that asks before it goes; where it is leaving, what is short is repaired. */
   async kept(question: { chunks: Hash[]; node: NodeId; isLeaving: boolean }): Promise<KeptChunk[]> {
     const kept = await keptWithout(this.#sql, new IndexClient(this.env), question, Date.now());
-    await this.#askForRepairs();
+    await this.#duties.askRepairs();
     return kept;
   }
 
   /** Takes in what reads of chunks from nodes came to, by whomever of this edge they were made. */
   async noteChecks(checks: Check[]): Promise<void> {
-    await this.#noteChange();
-    const apply = () => applyChecks(this.#sql, this.#prefix(), checks, Date.now());
-    const sights = this.ctx.storage.transactionSync(apply);
-    await new IndexClient(this.env).noteSights(sights);
+    await this.#duties.noteChecks(checks);
   }
 
   /** Has holders that a client complained of read next; says how many of them. */
   async suspect(suspects: Suspect[]): Promise<number> {
-    const delayMs = auditDelayMs(new IndexClient(this.env), true);
-    if (delayMs === null) return 0;
+    if (!this.#duties.audits) return 0;
     const added = this.ctx.storage.transactionSync(() => addSuspects(this.#sql, suspects, Date.now()));
-    if (added > 0) await this.#duties.ask("audit", Date.now() + delayMs);
+    if (added > 0) await this.#duties.askAuditOfSuspects();
     return added;
   }
 
@@ -314,14 +276,14 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** A name's shard: of each use, whether a Version that stands needs it. Of what is older than its tables it cannot tell. */
   async needed(uses: Use[]): Promise<boolean[]> {
-    const born = await this.#born();
+    const born = await this.#duties.bornMs();
     return uses.map((use) => use.sinceMs < born || hasStanding(this.#sql, use));
   }
 
   /** A name's shard: what these Removals have ended, as much of it as can be told at once. */
   async endedBy(removals: StatementPlace[]): Promise<EndedUse[]> {
     const ended: EndedUse[] = [];
-    const born = await this.#born();
+    const born = await this.#duties.bornMs();
     for (const removal of removals) {
       const limit = ENDED_MANIFESTS_MAX - ended.length;
       ended.push(...endedBy(this.#sql, removal, { limit, bornMs: born }));
@@ -338,18 +300,18 @@ export class PartitionShard extends DurableObject<Env> {
   async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
     if (collectIntervalMs(parseSettings(this.env)) === 0) return chunks.map(() => "needed");
     // After an upgrade, or where collecting was off, nobody else may have.
-    await this.#askCollect();
-    const born = await this.#born();
+    await this.#duties.askCollect();
+    const born = await this.#duties.bornMs();
     const states = this.ctx.storage.transactionSync(() =>
       chunks.map((chunk) => settleInventory(this.#sql, node, chunk, { born, nowMs: Date.now() })),
     );
-    if (states.includes("released")) await this.#noteChange();
+    if (states.includes("released")) await this.#duties.noteChange();
     return states;
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
   async append(versions: NewVersion[]): Promise<AppendResult[]> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     return versions.map((version) => this.#append(version));
   }
 
@@ -388,7 +350,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Keeps Removals and applies them, in the order given; each is accepted or refused by itself. */
   async remove(removals: NewRemoval[]): Promise<AppendResult[]> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     return removals.map((removal) =>
       this.#accept(
         () => applyRemoval(this.#sql, removal, Date.now()),
@@ -400,7 +362,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
   async putMember(member: MemberReport): Promise<boolean> {
-    await this.#noteChange();
+    await this.#duties.noteChange();
     this.#pledges.changed(member);
     return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member, Date.now());
   }
@@ -466,58 +428,6 @@ export class PartitionShard extends DurableObject<Env> {
     return this.#duties.run(Date.now());
   }
 
-  async #report(nowMs: number): Promise<null> {
-    sweepPins(this.#sql, nowMs);
-    // The root shard tells by reports which shards there were: before this one is there.
-    await this.#born();
-    await this.#root().report(this.#prefix(), collectReport(this.#sql, nowMs));
-    const { sweepMs } = parseSettings(this.env);
-    if (sweepMs > 0 && hasHolders(this.#sql) && !this.#duties.isAsked("sweep"))
-      await this.#duties.ask("sweep", nowMs + sweepMs);
-    return null;
-  }
-
-  async #sweep(nowMs: number): Promise<number | null> {
-    if (parseSettings(this.env).sweepMs === 0) return null;
-    const { short, unreadable } = countRepairs(this.#sql, nowMs);
-    const nextMs = await sweepStep(this.#sql, new IndexClient(this.env), nowMs);
-    const now = countRepairs(this.#sql, nowMs);
-    if (now.short !== short || now.unreadable !== unreadable) await this.#noteChange();
-    await this.#askForRepairs();
-    return nextMs;
-  }
-
-  async #repair(nowMs: number): Promise<number | null> {
-    if (parseSettings(this.env).sweepMs === 0) return null;
-    const nextMs = await repairStep(this.#sql, new IndexClient(this.env), nowMs);
-    await this.#noteChange();
-    return nextMs;
-  }
-
-  /** Where shards look over nothing, they repair nothing. */
-  async #askForRepairs(): Promise<void> {
-    const nextMs = nextRepairMs(this.#sql);
-    if (nextMs !== null && parseSettings(this.env).sweepMs > 0) await this.#duties.ask("repair", nextMs);
-  }
-
-  async #audit(nowMs: number): Promise<number | null> {
-    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.env), nowMs);
-    if (checks.length > 0) await this.noteChecks(checks);
-    return nextMs;
-  }
-
-  /** Tells the domains' shards who keeps how much of them here, some domains at a time. */
-  async #tellKeepers(nowMs: number): Promise<number | null> {
-    const due = domainsToTell(this.#sql, nowMs);
-    const counts = countKeepers(
-      this.#sql,
-      due.map(({ domain }) => domain),
-    );
-    await new IndexClient(this.env).recordKeepers(this.#prefix(), counts);
-    noteTold(this.#sql, due, nowMs);
-    return due.length < DOMAINS_TOLD_MAX ? nextTellingMs(this.#sql) : nowMs + this.#delayMs();
-  }
-
   #append(version: NewVersion): AppendResult {
     return this.#accept(
       () => appendVersion(this.#sql, version, Date.now()),
@@ -536,37 +446,6 @@ export class PartitionShard extends DurableObject<Env> {
         return { status: "refused", code: error.code, detail: error.message };
       throw error;
     }
-  }
-
-  /** Makes sure that a report will follow. One that is asked for already covers this write too. */
-  async #noteChange(): Promise<void> {
-    await this.#askAudits();
-    if (!this.#duties.isAsked("report")) await this.#duties.ask("report", Date.now() + this.#delayMs());
-  }
-
-  #delayMs(): number {
-    const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
-    return Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
-  }
-
-  async #askAudits(): Promise<void> {
-    if (this.#duties.isAsked("audit")) return;
-    const delayMs = auditDelayMs(new IndexClient(this.env), false);
-    if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
-  }
-
-  /** Since when this shard is complete. */
-  #born(): Promise<number> {
-    return bornMs(this.#sql, this.#prefix(), this.#root());
-  }
-
-  #root(): DurableObjectStub<PartitionShard> {
-    return this.env.PARTITION_SHARD.getByName(shardName(""));
-  }
-
-  async #askCollect(): Promise<void> {
-    const intervalMs = collectIntervalMs(parseSettings(this.env));
-    if (intervalMs > 0) await this.#duties.ask("collect", Date.now() + intervalMs);
   }
 
   #prefix(): ShardPrefix {

@@ -1,0 +1,159 @@
+// What a shard does by itself, on its one alarm: report upward, look over what it holds, have it repaired, audit its holders,
+// collect what is no longer needed, and tell domains who keeps them. When each is due follows from what is written.
+
+import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
+import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
+import { bornMs } from "./birth.ts";
+import { countHolders, hasHolders, sweepPins } from "./chunks-table.ts";
+import { collect, collectIntervalMs } from "./collector.ts";
+import { Duties } from "./duties.ts";
+import { type Env, parseSettings } from "./env.ts";
+import { IndexClient } from "./index-client.ts";
+import { countKeepers, DOMAINS_TOLD_MAX, domainsToTell, nextTellingMs, noteTold } from "./keepers-table.ts";
+import type { PartitionShard } from "./partition-shard.ts";
+import { repairStep } from "./repair.ts";
+import { countRepairs, nextRepairMs } from "./repairs-table.ts";
+import { collectReport } from "./reports-table.ts";
+import { sweepStep } from "./sweep.ts";
+
+/** A change is reported upward so long after the first write that follows a report: longer where there is more to count. */
+export const REPORT_DELAY_MIN_MS = 1000;
+export const REPORT_DELAY_MAX_MS = 60_000;
+const REPORT_DELAY_PER_HOLDER_MS = 3;
+
+export class ShardDuties {
+  readonly #storage: DurableObjectStorage;
+  readonly #sql: SqlStorage;
+  readonly #env: Env;
+  readonly #prefix: ShardPrefix;
+  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect" | "keepers">;
+
+  constructor({ storage }: DurableObjectState, env: Env, prefix: ShardPrefix) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    this.#env = env;
+    this.#prefix = prefix;
+    this.#duties = new Duties(storage, {
+      report: (nowMs) => this.#report(nowMs),
+      sweep: (nowMs) => this.#sweep(nowMs),
+      repair: (nowMs) => this.#repair(nowMs),
+      audit: (nowMs) => this.#audit(nowMs),
+      collect: (nowMs) => collect(storage, new IndexClient(env), prefix, nowMs),
+      keepers: (nowMs) => this.#tellKeepers(nowMs),
+    });
+  }
+
+  /** Does what is due. */
+  run(nowMs: number): Promise<void> {
+    return this.#duties.run(nowMs);
+  }
+
+  /** Makes sure that a report will follow. One that is asked for already covers this write too. */
+  async noteChange(): Promise<void> {
+    await this.#askAudits();
+    if (!this.#duties.isAsked("report")) await this.#duties.ask("report", Date.now() + this.#delayMs());
+  }
+
+  #delayMs(): number {
+    const delayMs = REPORT_DELAY_PER_HOLDER_MS * countHolders(this.#sql);
+    return Math.min(REPORT_DELAY_MAX_MS, Math.max(REPORT_DELAY_MIN_MS, delayMs));
+  }
+
+  async #askAudits(): Promise<void> {
+    if (this.#duties.isAsked("audit")) return;
+    const delayMs = auditDelayMs(new IndexClient(this.#env), false);
+    if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
+  }
+
+  /** False where nothing is ever audited. */
+  get audits(): boolean {
+    return auditDelayMs(new IndexClient(this.#env), true) !== null;
+  }
+
+  /** Has what clients complained of read soon. */
+  async askAuditOfSuspects(): Promise<void> {
+    const delayMs = auditDelayMs(new IndexClient(this.#env), true);
+    if (delayMs !== null) await this.#duties.ask("audit", Date.now() + delayMs);
+  }
+
+  /** Takes in what reads of chunks from nodes came to. */
+  async noteChecks(checks: Check[]): Promise<void> {
+    await this.noteChange();
+    const apply = () => applyChecks(this.#sql, this.#prefix, checks, Date.now());
+    await new IndexClient(this.#env).noteSights(this.#storage.transactionSync(apply));
+  }
+
+  /** Since when this shard is complete. */
+  bornMs(): Promise<number> {
+    return bornMs(this.#sql, this.#prefix, this.#root());
+  }
+
+  #root(): DurableObjectStub<PartitionShard> {
+    return this.#env.PARTITION_SHARD.getByName(shardName(""));
+  }
+
+  /** Makes sure that references will be looked at, and that their domains will hear who keeps them. */
+  async noteReferences(): Promise<void> {
+    await this.askCollect();
+    // To count what there is to tell is not for every write.
+    if (this.#duties.isAsked("keepers", Date.now() + REPORT_DELAY_MAX_MS)) return;
+    await this.#duties.ask("keepers", Date.now() + this.#delayMs());
+  }
+
+  async askCollect(): Promise<void> {
+    const intervalMs = collectIntervalMs(parseSettings(this.#env));
+    if (intervalMs > 0) await this.#duties.ask("collect", Date.now() + intervalMs);
+  }
+
+  async #report(nowMs: number): Promise<null> {
+    sweepPins(this.#sql, nowMs);
+    // The root shard tells by reports which shards there were: before this one is there.
+    await this.bornMs();
+    await this.#root().report(this.#prefix, collectReport(this.#sql, nowMs));
+    const { sweepMs } = parseSettings(this.#env);
+    if (sweepMs > 0 && hasHolders(this.#sql) && !this.#duties.isAsked("sweep"))
+      await this.#duties.ask("sweep", nowMs + sweepMs);
+    return null;
+  }
+
+  async #sweep(nowMs: number): Promise<number | null> {
+    if (parseSettings(this.#env).sweepMs === 0) return null;
+    const { short, unreadable } = countRepairs(this.#sql, nowMs);
+    const nextMs = await sweepStep(this.#sql, new IndexClient(this.#env), nowMs);
+    const now = countRepairs(this.#sql, nowMs);
+    if (now.short !== short || now.unreadable !== unreadable) await this.noteChange();
+    await this.askRepairs();
+    return nextMs;
+  }
+
+  async #repair(nowMs: number): Promise<number | null> {
+    if (parseSettings(this.#env).sweepMs === 0) return null;
+    const nextMs = await repairStep(this.#sql, new IndexClient(this.#env), nowMs);
+    await this.noteChange();
+    return nextMs;
+  }
+
+  /** Where shards look over nothing, they repair nothing. */
+  async askRepairs(): Promise<void> {
+    const nextMs = nextRepairMs(this.#sql);
+    if (nextMs !== null && parseSettings(this.#env).sweepMs > 0) await this.#duties.ask("repair", nextMs);
+  }
+
+  async #audit(nowMs: number): Promise<number | null> {
+    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.#env), nowMs);
+    if (checks.length > 0) await this.noteChecks(checks);
+    return nextMs;
+  }
+
+  /** Tells the domains' shards who keeps how much of them here, some domains at a time. */
+  async #tellKeepers(nowMs: number): Promise<number | null> {
+    const due = domainsToTell(this.#sql, nowMs);
+    const counts = countKeepers(
+      this.#sql,
+      due.map(({ domain }) => domain),
+    );
+    await new IndexClient(this.#env).recordKeepers(this.#prefix, counts);
+    noteTold(this.#sql, due, nowMs);
+    return due.length < DOMAINS_TOLD_MAX ? nextTellingMs(this.#sql) : nowMs + this.#delayMs();
+  }
+}
