@@ -33,7 +33,7 @@ const { values } = parseArgs({
 });
 
 // The processes end with this one, also by Ctrl-C.
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 if (values.help) process.stdout.write(HELP);
 else process.exitCode = (await run()) ? 0 : 1;
 
