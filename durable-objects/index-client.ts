@@ -285,6 +285,12 @@ export class IndexClient {
     await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).loseHolders(group)));
   }
 
+  /** Has chunks looked at by their shards that share a failure domain with others of their stripe. */
+  async lookAt(chunks: Hash[]): Promise<void> {
+    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).lookAt(group)));
+  }
+
   /** On how many failure domains chunks are without `node`, and on how many they are to be. */
   async kept(chunks: Hash[], node: NodeId, isLeaving: boolean): Promise<Map<Hash, KeptChunk>> {
     const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);

@@ -226,6 +226,12 @@ export class PartitionShard extends DurableObject<Env> {
     await this.#duties.askRepairs();
   }
 
+  /** Has chunks looked at that share a failure domain with others of their stripe. */
+  async lookAt(chunks: Hash[]): Promise<void> {
+    for (const chunk of chunks) queueRepair(this.#sql, chunk, "crowded", Date.now());
+    await this.#duties.askRepairs();
+  }
+
   /** On how many failure domains chunks are without a node that asks before it goes; where it is leaving, what is short is repaired. */
   async kept(question: { chunks: Hash[]; node: NodeId; isLeaving: boolean }): Promise<KeptChunk[]> {
     const kept = await keptWithout(this.#sql, new IndexClient(this.env), question, Date.now());

@@ -25,6 +25,7 @@ import type { Member } from "./members-table.ts";
 import {
   dueRepairs,
   endRepair,
+  markCrowded,
   nextRepairMs,
   noteRepaired,
   postponeRepair,
@@ -102,7 +103,33 @@ class Repair {
     if (judged.shortages.length > 0 && (await this.#look()).judged.shortages.length > 0) {
       const failure = copied.find((one) => !one.ok);
       this.#postpone(failure ?? { isUnreadable: false, detail: "more copies are needed" });
-    } else endRepair(this.#sql, record.chunk);
+    } else if (await this.#isSpread(record)) endRepair(this.#sql, record.chunk);
+    else {
+      markCrowded(this.#sql, record.chunk);
+      this.#postpone({
+        isUnreadable: false,
+        detail: "another chunk of its stripe is on the same failure domain",
+      });
+    }
+  }
+
+  /**
+   * Whether the chunk has a failure domain of its own in each stripe. Shards that repair chunks of one stripe at the same time
+   * may choose the same: whoever is left over is copied once more, by its own shard.
+   */
+  async #isSpread({ chunk, targets }: ChunkRecord): Promise<boolean> {
+    let isSpread = true;
+    for (const domain of targets.keys()) {
+      const found = await findStripe(this.#sql, this.#index, chunk, domain);
+      const crowded = found?.crowded ?? [];
+      await this.#index.lookAt(crowded.filter((hash) => hash !== chunk));
+      if (!crowded.includes(chunk)) continue;
+      const { record, judged } = await this.#look();
+      await this.#copy(domain, record, judged);
+      const again = await findStripe(this.#sql, this.#index, chunk, domain);
+      isSpread &&= !(again?.crowded.includes(chunk) ?? true);
+    }
+    return isSpread;
   }
 
   async #look(): Promise<{ record: ChunkRecord; judged: Judgement }> {
@@ -127,7 +154,8 @@ class Repair {
     if (sources.length === 0 && found === null) return { ok: false, isUnreadable: true, detail: "" };
     const stripe = found === null ? {} : { stripe: found.stripe };
     const size = sizeOf(record) ?? found?.sizeBytes ?? null;
-    const apartFrom = this.#row.attempts < CROWDED_AFTER_ATTEMPTS ? (found?.taken ?? []) : [];
+    const mayCrowd = judged.shortages.length > 0 && this.#row.attempts >= CROWDED_AFTER_ATTEMPTS;
+    const apartFrom = mayCrowd ? [] : (found?.taken ?? []);
     let detail = "no other home node has room, is online and takes the domain";
     for (let tries = 0; tries < TAKERS_TRIED_MAX; tries++) {
       const taker = await this.#chooseTaker(domain, record, judged, apartFrom);

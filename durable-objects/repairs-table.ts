@@ -14,8 +14,8 @@ const UNREADABLE = "no holder gives it";
 const REPAIRED_SETTING = "repaired";
 const DATE_LENGTH = "2026-01-02".length;
 
-/** Why a chunk is looked at: a holder was found without it, is gone, or is leaving. */
-export type RepairReason = "missing" | "corrupt" | "gone" | "leaving";
+/** Why a chunk is looked at: a holder was found without it, is gone, is leaving, or keeps another chunk of its stripe. */
+export type RepairReason = "missing" | "corrupt" | "gone" | "leaving" | "crowded";
 
 /** A holder that does not give a chunk. */
 export interface Loss {
@@ -39,6 +39,16 @@ export function queueRepair(sql: SqlStorage, chunk: Hash, reason: RepairReason, 
     nowMs,
     nowMs,
   );
+}
+
+/** There are copies enough, but not each where it should be: that only a look at the whole stripe can end. */
+export function markCrowded(sql: SqlStorage, chunk: Hash): void {
+  sql.exec("UPDATE repairs SET reason = 'crowded' WHERE chunk = ?", chunk);
+}
+
+/** There are copies enough: ends what was waiting for no more than that. */
+export function endShortage(sql: SqlStorage, chunk: Hash): void {
+  sql.exec("DELETE FROM repairs WHERE chunk = ? AND reason <> 'crowded'", chunk);
 }
 
 /** The chunk is back on target, or nobody needs it any more. */

@@ -6,6 +6,7 @@ import { PULL_MEMBER_SOURCES_MAX, type PullOrder } from "../lib/durability/pull.
 import type { Hash } from "../lib/hash.ts";
 import { parseManifest, parseManifestPart, type StripedList, stripedList } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
+import { matchPositions } from "../lib/redundancy/matching.ts";
 import { membersOf, stripesWith } from "../lib/redundancy/stripes.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
@@ -19,6 +20,8 @@ export interface FoundStripe {
   sizeBytes: number | null;
   /** Where the others of the stripe are kept, and whoever is expected back. */
   taken: Set<string>;
+  /** Chunks of the stripe that have a holder, and no failure domain of their own. Which, all shards see alike. */
+  crowded: Hash[];
   /** What the chunk can be made from. */
   stripe: NonNullable<PullOrder["stripe"]>;
 }
@@ -40,20 +43,30 @@ export async function findStripe(
   const list = row === undefined ? null : await readList(index, row.manifest, row.listed_in);
   const [stripe] = list === null ? [] : stripesWith(list, chunk);
   if (stripe === undefined) return null;
-  const others = membersOf(stripe).filter(({ hash }) => hash !== chunk);
-  const holdings = await index.locate(others.map(({ hash }) => hash));
+  const all = membersOf(stripe);
+  const others = all.filter(({ hash }) => hash !== chunk);
+  const holdings = await index.locate(all.map(({ hash }) => hash));
   const members = await index.members([...holdings.values()].flat());
   const holdersOf = (hash: Hash) => (holdings.get(hash) ?? []).flatMap((id) => members.get(id) ?? []);
   const withSources = (ref: { hash: Hash; size: number }) => ({
     ...ref,
     sources: sourcesOf(holdersOf(ref.hash)),
   });
-  const counting = others.flatMap(({ hash }) => holdersOf(hash)).filter((member) => counts(member, index));
+  const domainsOf = (hash: Hash) =>
+    holdersOf(hash).flatMap((member) => (counts(member, index) ? [member.failureDomain] : []));
   return {
-    sizeBytes: membersOf(stripe).find(({ hash }) => hash === chunk)?.size ?? null,
-    taken: new Set(counting.map(({ failureDomain }) => failureDomain)),
+    sizeBytes: all.find(({ hash }) => hash === chunk)?.size ?? null,
+    taken: new Set(others.flatMap(({ hash }) => domainsOf(hash))),
+    crowded: crowdedOf(all.map(({ hash }) => ({ hash, domains: domainsOf(hash) }))),
     stripe: { data: stripe.data.map(withSources), parity: stripe.parity.map(withSources) },
   };
+}
+
+/** Those that are left over where each position takes a failure domain of its own. One that is nowhere is not crowded. */
+function crowdedOf(positions: { hash: Hash; domains: string[] }[]): Hash[] {
+  const matched = matchPositions(positions.map(({ domains }) => [...new Set(domains)].sort()));
+  const left = positions.filter(({ domains }, i) => domains.length > 0 && matched[i] === null);
+  return [...new Set(left.map(({ hash }) => hash))];
 }
 
 function counts(member: Member, { settings }: IndexClient): boolean {

@@ -6,7 +6,7 @@ import type { Hash, NodeId } from "../lib/hash.ts";
 import { removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
-import { endRepair, queueRepair } from "./repairs-table.ts";
+import { endRepair, endShortage, queueRepair } from "./repairs-table.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
 import { type ChunkRecord, chunkRecord, type JudgedHolder, type Judgement, judgeChunk } from "./shortage.ts";
 
@@ -55,8 +55,11 @@ function settle(sql: SqlStorage, record: ChunkRecord, judged: Judgement, nowMs: 
     queueRepair(sql, chunk, reasonOf(judged.holders), nowMs);
     return;
   }
-  endRepair(sql, chunk);
-  if (record.targets.size === 0) return;
+  if (record.targets.size === 0) {
+    endRepair(sql, chunk);
+    return;
+  }
+  endShortage(sql, chunk);
   for (const { row, state, member } of judged.holders)
     if (state === "gone" && isForgotten(member, nowMs)) removeHolder(sql, chunk, row.node);
 }

@@ -14,7 +14,8 @@ import { Publisher } from "./publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "./setup.ts";
 
 const TIMEOUT_MS = 180_000;
-const GRACE_S = 3;
+/** A node that is started again is back in half of it. */
+const GRACE_S = 8;
 const QUICK = { REPAIR_GRACE_SECONDS: String(GRACE_S), SWEEP_SECONDS: "1" };
 const REPLICAS = 3;
 /** What would be copied would be so by then: a grace, a sweep and a few rounds of repair. */

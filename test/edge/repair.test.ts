@@ -1,15 +1,15 @@
 // A shard that finds a chunk on too few failure domains, and has other nodes copy it: with real shards, real links and
 // nodes that answer as real ones do.
 
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { MEMBER_CACHE_MS } from "../../durable-objects/index-client.ts";
 import { CROWDED_AFTER_ATTEMPTS } from "../../durable-objects/repair.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
-import { hashBytes } from "../../lib/hash.ts";
+import { type Hash, hashBytes } from "../../lib/hash.ts";
 import { encodeManifest } from "../../lib/manifest.ts";
-import { shardName } from "../../lib/overlay/shards.ts";
+import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { DAY_MS, RepairScene } from "./repair-scene.ts";
 
@@ -279,7 +279,40 @@ describe("a chunk of a stripe", () => {
     expect([...first.orders, ...second.orders]).toEqual([]);
     await scene.run("repair");
     expect([...first.orders, ...second.orders]).toHaveLength(1);
+    // Better than none, and not where it should be: one of the two on one node waits for another.
+    const waiting = await Promise.all([scene.chunk, hashBytes(other), hashBytes(parity)].map(reasonOf));
+    expect(waiting.filter((reason) => reason !== null)).toEqual(["crowded"]);
+  });
+
+  test("that shares a failure domain with one of another shard is copied once more by whichever is left over", async () => {
+    const scene = new RepairScene();
+    const other = new Uint8Array(1000).fill(scene.chunk.charCodeAt(0));
+    const encoder = new ParityEncoder(1, 1000);
+    for (const bytes of [scene.bytes, other]) encoder.add(bytes);
+    const [parity = other] = encoder.finish();
+    const [shared, second] = [await scene.taker(), await scene.taker()];
+    const ref = (bytes: Uint8Array) => ({ hash: hashBytes(bytes), size: bytes.length });
+    const manifest = encodeManifest(
+      {
+        ...{ size: 2000, digest: scene.chunk, contentType: "text/plain", metadata: {} },
+        redundancy: { data: 2, parity: 1 },
+      },
+      { chunks: [other, scene.bytes].map(ref), parity: [ref(parity)] },
+    );
+    await scene.give(shared, other);
+    await scene.give(shared, scene.bytes);
+    await scene.give(second, parity);
+    const listedIn = await scene.give(second, manifest);
+    await scene.need(1, { manifest: listedIn, listedIn });
+    const free = await scene.taker();
+    // Nobody looks for it before a shard is told.
+    await scene.run("sweep", "repair");
+    expect(free.orders).toEqual([]);
+    await scene.shard.lookAt([scene.chunk]);
+    await scene.run("repair");
+    expect(free.orders).toHaveLength(1);
     expect(await scene.waiting()).toBeNull();
+    expect(await scene.holders()).toContain(free.node.id);
   });
 });
 
@@ -327,6 +360,20 @@ describe("what a new holder says", () => {
     expect(await scene.waiting()).toBeNull();
   });
 });
+
+/** Why a chunk is looked at, or null where it is not. */
+function reasonOf(chunk: Hash): Promise<string | null> {
+  return runInDurableObject(shardOf(chunk), (_, { storage }) => {
+    const [row] = storage.sql
+      .exec<{ reason: string }>("SELECT reason FROM repairs WHERE chunk = ?", chunk)
+      .toArray();
+    return row?.reason ?? null;
+  });
+}
+
+function shardOf(chunk: Hash) {
+  return env.PARTITION_SHARD.getByName(shardName(leafPrefix(chunk, 4)));
+}
 
 function bits(id: string): string {
   return Number.parseInt(id.slice(0, 1), 16).toString(2).padStart(4, "0");
