@@ -13,7 +13,7 @@ import {
 import type { CheckCode } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
-import { removeHolder } from "./chunks-table.ts";
+import { dropHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { queueRepair } from "./repairs-table.ts";
@@ -84,7 +84,7 @@ export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: num
 }
 
 /**
- * Brings checks to the holders' rows: who gave the chunk is noted, who did not is no holder any more. Returns what it says
+ * Brings checks to the holders' rows: who gave the chunk is noted, who did not is no holder any more, if there are others. Returns what it says
  * of nodes; a row that is not here says nothing, because nothing was claimed.
  */
 export function applyChecks(sql: SqlStorage, shard: ShardPrefix, checks: Check[], nowMs: number): Sight[] {
@@ -95,7 +95,7 @@ export function applyChecks(sql: SqlStorage, shard: ShardPrefix, checks: Check[]
     if (code === "passed") {
       sql.exec("UPDATE holders SET checked = ? WHERE chunk = ? AND node = ?", nowMs, chunk, node);
     } else if (code !== "unreachable") {
-      removeHolder(sql, chunk, node);
+      dropHolder(sql, chunk, node);
       queueRepair(sql, chunk, code, nowMs);
     }
     const listed: Listed = sights.get(node)?.listed ?? { shard, chunks: null, lost: 0 };

@@ -4,6 +4,8 @@ import { type Hash, type NodeId, partitionOfDigits } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
 
+/** In place of when a holder last gave the chunk: it did not, when it was last asked. */
+export const CHECK_FAILED = -1;
 /** Holders listed for one chunk: more are never needed to read it. */
 export const HOLDERS_LISTED_MAX = 64;
 export const PIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
@@ -36,7 +38,7 @@ export interface Reference {
 export interface Holding {
   chunk: Hash;
   holders: NodeId[];
-  /** When each of them last gave the chunk to whoever checked it; 0: never, it is their claim. */
+  /** When each of them last gave the chunk to whoever checked it; 0: never, it is their claim. CHECK_FAILED: it did not. */
   checkedMs: number[];
   /** When each of them was first said to hold it. */
   sinceMs: number[];
@@ -50,7 +52,8 @@ export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): T
   const added = held.filter(({ chunk, node, sizeBytes, lostMs = 0 }) => {
     const { rowsWritten } = sql.exec(
       `INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0 WHERE holders.since < ?`,
+       ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0
+         WHERE holders.since < ? OR holders.checked = ${CHECK_FAILED}`,
       chunk,
       node,
       sizeBytes,
@@ -66,6 +69,21 @@ export function sumTaken(taken: Taken): Taken {
   const sums = new Map<NodeId, number>();
   for (const { node, bytes } of taken) sums.set(node, (sums.get(node) ?? 0) + bytes);
   return [...sums].map(([node, bytes]) => ({ node, bytes }));
+}
+
+/**
+ * A holder that did not give the chunk is none. The last one stays on the list, as one that failed: it counts as no copy, and
+ * nobody else is known that might have it.
+ */
+export function dropHolder(sql: SqlStorage, chunk: Hash, node: NodeId): void {
+  sql.exec(
+    `DELETE FROM holders WHERE chunk = ? AND node = ? AND EXISTS (SELECT 1 FROM holders WHERE chunk = ? AND node <> ?)`,
+    chunk,
+    node,
+    chunk,
+    node,
+  );
+  sql.exec("UPDATE holders SET checked = ? WHERE chunk = ? AND node = ?", CHECK_FAILED, chunk, node);
 }
 
 /** False where the node was no holder. */
@@ -126,7 +144,7 @@ export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
 function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number; since: number }[] {
   return sql
     .exec<{ node: NodeId; checked: number; since: number }>(
-      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked = 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
+      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked <= 0, checked < 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
       chunk,
     )
     .toArray();

@@ -18,7 +18,7 @@ import {
 import type { Contact, NameKey } from "../lib/wire.ts";
 import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
-import { type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
+import { CHECK_FAILED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
@@ -367,14 +367,17 @@ export class IndexClient {
     waitUntil(noting);
   }
 
-  /** A publish counts on nothing that a node held before it lost its disk, though no sweep has taken it off the list yet. */
+  /**
+   * A publish counts on nothing that a node held before it lost its disk, though no sweep has taken it off the list yet, nor on
+   * a last holder that did not give the chunk.
+   */
   async #notLost(holdings: Holding[]): Promise<Map<Hash, NodeId[]>> {
     const members = await this.members(holdings.flatMap(({ holders }) => holders));
     const isKept = (node: NodeId, sinceMs = 0) => sinceMs >= (members.get(node)?.lostMs ?? 0);
     return new Map(
-      holdings.map(({ chunk, holders, sinceMs }) => [
+      holdings.map(({ chunk, holders, sinceMs, checkedMs }) => [
         chunk,
-        holders.filter((node, i) => isKept(node, sinceMs[i])),
+        holders.filter((node, i) => checkedMs[i] !== CHECK_FAILED && isKept(node, sinceMs[i])),
       ]),
     );
   }

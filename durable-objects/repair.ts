@@ -19,7 +19,7 @@ import { PULL_PATH } from "../lib/tunnel/passage.ts";
 import { verifyReceipt } from "../lib/upload.ts";
 import { parseProblem, parseSigned, SMALL_ANSWER_MAX } from "../lib/wire.ts";
 import { readJsonBody } from "./body.ts";
-import { addHolders, removeHolder } from "./chunks-table.ts";
+import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import {
@@ -244,7 +244,7 @@ class Repair {
       if (code === "unreachable" || holder === undefined || this.#suspectsRead >= SUSPECTS_READ_MAX) continue;
       this.#suspectsRead += 1;
       const { status } = await this.#index.read(holder.member, { hash: this.#row.chunk });
-      if (status === "missing" || status === "corrupt") removeHolder(this.#sql, this.#row.chunk, id);
+      if (status === "missing" || status === "corrupt") dropHolder(this.#sql, this.#row.chunk, id);
     }
   }
 

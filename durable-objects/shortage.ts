@@ -4,12 +4,15 @@
 import { type JudgedKeeper, keeperState, missingCopies } from "../lib/durability/copies.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import { CHECK_FAILED } from "./chunks-table.ts";
 import type { Member } from "./members-table.ts";
 
 export interface HolderRow {
   node: NodeId;
   sizeBytes: number;
   sinceMs: number;
+  /** It did not give the chunk when it was last asked, and is the last one known. */
+  hasFailed: boolean;
 }
 
 /** A chunk as its shard knows it. */
@@ -41,12 +44,17 @@ export interface Judgement {
 
 export function chunkRecord(sql: SqlStorage, chunk: Hash): ChunkRecord {
   const holders = sql
-    .exec<{ node: NodeId; size: number; since: number }>(
-      "SELECT node, size, since FROM holders WHERE chunk = ? ORDER BY since, node",
+    .exec<{ node: NodeId; size: number; since: number; checked: number }>(
+      "SELECT node, size, since, checked FROM holders WHERE chunk = ? ORDER BY since, node",
       chunk,
     )
     .toArray()
-    .map(({ node, size, since }) => ({ node, sizeBytes: size, sinceMs: since }));
+    .map(({ node, size, since, checked }) => ({
+      node,
+      sizeBytes: size,
+      sinceMs: since,
+      hasFailed: checked === CHECK_FAILED,
+    }));
   const targets = sql
     .exec<{ domain: Domain; target: number }>(
       "SELECT domain, MAX(copies) AS target FROM refs WHERE chunk = ? GROUP BY domain",
@@ -66,7 +74,10 @@ export function judgeChunk(
   const holders = rows.flatMap((row) => {
     const member = members.get(row.node);
     if (member === undefined || row.sinceMs < member.lostMs || row.node === without) return [];
-    return [{ row, member, keeper: member, state: keeperState(member, row.sinceMs, nowMs, graceMs) }];
+    const state = keeperState(member, row.sinceMs, nowMs, graceMs);
+    // It may be asked, and counts as no copy: as one that is leaving.
+    const isHere = state === "here" || state === "expected";
+    return [{ row, member, keeper: member, state: row.hasFailed && isHere ? ("leaving" as const) : state }];
   });
   const shortages = [...targets]
     .map(([domain, target]) => ({ domain, missing: missingCopies(holders, domain, target) }))

@@ -1,5 +1,5 @@
 // How a home node stands with an edge: what it showed when it was checked, of late. Counts fade, so that it recovers; a
-// failure also takes half of what was passed before it, so that a long good past covers no bad present.
+// failure also takes most of what was passed before it, so that a long good past covers no bad present.
 
 import type { Hash } from "../hash.ts";
 
@@ -8,8 +8,10 @@ const HOUR_MS = 3600 * 1000;
 export const STANDING_HALF_LIFE_MS = 7 * 24 * HOUR_MS;
 /** Checks passed that are remembered: more would only take longer to lose. */
 export const PASSED_MAX = 64;
-/** A failure weighs as much as so many checks passed: one chunk in ten lost is no small thing. */
-export const FAILURE_WEIGHT = 10;
+/** A failure weighs as much as so many checks passed, */
+export const FAILURE_WEIGHT = 2;
+/** and leaves so much of those before it: one chunk in ten lost is no small thing. One alone gives nobody up, not even a newcomer. */
+const PASSED_LEFT = 0.25;
 /** Checks in a row that show, at 95 %, that a node has not lost a tenth of its chunks: 0.9^29 = 0.047. */
 export const AUDITS_TO_CLEAR = 29;
 /** Below this a node is given nothing more, and is asked last. */
@@ -46,7 +48,7 @@ export function withCheck(checks: Checks, code: CheckCode, nowMs: number): Check
   const { passed, failed, unreachable, atMs } = fade(checks, nowMs);
   if (code === "passed") return { passed: Math.min(PASSED_MAX, passed + 1), failed, unreachable, atMs };
   if (code === "unreachable") return { passed, failed, unreachable: unreachable + 1, atMs };
-  return { passed: passed / 2, failed: failed + 1, unreachable, atMs };
+  return { passed: passed * PASSED_LEFT, failed: failed + 1, unreachable, atMs };
 }
 
 /** 0 to 1. Being unreachable is not held against a node: offline is not lost. */
@@ -55,7 +57,7 @@ export function standingOf({ passed, failed }: Pick<Checks, "passed" | "failed">
 }
 
 /** Where a node stands that failed once in full standing and has passed AUDITS_TO_CLEAR checks since. */
-export const STANDING_CLEAR = standingOf({ passed: PASSED_MAX / 2 + AUDITS_TO_CLEAR, failed: 1 });
+export const STANDING_CLEAR = standingOf({ passed: PASSED_MAX * PASSED_LEFT + AUDITS_TO_CLEAR, failed: 1 });
 
 /** True for one that is looked at more closely: a newcomer, or one that failed and has not been cleared since. */
 export function isOnProbation(standing: number): boolean {

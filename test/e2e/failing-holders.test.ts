@@ -47,6 +47,8 @@ describe.concurrent.each<Case>([
   const plot = new Plot();
   let publisher: Publisher;
   let holders: BadHolder[];
+  /** Published while the holders are good: an edge gives nothing more to nodes that did not keep what they had. */
+  const objects = new Map<string, PublishedObject>();
 
   beforeAll(async () => {
     publisher = await Publisher.create(sharedView(network));
@@ -54,6 +56,9 @@ describe.concurrent.each<Case>([
     const numbers = Array.from({ length: HOLDERS }, (_, i) => first + i);
     holders = await Promise.all(numbers.map((number) => BadHolder.start({ ...options, number })));
     await network.waitForNodes(2 * HOLDERS);
+    await publishObject("mixed", 2 * WAYS.length);
+    await publishObject("lost", 3);
+    for (const way of STALLS) await publishObject(nameOf(way), 3, "--replicas", "1");
   }, TIMEOUT_MS);
 
   afterAll(async () => {
@@ -63,7 +68,7 @@ describe.concurrent.each<Case>([
   test(
     "cost a reader nothing but time while each chunk has an honest one among them",
     async () => {
-      const { name, content, chunks } = await publishObject("mixed", 2 * WAYS.length);
+      const { name, content, chunks } = published("mixed");
       const hashes = chunks.map(({ hash }) => hash);
       conspire(hashes);
       expect(judge(await bareGet(publisher.objectUrl(name)), content)).toBe("whole");
@@ -80,7 +85,7 @@ describe.concurrent.each<Case>([
   test(
     "show that they fail where all of them are bad, and deliver once they are not",
     async () => {
-      const object = await publishObject("lost", 3);
+      const object = published("lost");
       const { name, content, chunks, last } = object;
       const path = newPath(publisher);
       for (const way of QUICK) {
@@ -102,7 +107,7 @@ describe.concurrent.each<Case>([
     "show that they fail where the only holder of a chunk stalls",
     async () => {
       const stall = async (way: Way): Promise<void> => {
-        const object = await publishObject(way.replaceAll(" ", "-"), 3, "--replicas", "1");
+        const object = published(nameOf(way));
         plot.set(object.last.hash, way);
         await expectBrokenOff(way, object);
       };
@@ -112,18 +117,24 @@ describe.concurrent.each<Case>([
   );
 
   /** An object of `largest` chunks at least. */
-  async function publishObject(
-    name: string,
-    largest: number,
-    ...options: string[]
-  ): Promise<PublishedObject> {
+  async function publishObject(name: string, largest: number, ...options: string[]): Promise<void> {
     const content = new SeededRandom(name, by).bytes(largest * CHUNK_BYTES_MAX);
     const file = await publisher.writeFile(name, content);
     expect(await publisher.publish(file, name, ...options)).toMatchObject({ code: 0 });
     const chunks = await chunksOf(publisher, name);
     const last = chunks.at(-1);
     if (last === undefined) throw new TypeError("the object has chunks");
-    return { name, content, chunks, last };
+    objects.set(name, { name, content, chunks, last });
+  }
+
+  function published(name: string): PublishedObject {
+    const object = objects.get(name);
+    if (object === undefined) throw new TypeError("it was not published");
+    return object;
+  }
+
+  function nameOf(way: Way): string {
+    return way.replaceAll(" ", "-");
   }
 
   /** For each chunk, all holders but the one asked last are bad; of those that stall, one is enough to wait for. */

@@ -2,6 +2,7 @@
 
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { CHECK_FAILED } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import type { PartitionShard } from "../../durable-objects/partition-shard.ts";
@@ -115,9 +116,10 @@ export function repairsOf(
   );
 }
 
-/** When the node was last seen to hold the chunk; null where it is no holder. */
+/** When the node was last seen to hold the chunk; null where it counts as no holder. */
 export async function checkedAt(chunk: Hash, node: string): Promise<number | null> {
   const [holding] = await shardOf(chunk).locate([chunk]);
   const at = holding?.holders.indexOf(node as never) ?? -1;
-  return at < 0 ? null : (holding?.checkedMs[at] ?? null);
+  const checkedMs = at < 0 ? null : (holding?.checkedMs[at] ?? null);
+  return checkedMs === CHECK_FAILED ? null : checkedMs;
 }

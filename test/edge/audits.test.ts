@@ -210,7 +210,7 @@ describe("a complaint", () => {
     expect(await checkedAt(chunk, honest.id)).toBeGreaterThan(0);
     expect(await checkedAt(chunk, liar.id)).toBe(null);
     expect((await honest.member()).standing).toBe(STANDING_UNKNOWN);
-    expect((await liar.member()).standing).toBeLessThan(STANDING_MIN);
+    expect((await liar.member()).standing).toBeLessThan(STANDING_UNKNOWN);
   });
 
   test("of who is no holder, or showed the chunk lately, is dropped; the same again counts once", async () => {

@@ -1,4 +1,4 @@
-// A node that lost its disk: what a publish is told that it holds, before any sweep has looked.
+// Nodes that lost what they held: what a publish is told that they hold, before any sweep has looked.
 
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
@@ -35,4 +35,18 @@ test("what it held counts for no plan and no commit; what it is given again coun
   expect((await index.plan([chunk], domain, again)).get(chunk)).toEqual(
     expect.arrayContaining([loser, other]),
   );
+});
+
+test("the last holder that did not give a chunk stays on its list, and counts for no publish until it gives it", async () => {
+  const [first, last] = [hashOf("first to fail") as NodeId, hashOf("last to fail") as NodeId];
+  for (const node of [first, last]) await register(node, 0);
+  const lost = hashOf("a lost chunk");
+  const held = [first, last].map((node) => ({ chunk: lost, node, sizeBytes: 10 }));
+  await index.write({ held, references: [reference({ chunk: lost, manifest, domain })], statements: [] });
+  const planned = async () => (await index.plan([lost], domain, [])).get(lost);
+  for (const node of [first, last]) await index.noteChecks([{ chunk: lost, node, code: "missing" }]);
+  expect((await index.locate([lost])).get(lost)).toEqual([last]);
+  expect(await planned()).toEqual([]);
+  await index.noteChecks([{ chunk: lost, node: last, code: "passed" }]);
+  expect(await planned()).toEqual([last]);
 });

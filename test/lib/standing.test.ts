@@ -28,13 +28,13 @@ describe("standing", () => {
     expect(standingOf(noChecks(0))).toBe(STANDING_UNKNOWN);
     expect(isDelisted(STANDING_UNKNOWN)).toBe(false);
     expect(isOnProbation(STANDING_UNKNOWN)).toBe(true);
-    expect(isOnProbation(standingOf(checked(times(6, "passed"))))).toBe(false);
+    expect(isOnProbation(standingOf(checked(times(16, "passed"))))).toBe(false);
     expect(standingOf(full)).toBeGreaterThan(0.97);
   });
 
-  test("falls below the least within three failures, whatever the past", () => {
+  test("falls below the least by no first failure, and within three, whatever the past", () => {
     for (const past of [noChecks(0), checked(times(10, "passed")), full]) {
-      expect(isDelisted(standingOf(past))).toBe(false);
+      expect(isDelisted(standingOf(checked(times(1, "missing"), past)))).toBe(false);
       expect(isDelisted(standingOf(checked(times(3, "missing"), past)))).toBe(true);
       expect(isDelisted(standingOf(checked(times(3, "corrupt"), past)))).toBe(true);
     }

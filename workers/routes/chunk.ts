@@ -94,7 +94,7 @@ function checkAllowed(hash: Hash): void {
 }
 
 function timeOf(ms: number): string | null {
-  return ms === 0 ? null : new Date(ms).toISOString();
+  return ms <= 0 ? null : new Date(ms).toISOString();
 }
 
 const NO_STORE = { "Cache-Control": "no-store", Vary: "Accept" };
