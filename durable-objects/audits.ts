@@ -13,7 +13,7 @@ import {
 import type { CheckCode } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
-import { dropHolder } from "./chunks-table.ts";
+import { CHECK_FAILED, dropHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { queueRepair } from "./repairs-table.ts";
@@ -90,18 +90,21 @@ export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: num
 export function applyChecks(sql: SqlStorage, shard: ShardPrefix, checks: Check[], nowMs: number): Sight[] {
   const sights = new Map<NodeId, Sight>();
   for (const { chunk, node, code, drawn } of checks) {
-    const heldSinceMs = holderSince(sql, chunk, node);
-    if (heldSinceMs === null) continue;
+    const held = holderRow(sql, chunk, node);
+    const isBad = code === "missing" || code === "corrupt";
+    // That a last holder goes on not giving the chunk is no news.
+    if (held === null || (isBad && held.checked === CHECK_FAILED)) continue;
+    const heldSinceMs = held.since;
     if (code === "passed") {
       sql.exec("UPDATE holders SET checked = ? WHERE chunk = ? AND node = ?", nowMs, chunk, node);
-    } else if (code !== "unreachable") {
+    } else if (isBad) {
       dropHolder(sql, chunk, node);
       queueRepair(sql, chunk, code, nowMs);
     }
     const listed: Listed = sights.get(node)?.listed ?? { shard, chunks: null, lost: 0 };
     const sight = sights.get(node) ?? sightOf(node, { listed });
     sights.set(node, sight);
-    if (code === "missing" || code === "corrupt") listed.lost += 1;
+    if (isBad) listed.lost += 1;
     sight.checks.push({ chunk, code, heldSinceMs, isDrawn: drawn !== undefined });
     if (drawn === undefined) continue;
     listed.chunks = drawn.chunks;
@@ -216,9 +219,13 @@ function delayAfter(
   return Math.max(sweepMs, Math.min(ROUND_INTERVAL_MAX_MS, (AUDITS_PER_ROUND * DAY_MS) / perDay));
 }
 
-function holderSince(sql: SqlStorage, chunk: Hash, node: NodeId): number | null {
+function holderRow(sql: SqlStorage, chunk: Hash, node: NodeId): { since: number; checked: number } | null {
   const [row] = sql
-    .exec<{ since: number }>("SELECT since FROM holders WHERE chunk = ? AND node = ?", chunk, node)
+    .exec<{ since: number; checked: number }>(
+      "SELECT since, checked FROM holders WHERE chunk = ? AND node = ?",
+      chunk,
+      node,
+    )
     .toArray();
-  return row?.since ?? null;
+  return row ?? null;
 }
