@@ -92,8 +92,16 @@ test.skipIf(findProgram("chromium") === null)(
       const tab = await browser.open(1200, 900);
       await tab.goto(network.edgeUrl);
       await tab.until(`document.querySelectorAll("#members li").length === ${NODES}`);
-      const rows = (await tab.text("#members")).match(/standing \d\.\d\d · up .* · keeps \d+ chunks?/g);
-      expect(rows).toHaveLength(NODES);
+      // What audits show of a node is there once each of them has been audited.
+      await vi.waitFor(
+        async () => {
+          await tab.goto(network.edgeUrl);
+          await tab.until(`document.querySelectorAll("#members li").length === ${NODES}`);
+          const rows = (await tab.text("#members")).match(/standing \d\.\d\d · up .* · keeps \d+ chunks?/g);
+          expect(rows).toHaveLength(NODES);
+        },
+        { timeout: 30_000, interval: 1000 },
+      );
       expect(tab.consoleErrors).toEqual([]);
       const phone = await browser.open(360, 800);
       await phone.goto(network.edgeUrl);
