@@ -6,7 +6,7 @@ import { CHECK_FAILED } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import type { Member } from "../../durable-objects/members-table.ts";
 import type { PartitionShard } from "../../durable-objects/partition-shard.ts";
-import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import type { NodeRecord } from "../../lib/node-record.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import type { Registration } from "../../lib/registration.ts";
@@ -117,9 +117,9 @@ export function repairsOf(
 }
 
 /** When the node was last seen to hold the chunk; null where it counts as no holder. */
-export async function checkedAt(chunk: Hash, node: string): Promise<number | null> {
+export async function checkedAt(chunk: Hash, node: NodeId): Promise<number | null> {
   const [holding] = await shardOf(chunk).locate([chunk]);
-  const at = holding?.holders.indexOf(node as never) ?? -1;
+  const at = holding?.holders.indexOf(node) ?? -1;
   const checkedMs = at < 0 ? null : (holding?.checkedMs[at] ?? null);
   return checkedMs === CHECK_FAILED ? null : checkedMs;
 }
