@@ -2,8 +2,8 @@
 // formatting. A record that is not understood never gives a right: a malformed key is no key, an unknown
 // policy leaves the narrow one, and policies that contradict each other stop everything.
 
-import { base64 } from "@scure/base";
 import * as v from "valibot";
+import { base64 } from "./base64.ts";
 import { HoldfastError, isHoldfastError } from "./error.ts";
 import { type Hash, parseHash } from "./hash.ts";
 import { fingerprintOf, formatPublicKeyText, parsePublicKeyText } from "./openssh-key.ts";

@@ -3,7 +3,8 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { base64, base64nopad } from "@scure/base";
+import { base64nopad } from "@scure/base";
+import { base64 } from "./base64.ts";
 import { HoldfastError } from "./error.ts";
 import { hashBytes, type NodeId } from "./hash.ts";
 import { SshReader, sshString, sshUint32 } from "./ssh-wire.ts";

@@ -2,7 +2,7 @@
 // A namespace keeps a signature made for one purpose from passing for another.
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { base64 } from "@scure/base";
+import { base64 } from "./base64.ts";
 import { type Ed25519Signer, SIGNATURE_BYTES, verifyEd25519 } from "./ed25519.ts";
 import { HoldfastError } from "./error.ts";
 import { encodePublicKeyBlob, parsePublicKeyBlob } from "./openssh-key.ts";

@@ -1,9 +1,8 @@
 // The JSON that requests and answers of the HTTP protocol carry: one parser for each, used by every host.
 // Statements travel as base64 of their exact bytes beside their armored signature.
 
-import { base64 } from "@scure/base";
 import * as v from "valibot";
-import { decodeBase64 } from "./base64.ts";
+import { base64, decodeBase64 } from "./base64.ts";
 import type { DomainKeys } from "./domain-keys.ts";
 import type { DomainPolicy } from "./domain-records.ts";
 import { HoldfastError } from "./error.ts";

@@ -1,9 +1,9 @@
 // /obj as a referral, for clients that verify and fetch for themselves: the signed Version, its Manifest, and who
 // holds the Manifest and the first chunks that it names. Who holds the rest, POST /chunk/locate says.
 
-import { base64 } from "@scure/base";
 import { contactOf, type IndexClient } from "../durable-objects/index-client.ts";
 import type { ObjectHead } from "../durable-objects/versions-table.ts";
+import { base64 } from "../lib/base64.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../lib/names.ts";

@@ -1,7 +1,7 @@
 // Names on a home node: Versions and Removals that a publisher or an edge hands over, each checked as if nobody had before, and
 // the answers to those who look a name up. A node signs no witnesses; it keeps those that come with a Version.
 
-import { base64 } from "@scure/base";
+import { base64 } from "../../lib/base64.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";

@@ -1,7 +1,7 @@
 // Making Versions known: the edge accepts them and signs witnesses, then the holders of their Manifests get the bundles
 // (Version, Manifest, witnesses), so that the names are found from home nodes when every edge is down.
 
-import { base64 } from "@scure/base";
+import { base64 } from "../base64.ts";
 import { type ErrorCode, HoldfastError, isHoldfastError } from "../error.ts";
 import type { Fetch } from "../fetch.ts";
 import type { Hash } from "../hash.ts";

@@ -46,4 +46,27 @@ describe("Node's primitives", () => {
       expect(hashBytes(bytes)).toBe(bytesToHex(portablePrimitives.sha256(bytes)));
     }
   });
+
+  test("write base64 as the portable ones do, and read what they read", () => {
+    const memory = randomBytes(300);
+    for (const bytes of [new Uint8Array(), memory, memory.subarray(17, 130), memory.subarray(18, 130)]) {
+      const text = portablePrimitives.encodeBase64(bytes);
+      expect(nodePrimitives.encodeBase64(bytes)).toBe(text);
+      for (const one of [nodePrimitives, portablePrimitives])
+        expect(bytesToHex(one.decodeBase64(text))).toBe(bytesToHex(bytes));
+    }
+  });
+
+  test.each([
+    ["padding is missing", "AA"],
+    ["padding is too much", "AAAA===="],
+    ["the last bits are set", "AB=="],
+    ["the alphabet is that of URLs", "-_-_"],
+    ["white space is in it", "AAAA\nAAAA"],
+    ["something follows the padding", "AA==AAAA"],
+    ["it is not ASCII", "AAA\u0100"],
+    ["nothing of it is base64", "***"],
+  ])("refuse base64 where %s", (_, text) => {
+    for (const one of [nodePrimitives, portablePrimitives]) expect(() => one.decodeBase64(text)).toThrow();
+  });
 });

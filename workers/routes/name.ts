@@ -1,9 +1,9 @@
 // GET /name/<nameHash>?domain=: a name's signed statements, newest first, with the newest Manifest. POST /name/lookup:
 // the newest statements of many names.
 
-import { base64 } from "@scure/base";
 import { Hono } from "hono";
 import type { NewestVersion, StoredVersion } from "../../durable-objects/versions-table.ts";
+import { base64 } from "../../lib/base64.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
