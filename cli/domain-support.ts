@@ -3,7 +3,7 @@
 
 import { plainText } from "../lib/client/request.ts";
 import { PLACED_STANDING_MIN } from "../lib/overlay/placement.ts";
-import type { DomainSupport, Supporter } from "../lib/wire.ts";
+import type { DomainSupport, Supporter } from "../lib/wire/status.ts";
 import { formatAge, formatSize, formatTable, plural } from "./format.ts";
 
 export interface SupportOn extends DomainSupport {

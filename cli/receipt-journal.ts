@@ -10,7 +10,7 @@ import type { ReceiptKeeper } from "../lib/client/receipt-keeper.ts";
 import { isHoldfastError } from "../lib/error.ts";
 import type { Domain } from "../lib/names.ts";
 import { RECEIPT_AGE_MAX_MS, verifyReceipt } from "../lib/upload.ts";
-import { parseSigned, parseSignedJson, type SignedJson } from "../lib/wire.ts";
+import { parseSigned, parseSignedJson, type SignedJson } from "../lib/wire/signed.ts";
 import type { FullName } from "./options.ts";
 
 /** A window of 128 chunks at 32 replicas comes to some 5 MiB. */

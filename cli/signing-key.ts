@@ -12,7 +12,7 @@ import { parsePrivateKeyFile, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import { emailSchema, parseWith } from "../lib/schema.ts";
 import { createStatementSigner, type StatementSigner } from "../lib/sshsig.ts";
 import type { SignedStatement } from "../lib/statement.ts";
-import { parseSigned, parseSignedJson } from "../lib/wire.ts";
+import { parseSigned, parseSignedJson } from "../lib/wire/signed.ts";
 import type { Settings } from "./settings.ts";
 import { createKeygenSigner } from "./ssh-keygen.ts";
 

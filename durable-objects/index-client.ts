@@ -15,7 +15,8 @@ import {
   type ShardPrefix,
   shardName,
 } from "../lib/overlay/shards.ts";
-import type { Contact, NameKey } from "../lib/wire.ts";
+import type { NameKey } from "../lib/wire/names.ts";
+import type { Contact } from "../lib/wire/nodes.ts";
 import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
 import { CHECK_FAILED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";

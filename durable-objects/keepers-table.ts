@@ -5,7 +5,7 @@
 import type { NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
-import { SUPPORTERS_LISTED_MAX } from "../lib/wire.ts";
+import { SUPPORTERS_LISTED_MAX } from "../lib/wire/status.ts";
 
 /** Domains that one shard tells of at a time; the others come next. */
 export const DOMAINS_TOLD_MAX = 20;

@@ -10,7 +10,7 @@ import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
-import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire.ts";
+import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire/names.ts";
 import type { Check } from "./audits.ts";
 import { birthOf } from "./birth.ts";
 import {

@@ -8,7 +8,7 @@ import type { NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { PLACED_STANDING_MIN } from "../lib/overlay/placement.ts";
 import { pledgedTo } from "../lib/pledge.ts";
-import { SUPPORTERS_LISTED_MAX } from "../lib/wire.ts";
+import { SUPPORTERS_LISTED_MAX } from "../lib/wire/status.ts";
 import { type Member, membersPledgedTo } from "./members-table.ts";
 
 /** How long a domain's sum is used again: a pledge that is new is seen at once, one that ended by then. */

@@ -8,7 +8,8 @@ import type { NodeId } from "../lib/hash.ts";
 import { judgeNodeUrl } from "../lib/node-url.ts";
 import type { ReachCode } from "../lib/reach.ts";
 import { REASON_MAX } from "../lib/registration.ts";
-import { type NodeStatus, parseNodeStatus, SMALL_ANSWER_MAX } from "../lib/wire.ts";
+import { type NodeStatus, parseNodeStatus } from "../lib/wire/nodes.ts";
+import { SMALL_ANSWER_MAX } from "../lib/wire/problem.ts";
 
 export const REACH_TIMEOUT_MS = 5000;
 

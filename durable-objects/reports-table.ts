@@ -2,7 +2,7 @@
 
 import { PARTITION_COUNT } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire.ts";
+import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";

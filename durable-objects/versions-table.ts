@@ -6,7 +6,8 @@ import { HoldfastError } from "../lib/error.ts";
 import type { Hash } from "../lib/hash.ts";
 import type { Domain, ObjectName } from "../lib/names.ts";
 import { checkSuccession, type VersionHead } from "../lib/version.ts";
-import { type NameKey, RECENT_OBJECTS_MAX, type RecentObject, VERSIONS_PER_PAGE } from "../lib/wire.ts";
+import { type NameKey, VERSIONS_PER_PAGE } from "../lib/wire/names.ts";
+import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import {
   hasRemovals,
   noticeOf,

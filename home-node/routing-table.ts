@@ -6,7 +6,7 @@ import KBucket from "k-bucket";
 import { decodeHash, type Hash, type NodeId } from "../lib/hash.ts";
 import { nodeIdOf, parsePublicKeyText } from "../lib/openssh-key.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
-import { CLOSEST_NODES_MAX, type Contact } from "../lib/wire.ts";
+import { CLOSEST_NODES_MAX, type Contact } from "../lib/wire/nodes.ts";
 
 interface Entry {
   id: Uint8Array;

@@ -10,7 +10,8 @@ import { type Manifest, parseManifest } from "./manifest.ts";
 import { type VerifiedRemoval, verifyRemoval } from "./removal.ts";
 import type { SignedStatement } from "./statement.ts";
 import { CLOCK_SKEW_MAX_MS, checkAge, type VerifiedVersion, verifyVersion } from "./version.ts";
-import { type PostedRemovalJson, type PublishedJson, parseSigned } from "./wire.ts";
+import type { PostedRemovalJson, PublishedJson } from "./wire/names.ts";
+import { parseSigned } from "./wire/signed.ts";
 
 export interface Publication {
   version: VerifiedVersion;

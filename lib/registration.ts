@@ -10,7 +10,8 @@ import { nodeIdOf } from "./openssh-key.ts";
 import { pledgeSchema, volunteerNameSchema } from "./pledge.ts";
 import { countSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema, timeSchema } from "./schema.ts";
 import { type VerifiedStatement, verifyStatement } from "./statement.ts";
-import { contactSchema, parseSigned, signedSchema } from "./wire.ts";
+import { contactSchema } from "./wire/nodes.ts";
+import { parseSigned, signedSchema } from "./wire/signed.ts";
 
 export const CHALLENGE_LIFETIME_MS = 60_000;
 export const CONTROL_FRAME_BYTES_MAX = 32 * 1024;

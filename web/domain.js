@@ -6,7 +6,7 @@ import { classed, el, factList, shortId, table, tableRow, timeElement } from "./
 import { counted, formatBytes, formatPercent, formatSize, visible } from "./format.js";
 import { lookUpFolder } from "./tree.js";
 
-/** @import { DomainAnswer, Supporter } from "../lib/wire.ts" */
+/** @import { DomainAnswer, Supporter } from "../lib/wire/status.ts" */
 /** @import { Address } from "./names.js" */
 
 const COLUMNS = ["Who", "Keeps", "Pledges to it", "Since", "Standing"];

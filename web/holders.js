@@ -2,7 +2,7 @@
 
 import { ask } from "./edge.js";
 
-/** @import { LocateAnswer } from "../lib/wire.ts" */
+/** @import { LocateAnswer } from "../lib/wire/chunks.ts" */
 /** @import { Manifest } from "../lib/manifest.ts" */
 /** @typedef {{ least: number, typical: number }} Spread */
 /** @typedef {{ chunks: number, ofChunks: number, nodes: number, held: Spread, online: Spread }} Holding */

@@ -4,7 +4,8 @@ import { ask, attempt } from "./edge.js";
 import { at, el, linkOut, say, setText, shortId } from "./elements.js";
 import { counted, formatCount } from "./format.js";
 
-/** @import { ClosestAnswer, EdgeStatus } from "../lib/wire.ts" */
+/** @import { ClosestAnswer } from "../lib/wire/nodes.ts" */
+/** @import { EdgeStatus } from "../lib/wire/status.ts" */
 
 const MAP_SIDE = 32;
 /** The smallest number of home nodes of each colour. */

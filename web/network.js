@@ -12,7 +12,7 @@ import {
 } from "./format.js";
 import { encodePath, hrefOf } from "./names.js";
 
-/** @import { EdgeStatus, RecentObject } from "../lib/wire.ts" */
+/** @import { EdgeStatus, RecentObject } from "../lib/wire/status.ts" */
 /** @typedef {EdgeStatus["members"][number]} Member */
 
 const INDEX_NAME = /(^|\/)\.holdfast-index$/;

@@ -7,7 +7,7 @@ import { counted, formatSize } from "./format.js";
 import { encodePath, hrefOf, identify } from "./names.js";
 import { askName, readManifest, readVersions, versionSection } from "./versions.js";
 
-/** @import { DomainAnswer } from "../lib/wire.ts" */
+/** @import { DomainAnswer } from "../lib/wire/status.ts" */
 /** @import { Manifest } from "../lib/manifest.ts" */
 /** @import { Address, ObjectId } from "./names.js" */
 /** @import { ShownVersion } from "./versions.js" */

@@ -8,7 +8,7 @@ import { startLookUps } from "./lookup.js";
 import { buildLegend, buildMap, paintMap } from "./map.js";
 import { freshness, showNetwork } from "./network.js";
 
-/** @import { EdgeStatus } from "../lib/wire.ts" */
+/** @import { EdgeStatus } from "../lib/wire/status.ts" */
 
 const REFRESH_MS = 10_000;
 

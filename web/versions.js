@@ -7,7 +7,7 @@ import { decodeBase64, decodeJson, encodeBase64, fingerprintOf, hexHash, keyOfSi
 import { askHolders, HOLDERS_LISTED } from "./holders.js";
 import { encodePath } from "./names.js";
 
-/** @import { NameAnswer, ObjectReferral } from "../lib/wire.ts" */
+/** @import { NameAnswer, ObjectReferral } from "../lib/wire/names.ts" */
 /** @import { Manifest } from "../lib/manifest.ts" */
 /** @import { Version } from "../lib/version.ts" */
 /** @import { ObjectId } from "./names.js" */

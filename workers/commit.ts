@@ -25,15 +25,8 @@ import {
   verifyPublication,
   verifyPublishedRemoval,
 } from "../lib/publication.ts";
-import {
-  formatSigned,
-  type NamesRequest,
-  type NamesResult,
-  type PostedRemovalJson,
-  type PublishedJson,
-  parseSigned,
-  type SignedJson,
-} from "../lib/wire.ts";
+import type { NamesRequest, NamesResult, PostedRemovalJson, PublishedJson } from "../lib/wire/names.ts";
+import { formatSigned, parseSigned, type SignedJson } from "../lib/wire/signed.ts";
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";

@@ -5,7 +5,7 @@ import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type InventoryAnswer, verifyInventory } from "../lib/inventory.ts";
-import { parseSigned, type SignedJson } from "../lib/wire.ts";
+import { parseSigned, type SignedJson } from "../lib/wire/signed.ts";
 
 export async function answerInventory(
   index: IndexClient,

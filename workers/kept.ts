@@ -2,7 +2,7 @@
 
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import { type KeptAnswer, parseKeptRequest, verifyKeptQuestion } from "../lib/durability/kept.ts";
-import { parseSigned } from "../lib/wire.ts";
+import { parseSigned } from "../lib/wire/signed.ts";
 import { type AppContext, edgeKeyOf, found } from "./app.ts";
 
 /** Throws `not-found` where the node is not registered here, and what verifyKeptQuestion throws. */

@@ -7,7 +7,8 @@ import { base64 } from "../lib/base64.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { type Domain, nameHashOf, type ObjectName } from "../lib/names.ts";
-import { CHUNKS_PER_PLAN_MAX, type ObjectReferral, REFERRAL_TYPE } from "../lib/wire.ts";
+import { CHUNKS_PER_PLAN_MAX, REFERRAL_TYPE } from "../lib/wire/chunks.ts";
+import type { ObjectReferral } from "../lib/wire/names.ts";
 import { findHolders } from "./chunk-reader.ts";
 import { formatStored } from "./stored-statement.ts";
 

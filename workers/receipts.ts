@@ -5,7 +5,7 @@ import type { IndexClient } from "../durable-objects/index-client.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Domain } from "../lib/names.ts";
 import { verifyReceipt } from "../lib/upload.ts";
-import { parseSigned, type SignedJson } from "../lib/wire.ts";
+import { parseSigned, type SignedJson } from "../lib/wire/signed.ts";
 
 /** The holders that receipts prove for `domains`; others prove nothing here. Throws `receipt-invalid`. */
 export async function verifyReceipts(

@@ -1,7 +1,7 @@
 // Statements as a shard keeps them, in the JSON of answers.
 
 import type { StoredVersion } from "../durable-objects/versions-table.ts";
-import { formatSigned, type ListedJson } from "../lib/wire.ts";
+import { formatSigned, type ListedJson } from "../lib/wire/signed.ts";
 
 /** A Version or a Removal, with its witness, and the delegation that it rests on. */
 export function formatStored(

@@ -7,7 +7,7 @@ import type { Pledger } from "../durable-objects/pledges-table.ts";
 import type { NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { PLACED_STANDING_MIN } from "../lib/overlay/placement.ts";
-import { type DomainSupport, SUPPORTERS_LISTED_MAX, type Supporter } from "../lib/wire.ts";
+import { type DomainSupport, SUPPORTERS_LISTED_MAX, type Supporter } from "../lib/wire/status.ts";
 import { quotaIn } from "./quota.ts";
 
 /** What the edge knows of a domain that DNS does not: what it is charged for, and who helps. */

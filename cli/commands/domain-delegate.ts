@@ -8,7 +8,7 @@ import type { Domain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { emailSchema, parseWith } from "../../lib/schema.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { domainArgument, repeated, timeArgument } from "../options.ts";
 import { printData, say, warn } from "../output.ts";
 import { domainKeysOf, loadSettings } from "../settings.ts";

@@ -16,7 +16,7 @@ import {
 } from "../../lib/denial.ts";
 import { encodeHash } from "../../lib/hash.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { formatTable } from "../format.ts";
 import { nodeHost } from "../node-host.ts";
 import { withEdge } from "../options.ts";

@@ -12,7 +12,7 @@ import type { Hash } from "../../lib/hash.ts";
 import { nameHashOf } from "../../lib/names.ts";
 import { fingerprintOf } from "../../lib/openssh-key.ts";
 import type { VerifiedRemoval } from "../../lib/removal.ts";
-import { parseSigned } from "../../lib/wire.ts";
+import { parseSigned } from "../../lib/wire/signed.ts";
 import { verifyWitness, type Witness } from "../../lib/witness.ts";
 import { formatAge, formatSize, formatTime, plural } from "../format.ts";
 import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withAllowOlder, withServers } from "../options.ts";

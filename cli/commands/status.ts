@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { plainText } from "../../lib/client/request.ts";
-import type { EdgeStatus } from "../../lib/wire.ts";
+import type { EdgeStatus } from "../../lib/wire/status.ts";
 import { formatAge, formatCount, formatSize, formatTable } from "../format.ts";
 import { withEdge } from "../options.ts";
 import { printData, printJson } from "../output.ts";

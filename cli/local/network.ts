@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { lockDirectory } from "../../home-node/store/directory-lock.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { parsePublicKeyLine } from "../../lib/openssh-key.ts";
-import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire.ts";
+import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { Child } from "./child.ts";
 import { createDohResponder, type DohResponder } from "./doh-responder.ts";
 import { becomesFree, freePort } from "./free-port.ts";

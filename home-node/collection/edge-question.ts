@@ -7,7 +7,7 @@ import type { Fetch } from "../../lib/fetch.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { type InventoryChunk, inventoryKind, parseInventoryAnswer } from "../../lib/inventory.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 

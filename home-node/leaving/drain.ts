@@ -7,7 +7,7 @@ import { CHUNKS_PER_KEPT_MAX, keptKind, parseKeptAnswer } from "../../lib/durabi
 import type { Fetch } from "../../lib/fetch.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";

@@ -7,7 +7,7 @@ import type { NodeRecord } from "../../lib/node-record.ts";
 import type { EdgeReport } from "../../lib/node-status.ts";
 import { adviceFor, parseReachCode } from "../../lib/reach.ts";
 import { LOST_PER_FRAME_MAX, type NodeFrame } from "../../lib/registration.ts";
-import type { Contact } from "../../lib/wire.ts";
+import type { Contact } from "../../lib/wire/nodes.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import { backoffDelay } from "./backoff.ts";

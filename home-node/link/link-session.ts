@@ -21,7 +21,7 @@ import {
 import { signStatement } from "../../lib/statement.ts";
 import type { TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
 import { FRAME_BYTES_MAX } from "../../lib/tunnel/frames.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import { type AnswerRequest, createTunnel } from "./tunnel.ts";

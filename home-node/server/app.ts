@@ -13,14 +13,13 @@ import { formatHours, msUntilServing, type PledgeHours } from "../../lib/pledge.
 import { errorOf, problemOf } from "../../lib/problem.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../../lib/user-content.ts";
 import {
-  type ClosestAnswer,
-  GRANT_HEADER,
   NAMES_BODY_MAX,
   type NamesAnswer,
   type NamesResult,
   parseNamesRequest,
-  UPLOAD_HEADER,
-} from "../../lib/wire.ts";
+} from "../../lib/wire/names.ts";
+import type { ClosestAnswer } from "../../lib/wire/nodes.ts";
+import { GRANT_HEADER, UPLOAD_HEADER } from "../../lib/wire/signed.ts";
 import type { RoutingTable } from "../routing-table.ts";
 import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";

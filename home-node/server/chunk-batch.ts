@@ -4,7 +4,7 @@
 import { BATCH_BODY_MAX, parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import type { Hash } from "../../lib/hash.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { digestOf } from "../store/digest.ts";
 import { type ChunkRoutesDeps, signReceipt, storeChunk } from "./chunks.ts";
 import type { Grant } from "./grants.ts";

@@ -8,7 +8,7 @@ import { CHUNK_BYTES_MAX, type ChunkRef } from "../../lib/manifest.ts";
 import type { Domain } from "../../lib/names.ts";
 import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { receiptKind } from "../../lib/upload.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Counters } from "../counters/counters.ts";
 import type { DenyList } from "../deny-list.ts";

@@ -16,7 +16,7 @@ import {
   uploadKind,
   verifyGrant,
 } from "../../lib/upload.ts";
-import { GRANT_HEADER, parseSignedHeader, UPLOAD_HEADER } from "../../lib/wire.ts";
+import { GRANT_HEADER, parseSignedHeader, UPLOAD_HEADER } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { GrantCharges } from "./grant-charges.ts";
 

@@ -9,18 +9,15 @@ import type { Domain } from "../../lib/names.ts";
 import { type Publication, verifyPublication, verifyPublishedRemoval } from "../../lib/publication.ts";
 import { parseStatement, type SignedStatement } from "../../lib/statement.ts";
 import {
-  formatSigned,
-  type ListedJson,
   type NameAnswer,
   type NamesRequest,
   type NamesResult,
   type PostedJson,
   type PostedRemovalJson,
   type PublishedJson,
-  parseSigned,
   VERSIONS_PER_PAGE,
-  WITNESSES_MAX,
-} from "../../lib/wire.ts";
+} from "../../lib/wire/names.ts";
+import { formatSigned, type ListedJson, parseSigned, WITNESSES_MAX } from "../../lib/wire/signed.ts";
 import { verifyWitness, type Witnessed, witnessKind } from "../../lib/witness.ts";
 import type { Clock } from "../clock.ts";
 import type { DenyList } from "../deny-list.ts";
@@ -28,7 +25,7 @@ import type { ChunkStore } from "../store/chunk-store.ts";
 import type { KeptRemoval, RemovalStore } from "../store/removal-store.ts";
 import type { IndexEntry, KeptVersion, StatementStore } from "../store/statement-store.ts";
 
-/** A page ends early at this many bytes of kept files, so that an answer stays under wire.ts's NAME_ANSWER_MAX. */
+/** A page ends early at this many bytes of kept files, so that an answer stays under NAME_ANSWER_MAX. */
 export const PAGE_FILE_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface NamesDeps {

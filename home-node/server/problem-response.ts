@@ -4,7 +4,7 @@
 import type { Logger } from "pino";
 import { HoldfastError } from "../../lib/error.ts";
 import { PROBLEM_TYPE, type Problem, problemOf } from "../../lib/problem.ts";
-import type { NamesResult } from "../../lib/wire.ts";
+import type { NamesResult } from "../../lib/wire/names.ts";
 
 const BUSY_SECONDS = 1;
 

@@ -19,7 +19,7 @@ import { CHUNK_BYTES_MAX, type ChunkRef } from "../../lib/manifest.ts";
 import { acceptsDomain, type Pledge } from "../../lib/pledge.ts";
 import { problemOf } from "../../lib/problem.ts";
 import { recoverChunk } from "../../lib/redundancy/recovery.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { digestOf } from "../store/digest.ts";
 import type { Room } from "../store/room.ts";
 import { type ChunkRoutesDeps, signReceipt } from "./chunks.ts";

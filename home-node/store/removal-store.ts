@@ -12,7 +12,7 @@ import type { Domain } from "../../lib/names.ts";
 import { REMOVALS_PER_NAME_MAX, removalKind } from "../../lib/removal.ts";
 import { parseWith } from "../../lib/schema.ts";
 import { parseStatement, type SignedStatement } from "../../lib/statement.ts";
-import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire.ts";
+import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire/signed.ts";
 import { digestOf } from "./digest.ts";
 import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
 import type { Room } from "./room.ts";

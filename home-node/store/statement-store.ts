@@ -14,7 +14,7 @@ import type { Domain } from "../../lib/names.ts";
 import { parseWith } from "../../lib/schema.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
 import { compareNewestFirst, parseVersion, type Version, type VersionHead } from "../../lib/version.ts";
-import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire.ts";
+import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire/signed.ts";
 import { digestOf } from "./digest.ts";
 import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
 import type { Room } from "./room.ts";

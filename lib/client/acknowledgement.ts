@@ -2,7 +2,8 @@
 // edge that throws the statement away after that has left proof of it; one that only says so is not believed.
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
-import { type NamesResult, parseSigned, type SignedJson } from "../wire.ts";
+import type { NamesResult } from "../wire/names.ts";
+import { parseSigned, type SignedJson } from "../wire/signed.ts";
 import { verifyWitness, type Witnessed } from "../witness.ts";
 
 type Accepted = Exclude<NamesResult, { status: "refused" }>;

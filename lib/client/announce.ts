@@ -8,18 +8,17 @@ import type { Hash } from "../hash.ts";
 import { errorOf } from "../problem.ts";
 import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
+import { CHUNKS_PER_PLAN_MAX } from "../wire/chunks.ts";
 import {
-  CHUNKS_PER_PLAN_MAX,
-  type Contact,
-  formatSigned,
   NAMES_BODY_MAX,
   type NamesRequest,
   type NamesResult,
   type PostedRemovalJson,
   type PublishedJson,
-  type SignedJson,
   STATEMENTS_PER_POST_MAX,
-} from "../wire.ts";
+} from "../wire/names.ts";
+import type { Contact } from "../wire/nodes.ts";
+import { formatSigned, type SignedJson } from "../wire/signed.ts";
 import { checkAcknowledged } from "./acknowledgement.ts";
 import { directUrl } from "./holders.ts";
 import { plainText } from "./request.ts";

@@ -2,7 +2,7 @@
 
 import pLimit from "p-limit";
 import type { Hash } from "../hash.ts";
-import { CHUNKS_PER_PLAN_MAX } from "../wire.ts";
+import { CHUNKS_PER_PLAN_MAX } from "../wire/chunks.ts";
 import type { StoreChunks } from "./ingest.ts";
 import { SMALL_CHUNK_BYTES_MAX, type UploadChunk } from "./uploader.ts";
 

@@ -4,7 +4,7 @@
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, Hasher, NodeId } from "../hash.ts";
-import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire.ts";
+import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire/chunks.ts";
 import type { FetchChunk, WantedChunk } from "./chunk-fetch.ts";
 import { type Holder, type Route, routesTo, Standing } from "./holders.ts";
 import type { Server } from "./server.ts";

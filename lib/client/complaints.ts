@@ -2,7 +2,7 @@
 // the chunk themselves. Of what went well nothing is told, because anybody could praise his own nodes.
 
 import { isHoldfastError } from "../error.ts";
-import { SUSPECTS_PER_POST_MAX, type SuspectRequest } from "../wire.ts";
+import { SUSPECTS_PER_POST_MAX, type SuspectRequest } from "../wire/chunks.ts";
 import type { HolderFailure } from "./chunk-source.ts";
 import type { Server } from "./server.ts";
 

@@ -6,7 +6,7 @@ import { type HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import { isLoopbackHost, judgeNodeUrl } from "../node-url.ts";
 import { compareDistance } from "../overlay/distance.ts";
-import type { Contact } from "../wire.ts";
+import type { Contact } from "../wire/nodes.ts";
 import type { Server } from "./server.ts";
 
 const MiB = 1024 * 1024;

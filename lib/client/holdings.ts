@@ -4,7 +4,7 @@ import pLimit from "p-limit";
 import { isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import { namedHashes, parseManifest } from "../manifest.ts";
-import { CHUNKS_PER_PLAN_MAX } from "../wire.ts";
+import { CHUNKS_PER_PLAN_MAX } from "../wire/chunks.ts";
 import type { KnownVersion } from "./name-knowledge.ts";
 import type { Server } from "./server.ts";
 

@@ -6,7 +6,7 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash } from "../hash.ts";
 import { mayRemove, removes, type VerifiedRemoval } from "../removal.ts";
 import { compareNewestFirst, type VerifiedVersion } from "../version.ts";
-import { parseSigned, type SignedJson } from "../wire.ts";
+import { parseSigned, type SignedJson } from "../wire/signed.ts";
 import type { Evidence, Judge } from "./judge.ts";
 
 /** A Version with a valid signature, and what this client makes of it. */

@@ -9,7 +9,9 @@ import type { Hash } from "../hash.ts";
 import { copiesOf } from "../manifest.ts";
 import { handled } from "../promise.ts";
 import type { VerifiedVersion } from "../version.ts";
-import { type Contact, type SignedJson, STATEMENTS_PER_POST_MAX } from "../wire.ts";
+import { STATEMENTS_PER_POST_MAX } from "../wire/names.ts";
+import type { Contact } from "../wire/nodes.ts";
+import type { SignedJson } from "../wire/signed.ts";
 import { type Announced, type Announcement, announceToEdge, announceToHolders } from "./announce.ts";
 import {
   type BatchRequest,

@@ -9,7 +9,7 @@ import { type Domain, nameHashOf, type ObjectName } from "../names.ts";
 import type { StatementSigner } from "../sshsig.ts";
 import type { SignedStatement } from "../statement.ts";
 import type { VerifiedVersion } from "../version.ts";
-import type { SignedJson } from "../wire.ts";
+import type { SignedJson } from "../wire/signed.ts";
 import {
   type Announcement,
   announceToEdge,

@@ -1,7 +1,7 @@
 // Where a publisher's receipts outlive its process, from a home node's answer until the edge has them. A host may bring
 // one; without it, a publish that was broken off sends the last window again.
 
-import type { SignedJson } from "../wire.ts";
+import type { SignedJson } from "../wire/signed.ts";
 
 export interface ReceiptKeeper {
   /** What an earlier run for the same domain was given and did not hand over. */

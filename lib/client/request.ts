@@ -7,7 +7,7 @@ import { Deadline, type DeadlineLimits } from "../deadline.ts";
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import { type Fetch, type FetchInit, type FetchResponse, readBody } from "../fetch.ts";
 import { errorOf, PROBLEM_TYPE } from "../problem.ts";
-import { parseProblem, SMALL_ANSWER_MAX } from "../wire.ts";
+import { parseProblem, SMALL_ANSWER_MAX } from "../wire/problem.ts";
 
 const PROBLEM_BYTES_MAX = 64 * 1024;
 const CAUSE_DEPTH_MAX = 4;

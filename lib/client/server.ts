@@ -7,32 +7,29 @@ import type { Fetch } from "../fetch.ts";
 import type { Hash } from "../hash.ts";
 import type { Domain } from "../names.ts";
 import {
-  type ClosestAnswer,
-  type DomainSupport,
-  type EdgeStatus,
-  LOOKUP_ANSWER_MAX,
   type LocateAnswer,
+  type PlanAnswer,
+  type PlanRequest,
+  parseLocateAnswer,
+  parsePlanAnswer,
+  parseSuspectAnswer,
+  type SuspectAnswer,
+  type SuspectRequest,
+} from "../wire/chunks.ts";
+import {
+  LOOKUP_ANSWER_MAX,
   type LookupAnswer,
   NAME_ANSWER_MAX,
   type NameAnswer,
   type NameKey,
   type NamesAnswer,
   type NamesRequest,
-  type PlanAnswer,
-  type PlanRequest,
-  parseClosestAnswer,
-  parseDomainSupport,
-  parseEdgeStatus,
-  parseLocateAnswer,
   parseLookupAnswer,
   parseNameAnswer,
   parseNamesAnswer,
-  parsePlanAnswer,
-  parseSuspectAnswer,
-  type SuspectAnswer,
-  type SuspectRequest,
-  URL_TEXT_MAX,
-} from "../wire.ts";
+} from "../wire/names.ts";
+import { type ClosestAnswer, parseClosestAnswer, URL_TEXT_MAX } from "../wire/nodes.ts";
+import { type DomainSupport, type EdgeStatus, parseDomainSupport, parseEdgeStatus } from "../wire/status.ts";
 import { requestJson } from "./request.ts";
 
 const LOOKUP_LIMITS: DeadlineLimits = { idleMs: 15_000, totalMs: 60_000 };

@@ -11,8 +11,8 @@ import { formatPublicKeyText } from "../openssh-key.ts";
 import { createStatementSigner, type StatementSigner } from "../sshsig.ts";
 import { type SignedStatement, signStatement } from "../statement.ts";
 import { GRANT_LIFETIME_MAX_MS, grantKind, uploadKind, verifyReceipt } from "../upload.ts";
+import type { Contact } from "../wire/nodes.ts";
 import {
-  type Contact,
   formatSigned,
   formatSignedHeader,
   GRANT_HEADER,
@@ -20,7 +20,7 @@ import {
   parseSignedJson,
   type SignedJson,
   UPLOAD_HEADER,
-} from "../wire.ts";
+} from "../wire/signed.ts";
 import type { ClientHost } from "./host.ts";
 import { requestJson } from "./request.ts";
 import type { UploadChunk } from "./uploader.ts";

@@ -7,14 +7,9 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, NodeId } from "../hash.ts";
 import type { ChunkRef } from "../manifest.ts";
 import { CHUNKS_PER_UPLOAD_MAX } from "../upload.ts";
-import {
-  AVOIDED_NODES_MAX,
-  type Contact,
-  formatSigned,
-  type PlanAnswer,
-  RECEIPTS_PER_POST_MAX,
-  type SignedJson,
-} from "../wire.ts";
+import { AVOIDED_NODES_MAX, type PlanAnswer } from "../wire/chunks.ts";
+import type { Contact } from "../wire/nodes.ts";
+import { formatSigned, RECEIPTS_PER_POST_MAX, type SignedJson } from "../wire/signed.ts";
 import { Reach, type Route, routesTo } from "./holders.ts";
 import type { ReceiptKeeper } from "./receipt-keeper.ts";
 import type { Server } from "./server.ts";

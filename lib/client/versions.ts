@@ -9,14 +9,8 @@ import { MANIFEST_BYTES_MAX } from "../manifest.ts";
 import type { Domain } from "../names.ts";
 import { verifyRemoval } from "../removal.ts";
 import { type VerifiedVersion, verifyVersion } from "../version.ts";
-import {
-  type ListedJson,
-  type LookupAnswer,
-  NAMES_PER_LOOKUP_MAX,
-  type NameAnswer,
-  parseSigned,
-  type SignedJson,
-} from "../wire.ts";
+import { type LookupAnswer, NAMES_PER_LOOKUP_MAX, type NameAnswer } from "../wire/names.ts";
+import { type ListedJson, parseSigned, type SignedJson } from "../wire/signed.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import {

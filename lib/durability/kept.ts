@@ -9,7 +9,7 @@ import { nodeIdOf } from "../openssh-key.ts";
 import { countSchema, hashSchema, nodeIdSchema, parseWith, timeSchema } from "../schema.ts";
 import { type SignedStatement, type VerifiedStatement, verifyStatement } from "../statement.ts";
 import { CLOCK_SKEW_MAX_MS } from "../version.ts";
-import { type SignedJson, signedSchema } from "../wire.ts";
+import { type SignedJson, signedSchema } from "../wire/signed.ts";
 
 /** As many as fit into a statement. */
 export const CHUNKS_PER_KEPT_MAX = 256;

@@ -4,7 +4,8 @@
 import * as v from "valibot";
 import { CHUNK_BYTES_MAX, STRIPE_DATA_MAX, STRIPE_PARITY_MAX } from "../manifest.ts";
 import { domainSchema, hashSchema, nodeIdSchema, parseWith, positiveSchema } from "../schema.ts";
-import { signedSchema, URL_TEXT_MAX } from "../wire.ts";
+import { URL_TEXT_MAX } from "../wire/nodes.ts";
+import { signedSchema } from "../wire/signed.ts";
 
 /** Holders that one order names. */
 export const PULL_SOURCES_MAX = 8;

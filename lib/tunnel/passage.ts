@@ -5,7 +5,7 @@
 import { HoldfastError } from "../error.ts";
 import { type Hash, parseHash } from "../hash.ts";
 import { parseDomain } from "../names.ts";
-import { GRANT_HEADER, UPLOAD_HEADER } from "../wire.ts";
+import { GRANT_HEADER, UPLOAD_HEADER } from "../wire/signed.ts";
 import type { RequestHead } from "./frames.ts";
 
 export type Method = Exclude<RequestHead["method"], "POST">;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { STANDING_CLEAR } from "../../lib/durability/standing.ts";
-import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire.ts";
+import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { SeededRandom } from "../random.ts";
 import { startBrowser } from "./page-browser.ts";
 import { Publisher } from "./publisher.ts";

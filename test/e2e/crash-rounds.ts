@@ -11,7 +11,7 @@ import type { LocalNetwork } from "../../cli/local/network.ts";
 import { journalPath } from "../../cli/receipt-journal.ts";
 import { UPLOADS_AT_ONCE } from "../../lib/client/uploader.ts";
 import { parseName } from "../../lib/names.ts";
-import type { SignedJson } from "../../lib/wire.ts";
+import type { SignedJson } from "../../lib/wire/signed.ts";
 import { SeededRandom } from "../random.ts";
 import { BadHolder, type Upload } from "./bad-holder.ts";
 import { bareGet, chunksOf, getFile, judge, newPath, readOrNull, sha256 } from "./object-reads.ts";

@@ -8,7 +8,7 @@ import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { type Receipt, receiptKind } from "../../lib/upload.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { SeededRandom } from "../random.ts";
 import { CrashSite, type Round } from "./crash-rounds.ts";
 import { sha256 } from "./object-reads.ts";

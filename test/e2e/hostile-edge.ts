@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { hashBytes } from "../../lib/hash.ts";
-import { parseLocateRequest } from "../../lib/wire.ts";
+import { parseLocateRequest } from "../../lib/wire/chunks.ts";
 import { contactAt } from "../node/client-fixture.ts";
 
 const run = promisify(execFile);

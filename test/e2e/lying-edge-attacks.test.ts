@@ -4,7 +4,7 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import type { NameAnswer } from "../../lib/wire.ts";
+import type { NameAnswer } from "../../lib/wire/names.ts";
 import { outcomeOf } from "./lied-to-client.ts";
 import { HONEST, type Lie } from "./lying-edge.ts";
 import { EVIL, LyingScene, NEW, naming, OLD, problem, publishAs } from "./lying-scene.ts";

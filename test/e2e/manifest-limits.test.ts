@@ -17,7 +17,7 @@ import {
   PARTS_PER_MANIFEST_MAX,
 } from "../../lib/manifest.ts";
 import { nameHashOf, parseName } from "../../lib/names.ts";
-import type { SignedJson } from "../../lib/wire.ts";
+import type { SignedJson } from "../../lib/wire/signed.ts";
 import { Publisher } from "./publisher.ts";
 
 const network = inject("network");

@@ -3,13 +3,9 @@
 
 import { decodeBase64 } from "../../lib/base64.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
-import {
-  type EdgeStatus,
-  type NameAnswer,
-  parseEdgeStatus,
-  parseNameAnswer,
-  REFERRAL_TYPE,
-} from "../../lib/wire.ts";
+import { REFERRAL_TYPE } from "../../lib/wire/chunks.ts";
+import { type NameAnswer, parseNameAnswer } from "../../lib/wire/names.ts";
+import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { type Browser, startBrowser, type Tab } from "./page-browser.ts";
 
 const DOMAIN = parseDomain("example.test");

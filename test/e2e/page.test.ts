@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { publishSample } from "../../cli/local/sample.ts";
-import { parseEdgeStatus } from "../../lib/wire.ts";
+import { parseEdgeStatus } from "../../lib/wire/status.ts";
 import { checkPage, HOSTILE_NAME, type PageFindings } from "./page-check.ts";
 import { requirePrograms } from "./requires.ts";
 import { endNetwork, startNetwork } from "./setup.ts";

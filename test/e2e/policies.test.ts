@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { nameHashOf, parseName } from "../../lib/names.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { versionKind } from "../../lib/version.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { addRecords, Person } from "./people.ts";
 import { type CliResult, Publisher } from "./publisher.ts";
 

@@ -6,7 +6,7 @@ import { importSigner } from "../../lib/ed25519.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { type Challenge, formatFrame, parseEdgeFrame, registrationKind } from "../../lib/registration.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 
 /** How an edge took a registration: `direct` where it reached the node, and a code. */
 export interface Outcome {

@@ -16,7 +16,7 @@ import {
 } from "../../lib/registration.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { makeSigner } from "../node/client-fixture.ts";
 import { endNetwork, startNetwork } from "./setup.ts";
 

@@ -11,7 +11,7 @@ import { Child } from "../../cli/local/child.ts";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import { BATCH_BODY_MAX } from "../../lib/chunk-batch.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
-import { parseEdgeStatus } from "../../lib/wire.ts";
+import { parseEdgeStatus } from "../../lib/wire/status.ts";
 import { bareGet, chunksOf, getFile, judge, sha256 } from "./object-reads.ts";
 import { holdfast, Publisher, run } from "./publisher.ts";
 import { requirePrograms } from "./requires.ts";

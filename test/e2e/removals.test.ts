@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, inject, test } from "vitest";
-import { parseLocateAnswer } from "../../lib/wire.ts";
+import { parseLocateAnswer } from "../../lib/wire/chunks.ts";
 import { addRecords, Person } from "./people.ts";
 import { type CliResult, Publisher, run } from "./publisher.ts";
 import { requirePrograms } from "./requires.ts";

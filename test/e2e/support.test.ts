@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Child } from "../../cli/local/child.ts";
 import { type LocalNetwork, SAMPLE_DOMAIN } from "../../cli/local/network.ts";
-import { type DomainSupport, parseDomainSupport } from "../../lib/wire.ts";
+import { type DomainSupport, parseDomainSupport } from "../../lib/wire/status.ts";
 import { startBrowser } from "./page-browser.ts";
 import { holdfast, Publisher } from "./publisher.ts";
 import { requirePrograms } from "./requires.ts";

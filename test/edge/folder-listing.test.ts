@@ -6,7 +6,7 @@ import { type FolderListing, LISTING_TYPE } from "../../lib/folder-listing.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { parseDomain, parseName } from "../../lib/names.ts";
 import { indexNameOf, type TreeEntry } from "../../lib/tree-index.ts";
-import { REFERRAL_TYPE } from "../../lib/wire.ts";
+import { REFERRAL_TYPE } from "../../lib/wire/chunks.ts";
 import { LISTED_ROWS_MAX } from "../../workers/listing-page.ts";
 import { FOLDERS_ABOVE_MAX, LISTED_INDEX_BYTES_MAX } from "../../workers/tree-finder.ts";
 import { EDGE } from "./test-node.ts";

@@ -12,7 +12,7 @@ import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { versionKind } from "../../lib/version.ts";
-import { REFERRAL_TYPE } from "../../lib/wire.ts";
+import { REFERRAL_TYPE } from "../../lib/wire/chunks.ts";
 import { noteRead, READS_REMEMBERED_MAX } from "../../workers/chunk-cache.ts";
 import { bodyOf, bytesOf, EDGE, TestNode } from "./test-node.ts";
 import { memberReport } from "./test-rows.ts";

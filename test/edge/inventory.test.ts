@@ -16,7 +16,7 @@ import {
 } from "../../lib/inventory.ts";
 import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import {
   beReborn,
   chunksOf,

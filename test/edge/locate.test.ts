@@ -6,7 +6,7 @@ import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import type { PledgeHours } from "../../lib/pledge.ts";
-import { type LocateAnswer, parseLocateAnswer } from "../../lib/wire.ts";
+import { type LocateAnswer, parseLocateAnswer } from "../../lib/wire/chunks.ts";
 import { bytesOf, EDGE, TestNode } from "./test-node.ts";
 import { memberReport } from "./test-rows.ts";
 

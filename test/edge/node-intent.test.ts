@@ -11,7 +11,8 @@ import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { formatFrame, type NodeFrame, VACATION_MAX_MS } from "../../lib/registration.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
-import { type EdgeStatus, formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
+import type { EdgeStatus } from "../../lib/wire/status.ts";
 import { DAY_MS, RepairScene } from "./repair-scene.ts";
 import { EDGE, TestNode } from "./test-node.ts";
 

@@ -14,7 +14,7 @@ import {
   PING,
   registrationKind,
 } from "../../lib/registration.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { EDGE, TestNode } from "./test-node.ts";
 
 async function memberRows(id: NodeId) {

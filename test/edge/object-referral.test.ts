@@ -11,14 +11,9 @@ import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { signStatement, verifyStatement } from "../../lib/statement.ts";
 import { versionKind } from "../../lib/version.ts";
-import {
-  CHUNKS_PER_PLAN_MAX,
-  OBJECT_REFERRAL_MAX,
-  type ObjectReferral,
-  parseObjectReferral,
-  parseSigned,
-  REFERRAL_TYPE,
-} from "../../lib/wire.ts";
+import { CHUNKS_PER_PLAN_MAX, REFERRAL_TYPE } from "../../lib/wire/chunks.ts";
+import { OBJECT_REFERRAL_MAX, type ObjectReferral, parseObjectReferral } from "../../lib/wire/names.ts";
+import { parseSigned } from "../../lib/wire/signed.ts";
 import { wantsReferral } from "../../workers/object-referral.ts";
 import { memberReport } from "./test-rows.ts";
 

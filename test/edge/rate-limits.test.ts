@@ -9,7 +9,7 @@ import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { grantKind } from "../../lib/upload.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { budgetOf } from "../../workers/rate-limits.ts";
 import { LIMITED_DOMAINS, LIMITED_KEY_FILL } from "./limited-names.ts";
 import { EDGE } from "./test-node.ts";

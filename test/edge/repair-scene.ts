@@ -17,7 +17,7 @@ import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { signStatement } from "../../lib/statement.ts";
 import type { AcceptedRequest, Answer } from "../../lib/tunnel/acceptor.ts";
 import { receiptKind } from "../../lib/upload.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { bodyOf, TestNode } from "./test-node.ts";
 import { memberReport, reference } from "./test-rows.ts";
 

@@ -12,7 +12,7 @@ import { type Domain, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { placeReplicas } from "../../lib/overlay/placement.ts";
 import { shardName } from "../../lib/overlay/shards.ts";
-import { parseEdgeStatus } from "../../lib/wire.ts";
+import { parseEdgeStatus } from "../../lib/wire/status.ts";
 import { QuotaRoom, quotaOf } from "../../workers/quota.ts";
 import { supportOf } from "../../workers/supporters.ts";
 import { EDGE, TestNode } from "./test-node.ts";

@@ -22,7 +22,7 @@ import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts
 import { signStatement } from "../../lib/statement.ts";
 import { type AcceptedRequest, type Answer, TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
 import { encodeFrame, type Frame, parseFrame } from "../../lib/tunnel/frames.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 
 /** The edge under test, as nodes and readers dial it. */
 export const EDGE = "http://edge.test";

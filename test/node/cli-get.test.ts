@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EXIT } from "../../cli/failure.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import type { Version } from "../../lib/version.ts";
-import { formatSigned, parseSuspectRequest, type SuspectRequest } from "../../lib/wire.ts";
+import { parseSuspectRequest, type SuspectRequest } from "../../lib/wire/chunks.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { holdfast, type Run, stateFolder } from "./cli-fixture.ts";
 import {
   answerChunk,

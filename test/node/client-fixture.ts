@@ -23,7 +23,8 @@ import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
 import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { type VerifiedVersion, type Version, versionKind } from "../../lib/version.ts";
-import type { Contact, LocateAnswer } from "../../lib/wire.ts";
+import type { LocateAnswer } from "../../lib/wire/chunks.ts";
+import type { Contact } from "../../lib/wire/nodes.ts";
 
 export const DOMAIN = parseDomain("example.test");
 export const NAME = parseName("app.iso");

@@ -20,17 +20,10 @@ import type { StatementSigner } from "../../lib/sshsig.ts";
 import { type SignedStatement, signStatement, verifyStatement } from "../../lib/statement.ts";
 import { checkUpload, grantKind, receiptKind, uploadKind, verifyGrant } from "../../lib/upload.ts";
 import { verifyVersion } from "../../lib/version.ts";
-import {
-  type Contact,
-  formatSigned,
-  type NamesRequest,
-  type PublishedJson,
-  parseNamesRequest,
-  parsePlanRequest,
-  parseSigned,
-  parseSignedHeader,
-  type SignedJson,
-} from "../../lib/wire.ts";
+import { parsePlanRequest } from "../../lib/wire/chunks.ts";
+import { type NamesRequest, type PublishedJson, parseNamesRequest } from "../../lib/wire/names.ts";
+import type { Contact } from "../../lib/wire/nodes.ts";
+import { formatSigned, parseSigned, parseSignedHeader, type SignedJson } from "../../lib/wire/signed.ts";
 import { signWitness } from "../../lib/witness.ts";
 import {
   AUTHOR,

@@ -12,7 +12,8 @@ import { hashBytes } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
-import { formatSigned, type NameAnswer } from "../../lib/wire.ts";
+import type { NameAnswer } from "../../lib/wire/names.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import {
   answerJson,
   answerProblem,

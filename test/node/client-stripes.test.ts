@@ -23,7 +23,7 @@ import {
 import { recoverChunk } from "../../lib/redundancy/recovery.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { membersOf, stripesOf } from "../../lib/redundancy/stripes.ts";
-import type { LocateAnswer } from "../../lib/wire.ts";
+import type { LocateAnswer } from "../../lib/wire/chunks.ts";
 import { SeededRandom } from "../random.ts";
 import {
   answerJson,

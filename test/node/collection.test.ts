@@ -10,7 +10,7 @@ import { COLLECT_AGE_MS } from "../../home-node/collection/collection.ts";
 import { COLLECTION_FILE } from "../../home-node/collection/verdict-file.ts";
 import type { Hash, NodeId } from "../../lib/hash.ts";
 import { type InventoryState, verifyInventory } from "../../lib/inventory.ts";
-import { parseSigned, parseSignedJson } from "../../lib/wire.ts";
+import { parseSigned, parseSignedJson } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   chunkOf,

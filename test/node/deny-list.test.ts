@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { digestOf } from "../../home-node/store/digest.ts";
 import { BATCH_TYPE, encodeChunkBatch } from "../../lib/chunk-batch.ts";
 import type { Hash } from "../../lib/hash.ts";
-import { parseNameAnswer } from "../../lib/wire.ts";
+import { parseNameAnswer } from "../../lib/wire/names.ts";
 import {
   Cleanup,
   chunkOf,

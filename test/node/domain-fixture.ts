@@ -13,7 +13,7 @@ import { keyRecordName } from "../../lib/domain-keys.ts";
 import { formatKeyRecords } from "../../lib/domain-records.ts";
 import { formatPrivateKeyFile, formatPublicKeyLine } from "../../lib/openssh-key.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
-import { formatSigned } from "../../lib/wire.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import { holdfast, type Run } from "./cli-fixture.ts";
 import {
   answerChunk,

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { formatSupport, type SupportOn } from "../../cli/domain-support.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
-import type { Supporter } from "../../lib/wire.ts";
+import type { Supporter } from "../../lib/wire/status.ts";
 
 const NOW_MS = Date.parse("2026-03-08T12:00:00.000Z");
 const supporter = (i: number, changes: Partial<Supporter> = {}): Supporter => ({

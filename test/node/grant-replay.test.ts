@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CHARGES_FILE, CHARGES_WRITE_MS } from "../../home-node/server/grant-charges.ts";
-import { formatSignedHeader } from "../../lib/wire.ts";
+import { formatSignedHeader } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   chunkOf,

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BATCH_CHUNKS_MAX, BATCH_TYPE, encodeChunkBatch, parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { verifyReceipt } from "../../lib/upload.ts";
-import { parseSigned, parseSignedJson } from "../../lib/wire.ts";
+import { parseSigned, parseSignedJson } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   chunkOf,

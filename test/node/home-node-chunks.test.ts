@@ -9,7 +9,7 @@ import { digestOf } from "../../home-node/store/digest.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { CHUNKS_PER_UPLOAD_MAX, grantKind, verifyReceipt } from "../../lib/upload.ts";
-import { formatSignedHeader, parseSigned, parseSignedJson } from "../../lib/wire.ts";
+import { formatSignedHeader, parseSigned, parseSignedJson } from "../../lib/wire/signed.ts";
 import {
   AUTHOR,
   Cleanup,

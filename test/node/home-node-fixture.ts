@@ -22,7 +22,8 @@ import { createStatementSigner, type StatementSigner } from "../../lib/sshsig.ts
 import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { grantKind, type Upload, type UploadGrant, uploadKind } from "../../lib/upload.ts";
 import { type Version, versionKind } from "../../lib/version.ts";
-import { formatSigned, formatSignedHeader, type PublishedJson } from "../../lib/wire.ts";
+import type { PublishedJson } from "../../lib/wire/names.ts";
+import { formatSigned, formatSignedHeader } from "../../lib/wire/signed.ts";
 
 export const DOMAIN = parseDomain("example.org");
 export const OTHER_DOMAIN = parseDomain("example.net");

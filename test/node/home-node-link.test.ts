@@ -11,7 +11,7 @@ import {
   PING_INTERVAL_MS,
   verifyRegistration,
 } from "../../lib/registration.ts";
-import type { Contact } from "../../lib/wire.ts";
+import type { Contact } from "../../lib/wire/nodes.ts";
 import {
   Cleanup,
   chunkOf,

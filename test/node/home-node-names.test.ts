@@ -8,16 +8,15 @@ import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import { signStatement } from "../../lib/statement.ts";
 import {
-  formatSigned,
   NAMES_BODY_MAX,
   type NameAnswer,
   type NamesResult,
   type PublishedJson,
   parseNameAnswer,
   parseNamesAnswer,
-  type SignedJson,
   VERSIONS_PER_PAGE,
-} from "../../lib/wire.ts";
+} from "../../lib/wire/names.ts";
+import { formatSigned, type SignedJson } from "../../lib/wire/signed.ts";
 import { witnessKind } from "../../lib/witness.ts";
 import {
   Cleanup,

@@ -15,7 +15,7 @@ import {
 } from "../../lib/tunnel/frames.ts";
 import type { TunnelResponse } from "../../lib/tunnel/opener.ts";
 import { receiptKind } from "../../lib/upload.ts";
-import { parseSigned } from "../../lib/wire.ts";
+import { parseSigned } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   carriedBytes,

@@ -11,7 +11,7 @@ import { RoutingTable } from "../../home-node/routing-table.ts";
 import { RateLimit } from "../../home-node/server/rate.ts";
 import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
 import { formatPublicKeyText, nodeIdOf, parsePublicKeyLine } from "../../lib/openssh-key.ts";
-import { parseNodeStatus } from "../../lib/wire.ts";
+import { parseNodeStatus } from "../../lib/wire/nodes.ts";
 import { requirePrograms } from "../e2e/requires.ts";
 import {
   Cleanup,

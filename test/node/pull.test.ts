@@ -11,7 +11,7 @@ import { type PullAnswer, type PullOrder, parsePullAnswer } from "../../lib/dura
 import type { Hash, NodeId } from "../../lib/hash.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { verifyReceipt } from "../../lib/upload.ts";
-import { parseSigned } from "../../lib/wire.ts";
+import { parseSigned } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   chunkOf,

@@ -6,7 +6,7 @@ import { parseDomain, parseName } from "../../lib/names.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { RECEIPT_AGE_MAX_MS, type Receipt, receiptKind } from "../../lib/upload.ts";
-import { formatSigned, type SignedJson } from "../../lib/wire.ts";
+import { formatSigned, type SignedJson } from "../../lib/wire/signed.ts";
 import { closeAll, DOMAIN, hashOf, makeSigner, seededBytes, temporaryFolder } from "./client-fixture.ts";
 
 afterEach(closeAll);

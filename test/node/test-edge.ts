@@ -21,7 +21,7 @@ import {
 } from "../../lib/registration.ts";
 import { encodeFrame, type Frame, parseFrame } from "../../lib/tunnel/frames.ts";
 import { TunnelOpener } from "../../lib/tunnel/opener.ts";
-import type { Contact } from "../../lib/wire.ts";
+import type { Contact } from "../../lib/wire/nodes.ts";
 import { type Cleanup, isoTime, type ManualClock, type TestNode, until } from "./home-node-fixture.ts";
 
 /** Streams from here on are the opener's, those below the test's own. */

@@ -20,7 +20,7 @@ import {
   type Referral,
   SUSPECTS_PER_POST_MAX,
   type SuspectAnswer,
-} from "../../lib/wire.ts";
+} from "../../lib/wire/chunks.ts";
 import {
   type AppContext,
   type AppEnv,

@@ -7,7 +7,12 @@ import { base64 } from "../../lib/base64.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import { LOOKUP_BODY_MAX, type LookupAnswer, type NameAnswer, parseLookupRequest } from "../../lib/wire.ts";
+import {
+  LOOKUP_BODY_MAX,
+  type LookupAnswer,
+  type NameAnswer,
+  parseLookupRequest,
+} from "../../lib/wire/names.ts";
 import { type AppEnv, indexOf, readJson } from "../app.ts";
 import { denylist } from "../denylist.ts";
 import { formatStored } from "../stored-statement.ts";

@@ -4,7 +4,7 @@
 import { Hono } from "hono";
 import type { Domain } from "../../lib/names.ts";
 import { errorOf } from "../../lib/problem.ts";
-import { NAMES_BODY_MAX, type NamesAnswer, parseNamesRequest } from "../../lib/wire.ts";
+import { NAMES_BODY_MAX, type NamesAnswer, parseNamesRequest } from "../../lib/wire/names.ts";
 import { type AppEnv, edgeKeyOf, indexOf, problemFor, readJson, resolverOf } from "../app.ts";
 import { commitStatements } from "../commit.ts";
 import { spendDomain } from "../rate-limits.ts";

@@ -12,7 +12,7 @@ import { type ByteRange, type Manifest, parseManifest } from "../../lib/manifest
 import { type Domain, domainHashOf, nameHashOf, type ObjectName } from "../../lib/names.ts";
 import { isAttachment, OBJECT_POLICY } from "../../lib/user-content.ts";
 import { checkExpiry } from "../../lib/version.ts";
-import { REFERRAL_TYPE } from "../../lib/wire.ts";
+import { REFERRAL_TYPE } from "../../lib/wire/chunks.ts";
 import { type AppContext, type AppEnv, IMMUTABLE, indexOf, problemResponse } from "../app.ts";
 import { denylist } from "../denylist.ts";
 import { answerFolder, wantsListing } from "../folder-answer.ts";

@@ -6,7 +6,7 @@ import { type DenialsAnswer, subjectHash, verifyOperatorStatement } from "../../
 import { HoldfastError } from "../../lib/error.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import { parseWith } from "../../lib/schema.ts";
-import { parseSigned, signedSchema } from "../../lib/wire.ts";
+import { parseSigned, signedSchema } from "../../lib/wire/signed.ts";
 import { type AppEnv, edgeKeyOf, indexOf, readJson } from "../app.ts";
 import { dropFromCache } from "../chunk-cache.ts";
 import { refreshDenylist } from "../denylist.ts";

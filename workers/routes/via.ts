@@ -13,7 +13,9 @@ import { domainHashOf, parseDomain } from "../../lib/names.ts";
 import { errorOf, PROBLEM_TYPE } from "../../lib/problem.ts";
 import { STATEMENT_BYTES_MAX } from "../../lib/statement.ts";
 import { type Passage, parsePassage, REQUEST_HEADERS, type Resource } from "../../lib/tunnel/passage.ts";
-import { NAME_ANSWER_MAX, parseProblem, parseSignedJson, SMALL_ANSWER_MAX } from "../../lib/wire.ts";
+import { NAME_ANSWER_MAX } from "../../lib/wire/names.ts";
+import { parseProblem, SMALL_ANSWER_MAX } from "../../lib/wire/problem.ts";
+import { parseSignedJson } from "../../lib/wire/signed.ts";
 import {
   type AppContext,
   type AppEnv,

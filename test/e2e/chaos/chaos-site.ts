@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LocalNetwork } from "../../../cli/local/network.ts";
 import type { Redundancy } from "../../../lib/manifest.ts";
-import { parseEdgeStatus } from "../../../lib/wire.ts";
+import { parseEdgeStatus } from "../../../lib/wire/status.ts";
 import { SeededRandom } from "../../random.ts";
 import { Publisher } from "../publisher.ts";
 import { endNetwork, sharedView, startNetwork } from "../setup.ts";

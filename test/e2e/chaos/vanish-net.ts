@@ -18,7 +18,7 @@ import { Server } from "../../../lib/client/server.ts";
 import { HoldfastError } from "../../../lib/error.ts";
 import { type Hash, parseHash } from "../../../lib/hash.ts";
 import { parseName } from "../../../lib/names.ts";
-import { CHUNKS_PER_PLAN_MAX } from "../../../lib/wire.ts";
+import { CHUNKS_PER_PLAN_MAX } from "../../../lib/wire/chunks.ts";
 import { SeededRandom } from "../../random.ts";
 import { sha256 } from "../object-reads.ts";
 import { Publisher } from "../publisher.ts";
