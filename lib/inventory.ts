@@ -1,14 +1,10 @@
-// What a home node asks an edge before it lets chunks go: a statement of what it holds, signed for this edge and now, and
-// the answer, which of it the edge still needs.
+// POST /chunk/needed: what a home node asks an edge before it lets chunks go, and the answer, which of them the edge still
+// needs.
 
 import * as v from "valibot";
-import { HoldfastError } from "./error.ts";
 import type { Hash } from "./hash.ts";
-import { nodeIdOf } from "./openssh-key.ts";
+import { checkAbout } from "./node-question.ts";
 import { hashSchema, nodeIdSchema, parseWith, timeSchema } from "./schema.ts";
-import { type SignedStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
-import { CLOCK_SKEW_MAX_MS } from "./version.ts";
-import { type SignedJson, signedSchema } from "./wire/signed.ts";
 
 /** As many as fit into a statement. */
 export const CHUNKS_PER_INVENTORY_MAX = 800;
@@ -64,35 +60,9 @@ const answerSchema = v.object({
 });
 export type InventoryAnswer = v.InferOutput<typeof answerSchema>;
 
-/** Throws `invalid-request`. */
-export const parseInventoryRequest = (value: unknown): SignedJson =>
-  parseWith(signedSchema, value, "invalid-request");
-
 /** The answer about `asked`. Throws `bad-answer` where it is about anything else. */
 export function parseInventoryAnswer(value: unknown, asked: readonly Hash[]): InventoryAnswer {
   const answer = parseWith(answerSchema, value, "bad-answer");
-  const isWhole =
-    answer.chunks.length === asked.length && answer.chunks.every(({ hash }, i) => hash === asked[i]);
-  if (!isWhole)
-    throw new HoldfastError("bad-answer", "the answer is not about the chunks that were asked for");
+  checkAbout(answer.chunks, asked);
   return answer;
-}
-
-/**
- * Verifies that the node itself says this, to this edge and now. Throws `key-not-authorized`, `statement-replayed`,
- * `time-order`, and what verifyStatement throws.
- */
-export async function verifyInventory(
-  signed: SignedStatement,
-  { edge, nowMs }: { edge: Hash; nowMs: number },
-): Promise<VerifiedStatement<Inventory>> {
-  const inventory = await verifyStatement(inventoryKind, signed);
-  const { body, key } = inventory;
-  if (nodeIdOf(key) !== body.node)
-    throw new HoldfastError("key-not-authorized", "the inventory is not signed by the node that it names");
-  if (body.edge !== edge)
-    throw new HoldfastError("statement-replayed", "the inventory was made for another edge");
-  if (Math.abs(Date.parse(body.time) - nowMs) > CLOCK_SKEW_MAX_MS)
-    throw new HoldfastError("time-order", "the inventory's time is not now: set the home node's clock");
-  return inventory;
 }

@@ -8,8 +8,8 @@ import { CHUNKS_PER_INVENTORY_MAX } from "../../lib/inventory.ts";
 import { RECEIPT_AGE_MAX_MS } from "../../lib/upload.ts";
 import { CLOCK_SKEW_MAX_MS } from "../../lib/version.ts";
 import type { Counters } from "../counters/counters.ts";
+import { askReleased, type LinkedEdge, type QuestionDeps } from "../edge-questions.ts";
 import { type ChunkStore, RENEWED_AFTER_MS, type StoredChunk } from "../store/chunk-store.ts";
-import { type AskedEdge, askReleased, type QuestionDeps } from "./edge-question.ts";
 import { VerdictFile } from "./verdict-file.ts";
 
 /**
@@ -33,7 +33,7 @@ export interface CollectionDeps extends Omit<QuestionDeps, "signal"> {
   /** Milliseconds between two rounds, and so between the two verdicts that a deletion takes; 0: nothing is ever deleted. */
   everyMs: number;
   /** The edges that the node is configured for; null for one that it is not linked with now. */
-  edges: () => (AskedEdge | null)[];
+  edges: () => (LinkedEdge | null)[];
 }
 
 export class Collection {

@@ -2,13 +2,11 @@
 // there is none. Asking has the edges copy what is short. Nothing is deleted here.
 
 import type { Logger } from "pino";
-import { requestJson } from "../../lib/client/request.ts";
-import { CHUNKS_PER_KEPT_MAX, keptKind, parseKeptAnswer } from "../../lib/durability/kept.ts";
+import { CHUNKS_PER_KEPT_MAX } from "../../lib/durability/kept.ts";
 import type { Fetch } from "../../lib/fetch.ts";
 import type { Hash } from "../../lib/hash.ts";
-import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
+import { askKept, type LinkedEdge } from "../edge-questions.ts";
 import type { Identity } from "../identity.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 
@@ -18,13 +16,6 @@ export const DRAIN_PAUSE_MS = 2_000;
 export const DRAINED_PAUSE_MS = 10 * 60_000;
 /** Chunks that are short and remembered: what is beyond is found by the next look at all of them. */
 export const SHORT_REMEMBERED_MAX = 100_000;
-const ASK_LIMITS = { idleMs: 20_000, totalMs: 60_000 };
-
-/** An edge that the node is linked with. */
-export interface LinkedEdge {
-  url: string;
-  edge: Hash;
-}
 
 export interface DrainDeps {
   identity: Identity;
@@ -128,26 +119,10 @@ export class Drain {
     const short = new Set<Hash>();
     for (const edge of edges) {
       if (edge === null) throw new Error("an edge is not linked");
-      for (const { hash, copies, target } of await this.#ask(edge, batch, signal))
+      for (const { hash, copies, target } of await askKept(edge, batch, { ...this.#deps, signal }))
         if (copies < target) short.add(hash);
     }
     return short;
-  }
-
-  async #ask({ url, edge }: LinkedEdge, chunks: Hash[], signal: AbortSignal) {
-    const { identity, clock, fetch } = this.#deps;
-    const time = new Date(clock.now()).toISOString();
-    const body = { type: keptKind.type, node: identity.id, edge, chunks, time };
-    const question = await signStatement(keptKind, body, identity.signer);
-    const answer = await requestJson(fetch, `${url}/chunk/kept`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(formatSigned(question)),
-      limits: ASK_LIMITS,
-      signal,
-      parse: (value) => parseKeptAnswer(value, chunks),
-    });
-    return answer.chunks;
   }
 }
 

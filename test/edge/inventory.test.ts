@@ -135,7 +135,7 @@ describe("an inventory", () => {
     const signature = flipped.signature.replace(/[A-Za-z]/g, (letter) => (letter === "A" ? "B" : letter));
     const cases = [
       [await inventoryOf(node, [chunk], {}, eve), "key-not-authorized"],
-      [await inventoryOf(stranger, [chunk]), "key-not-authorized"],
+      [await inventoryOf(stranger, [chunk]), "not-found"],
       [await inventoryOf(node, [chunk], { edge: hashOf("another edge") }), "statement-replayed"],
       [await inventoryOf(node, [chunk], { time: isoNow(-6 * 60_000) }), "time-order"],
       [await inventoryOf(node, [chunk], { time: isoNow(6 * 60_000) }), "time-order"],

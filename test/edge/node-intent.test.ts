@@ -3,9 +3,10 @@
 
 import { evictDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import type * as v from "valibot";
 import { describe, expect, test, vi } from "vitest";
 import type { Member } from "../../durable-objects/members-table.ts";
-import { type KeptQuestion, keptKind } from "../../lib/durability/kept.ts";
+import { keptKind } from "../../lib/durability/kept.ts";
 import type { NodeId } from "../../lib/hash.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { formatFrame, type NodeFrame, VACATION_MAX_MS } from "../../lib/registration.ts";
@@ -93,7 +94,7 @@ describe("the question who keeps a node's chunks without it", () => {
   async function ask(
     scene: RepairScene,
     node: TestNode,
-    change: Partial<KeptQuestion> = {},
+    change: Partial<v.InferOutput<typeof keptKind.schema>> = {},
     signer: StatementSigner = node.signer,
   ): Promise<{ status: number; body: unknown }> {
     const { id: edge } = (await (await SELF.fetch(`${EDGE}/status`)).json()) as EdgeStatus;

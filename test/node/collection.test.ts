@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { COLLECT_AGE_MS } from "../../home-node/collection/collection.ts";
 import { COLLECTION_FILE } from "../../home-node/collection/verdict-file.ts";
 import type { Hash, NodeId } from "../../lib/hash.ts";
-import { type InventoryState, verifyInventory } from "../../lib/inventory.ts";
+import { type InventoryState, inventoryKind } from "../../lib/inventory.ts";
+import { verifyQuestion } from "../../lib/node-question.ts";
 import { parseSigned, parseSignedJson } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
@@ -53,7 +54,8 @@ class CollectingEdge {
     this.edge = edge;
     edge.answer = async (_, body) => {
       const signed = parseSigned(parseSignedJson(body));
-      const { chunks } = (await verifyInventory(signed, { edge: edge.id, nowMs: clock.now() })).body;
+      const { chunks } = (await verifyQuestion(inventoryKind, signed, { edge: edge.id, nowMs: clock.now() }))
+        .body;
       this.asked.push(chunks);
       return this.twist(
         chunks.map(({ hash }) => ({ hash, state: this.needed.has(hash) ? "needed" : "released" })),

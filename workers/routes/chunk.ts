@@ -7,7 +7,7 @@ import { KEPT_BODY_MAX } from "../../lib/durability/kept.ts";
 import { isDelisted } from "../../lib/durability/standing.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
-import { INVENTORY_BODY_MAX, type InventoryAnswer, parseInventoryRequest } from "../../lib/inventory.ts";
+import { INVENTORY_BODY_MAX } from "../../lib/inventory.ts";
 import { isServingAt } from "../../lib/pledge.ts";
 import {
   CHUNKS_PER_PLAN_MAX,
@@ -24,7 +24,6 @@ import {
 import {
   type AppContext,
   type AppEnv,
-  edgeKeyOf,
   IMMUTABLE,
   indexOf,
   problemResponse,
@@ -34,8 +33,7 @@ import {
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
 import { findHolders } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
-import { answerInventory } from "../inventory.ts";
-import { answerKept } from "../kept.ts";
+import { answerInventory, answerKept } from "../node-questions.ts";
 import { wantsReferral } from "../object-referral.ts";
 import { makePlan } from "../plan.ts";
 
@@ -70,11 +68,10 @@ export const chunk = new Hono<AppEnv>()
     return c.json<SuspectAnswer>({ noted }, 202);
   })
   .post("/needed", async (c) => {
-    const request = parseInventoryRequest(await readJson(c, INVENTORY_BODY_MAX));
     c.header("Cache-Control", "no-store");
-    return c.json<InventoryAnswer>(await answerInventory(indexOf(c), await edgeKeyOf(c), request));
+    return c.json(await answerInventory(c, await readJson(c, INVENTORY_BODY_MAX)));
   })
-  .post("/kept", async (c) => c.json(await answerKept(c, indexOf(c), await readJson(c, KEPT_BODY_MAX))))
+  .post("/kept", async (c) => c.json(await answerKept(c, await readJson(c, KEPT_BODY_MAX))))
   .get("/:hash", async (c) => {
     const hash = parseHash(c.req.param("hash"));
     checkAllowed(hash);
