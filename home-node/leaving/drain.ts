@@ -100,7 +100,7 @@ export class Drain {
       this.#asked = 0;
     }
     const short = this.#short ?? new Set();
-    for await (const batch of isWhole ? batches(this.#deps.chunks.hashes()) : batches([...short])) {
+    for await (const batch of batches(isWhole ? hashesOf(this.#deps.chunks) : [...short])) {
       if (signal.aborted) return;
       const lacking = await this.#shortOf(batch, signal);
       for (const hash of batch) {
@@ -124,6 +124,10 @@ export class Drain {
     }
     return short;
   }
+}
+
+async function* hashesOf(chunks: ChunkStore): AsyncGenerator<Hash> {
+  for await (const { hash } of chunks.list()) yield hash;
 }
 
 async function* batches(hashes: AsyncIterable<Hash> | Iterable<Hash>): AsyncGenerator<Hash[]> {

@@ -170,14 +170,14 @@ export class ChunkStore {
     });
   }
 
-  /** All that are held, in the order of their folders. What comes or goes meanwhile may be missed. */
-  async *list(): AsyncGenerator<StoredChunk> {
-    for (const prefix of hexDirectories(this.#chunksDir)) {
-      for (const name of readdirSync(join(this.#chunksDir, prefix))) {
-        const storedMs = isHash(name) ? this.#storedMs(name) : null;
-        if (isHash(name) && storedMs !== null) yield { hash: name, storedMs };
+  /** All that are held, in order, from the one after `after` on. What comes or goes meanwhile may be missed. */
+  async *list(after = ""): AsyncGenerator<StoredChunk> {
+    for (const prefix of hexDirectories(this.#chunksDir).sort()) {
+      if (prefix < after.slice(0, prefix.length)) continue;
+      for (const hash of (await readdir(join(this.#chunksDir, prefix))).filter(isHash).sort()) {
+        const storedMs = hash > after ? this.#storedMs(hash) : null;
+        if (storedMs !== null) yield { hash, storedMs };
       }
-      await nextTurn();
     }
   }
 
@@ -209,15 +209,6 @@ export class ChunkStore {
   /** Deletes a chunk that the disk does not give back. */
   async lose(hash: Hash): Promise<void> {
     if (await this.delete(hash)) this.#noteLoss(hash);
-  }
-
-  /** Those that are held, in order, from the one after `after` on. What comes or goes meanwhile may be missed. */
-  async *hashes(after = ""): AsyncGenerator<Hash> {
-    for (const prefix of hexDirectories(this.#chunksDir).sort()) {
-      if (prefix < after.slice(0, prefix.length)) continue;
-      const names = await readdir(join(this.#chunksDir, prefix));
-      for (const name of names.filter(isHash).sort()) if (name > after) yield name;
-    }
   }
 
   #noteLoss(hash: Hash): void {

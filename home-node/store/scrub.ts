@@ -104,7 +104,7 @@ export class Scrub {
     const unfinished = this.#record?.after === null ? null : this.#record;
     const record = unfinished ?? { ...fresh(), startedMs: clock.now() };
     this.#record = record;
-    for await (const hash of chunks.hashes(record.after ?? "")) {
+    for await (const { hash } of chunks.list(record.after ?? "")) {
       await pace.take((await chunks.size(hash)) ?? 0, signal);
       if (signal.aborted) break;
       if (!(await this.#isIntact(hash))) record.bad += 1;
