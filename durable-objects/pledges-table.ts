@@ -2,7 +2,7 @@
 // for none; a list is divided evenly. A pledge is the node's own word: those that did not keep what they had, or are
 // gone, count no more.
 
-import { keeperState } from "../lib/durability/copies.ts";
+import { countsAsCopy, keeperState } from "../lib/durability/copies.ts";
 import { ExpiringCache } from "../lib/expiring-cache.ts";
 import type { NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
@@ -71,8 +71,8 @@ export class Pledges {
 
   #pledgerOf(member: Member, domain: Domain, nowMs: number): Pledger {
     const { id, name, online, firstSeenMs, standing, pledgedBytes, domains } = member;
-    const state = keeperState(member, nowMs, nowMs, this.#graceMs);
-    const counts = standing >= PLACED_STANDING_MIN && state !== "gone" && state !== "leaving";
+    const state = keeperState(member, { sinceMs: nowMs }, nowMs, this.#graceMs);
+    const counts = standing >= PLACED_STANDING_MIN && countsAsCopy(state);
     const share = counts ? pledgedTo({ bytes: pledgedBytes, domains }, domain) : 0;
     return { id, name, online, firstSeenMs, standing, pledgedBytes: share };
   }

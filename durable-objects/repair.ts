@@ -2,6 +2,7 @@
 // are left. A shard never carries the bytes; it believes a signed receipt of the new holder, and of the others nothing bad
 // that it has not seen itself.
 
+import { countsAsCopy } from "../lib/durability/copies.ts";
 import {
   PULL_PATIENCE_MS,
   PULL_SOURCES_MAX,
@@ -178,7 +179,7 @@ class Repair {
     apartFrom: Iterable<string>,
   ): Promise<Member | null> {
     const counting = judged.holders.filter(
-      ({ state, member }) => state !== "gone" && state !== "leaving" && acceptsDomain(member, domain),
+      ({ state, member }) => countsAsCopy(state) && acceptsDomain(member, domain),
     );
     const candidates = (await this.#index.candidates(record.chunk)).filter(takesMore);
     const asked = candidates.filter(({ id }) => this.#asked.has(id));
@@ -254,11 +255,11 @@ class Repair {
   }
 }
 
-/** Holders that can be read from now, those that stay first. */
+/** Holders that can be read from now, those that count first. */
 function sourcesOf({ holders }: Judgement): PullOrder["sources"] {
   const online = holders.filter(({ member, state }) => member.online && state !== "gone");
   return online
-    .toSorted((a, b) => Number(a.state === "leaving") - Number(b.state === "leaving"))
+    .toSorted((a, b) => Number(countsAsCopy(b.state)) - Number(countsAsCopy(a.state)))
     .slice(0, PULL_SOURCES_MAX)
     .map(({ member: { id, url } }) => ({ id, url }));
 }

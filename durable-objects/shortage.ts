@@ -74,10 +74,7 @@ export function judgeChunk(
   const holders = rows.flatMap((row) => {
     const member = members.get(row.node);
     if (member === undefined || row.sinceMs < member.lostMs || row.node === without) return [];
-    const state = keeperState(member, row.sinceMs, nowMs, graceMs);
-    // It may be asked, and counts as no copy: as one that is leaving.
-    const isHere = state === "here" || state === "expected";
-    return [{ row, member, keeper: member, state: row.hasFailed && isHere ? ("leaving" as const) : state }];
+    return [{ row, member, keeper: member, state: keeperState(member, row, nowMs, graceMs) }];
   });
   const shortages = [...targets]
     .map(([domain, target]) => ({ domain, missing: missingCopies(holders, domain, target) }))

@@ -1,7 +1,7 @@
 // The stripe of a chunk: the list that names it is read from its holders, and of the others in its stripe it is asked who
 // has them. What a repair must know of a chunk that has no second copy: where not to put it, and what to make it from.
 
-import { keeperState } from "../lib/durability/copies.ts";
+import { countsAsCopy, keeperState } from "../lib/durability/copies.ts";
 import { PULL_MEMBER_SOURCES_MAX, type PullOrder } from "../lib/durability/pull.ts";
 import type { Hash } from "../lib/hash.ts";
 import { parseManifest, parseManifestPart, type StripedList, stripedList } from "../lib/manifest.ts";
@@ -70,8 +70,8 @@ function crowdedOf(positions: { hash: Hash; domains: string[] }[]): Hash[] {
 }
 
 function counts(member: Member, { settings }: IndexClient): boolean {
-  const state = keeperState(member, Number.POSITIVE_INFINITY, Date.now(), settings.repairGraceMs);
-  return state === "here" || state === "expected" || state === "away";
+  const held = { sinceMs: Number.POSITIVE_INFINITY };
+  return countsAsCopy(keeperState(member, held, Date.now(), settings.repairGraceMs));
 }
 
 function sourcesOf(holders: Member[]): PullOrder["sources"] {

@@ -87,7 +87,8 @@ function failureDomains(holders: NodeId[], members: Map<NodeId, Member>, domain:
 }
 
 function isKeeping(member: Member): boolean {
-  return COUNTED.includes(keeperState(member, Number.POSITIVE_INFINITY, Date.now(), COMMIT_GRACE_MS));
+  const held = { sinceMs: Number.POSITIVE_INFINITY };
+  return COUNTED.includes(keeperState(member, held, Date.now(), COMMIT_GRACE_MS));
 }
 
 function countBy<T>(items: readonly T[]): Map<T, number> {

@@ -24,25 +24,38 @@ export interface Keeper {
 
 /**
  * `here`: can be read from now. `expected`: went offline within the grace. `away`: offline on purpose, until a time that has
- * not come. `leaving`: may be read from, counts as no copy. `gone`: counts for nothing.
+ * not come. `leaving`: may be read from, counts as no copy. `doubted`: the same, because it did not give this chunk, or too
+ * much else. `gone`: counts for nothing.
  */
-export type KeeperState = "here" | "expected" | "away" | "leaving" | "gone";
+export type KeeperState = "here" | "expected" | "away" | "leaving" | "doubted" | "gone";
 
-/** `keeper` is null where the node is not known; `heldSinceMs` is when it was first said to hold the chunk. */
+/** What is said of a node and a chunk. */
+export interface Held {
+  /** When the node was first said to hold it, milliseconds. */
+  sinceMs: number;
+  /** It did not give the chunk when it was last asked. */
+  hasFailed?: boolean;
+}
+
+/** `keeper` is null where the node is not known. */
 export function keeperState(
   keeper: Keeper | null,
-  heldSinceMs: number,
+  { sinceMs, hasFailed = false }: Held,
   nowMs: number,
   graceMs: number,
 ): KeeperState {
-  if (keeper === null || heldSinceMs < keeper.lostMs) return "gone";
+  if (keeper === null || sinceMs < keeper.lostMs) return "gone";
   const isExpected = keeper.online || nowMs - keeper.sinceMs <= graceMs;
-  // What one of low standing says that it holds is read where nobody else has it, and relied on no more.
-  const isRelied = !keeper.leaving && !isDelisted(keeper.standing ?? STANDING_UNKNOWN);
-  if (!isRelied) return isExpected ? "leaving" : "gone";
+  if (keeper.leaving) return isExpected ? "leaving" : "gone";
+  if (hasFailed || isDelisted(keeper.standing ?? STANDING_UNKNOWN)) return isExpected ? "doubted" : "gone";
   if (keeper.online) return "here";
   if (isExpected) return "expected";
   return keeper.awayUntilMs !== null && keeper.awayUntilMs > nowMs ? "away" : "gone";
+}
+
+/** Whether the chunk is one copy safer for it. */
+export function countsAsCopy(state: KeeperState): boolean {
+  return state === "here" || state === "expected" || state === "away";
 }
 
 /** A holder with its state. */
@@ -57,10 +70,10 @@ export interface JudgedKeeper {
  */
 export function missingCopies(holders: readonly JudgedKeeper[], domain: Domain, target: number): number {
   const accepting = holders.filter(({ keeper }) => acceptsDomain(keeper, domain));
-  const distinct = (states: readonly KeeperState[]) =>
-    new Set(accepting.flatMap(({ keeper, state }) => (states.includes(state) ? [keeper.failureDomain] : [])))
-      .size;
-  const present = distinct(["here", "expected"]);
-  const kept = distinct(["here", "expected", "away"]);
+  const counting = accepting.filter(({ state }) => countsAsCopy(state));
+  const distinct = (keepers: readonly JudgedKeeper[]) =>
+    new Set(keepers.map(({ keeper }) => keeper.failureDomain)).size;
+  const present = distinct(counting.filter(({ state }) => state !== "away"));
+  const kept = distinct(counting);
   return Math.max(0, target - kept, Math.ceil(target / 2) - present);
 }

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type Keeper, keeperState, missingCopies } from "../../lib/durability/copies.ts";
+import {
+  type Held,
+  type Keeper,
+  type KeeperState,
+  keeperState,
+  missingCopies,
+} from "../../lib/durability/copies.ts";
 import { parseDomain } from "../../lib/names.ts";
 
 const HOUR = 3_600_000;
@@ -13,8 +19,8 @@ function keeper(changes: Partial<Keeper> = {}): Keeper {
     ...changes,
   };
 }
-const stateOf = (changes: Partial<Keeper>, heldSinceMs = HOUR) =>
-  keeperState(keeper(changes), heldSinceMs, NOW, HOUR);
+const stateOf = (changes: Partial<Keeper>, held: Partial<Held> = {}) =>
+  keeperState(keeper(changes), { sinceMs: HOUR, ...held }, NOW, HOUR);
 
 describe("a holder", () => {
   test("is expected back for the grace, and for as long as its volunteer said", () => {
@@ -31,20 +37,26 @@ describe("a holder", () => {
   });
 
   test("of low standing is read from and counts no more, until it has recovered", () => {
-    expect(stateOf({ standing: 0.2 })).toBe("leaving");
+    expect(stateOf({ standing: 0.2 })).toBe("doubted");
     expect(stateOf({ standing: 0.2, online: false })).toBe("gone");
     expect(stateOf({ standing: 0.3 })).toBe("here");
   });
 
+  test("that did not give the chunk is asked again and counts no more, whatever its volunteer said", () => {
+    expect(stateOf({}, { hasFailed: true })).toBe("doubted");
+    expect(stateOf({ leaving: true }, { hasFailed: true })).toBe("leaving");
+    expect(stateOf({ online: false, awayUntilMs: NOW + 1 }, { hasFailed: true })).toBe("gone");
+  });
+
   test("that lost its disk has nothing of what it was given before, and all of what came after", () => {
     expect(stateOf({ lostMs: 2 * HOUR })).toBe("gone");
-    expect(stateOf({ lostMs: 2 * HOUR }, 2 * HOUR)).toBe("here");
-    expect(keeperState(null, HOUR, NOW, HOUR)).toBe("gone");
+    expect(stateOf({ lostMs: 2 * HOUR }, { sinceMs: 2 * HOUR })).toBe("here");
+    expect(keeperState(null, { sinceMs: HOUR }, NOW, HOUR)).toBe("gone");
   });
 });
 
 describe("the copies that are missing", () => {
-  const held = (state: "here" | "away" | "leaving" | "gone", i: number, changes: Partial<Keeper> = {}) => ({
+  const held = (state: KeeperState, i: number, changes: Partial<Keeper> = {}) => ({
     keeper: keeper({ failureDomain: `10.0.${i}.0/24`, ...changes }),
     state,
   });
@@ -54,6 +66,7 @@ describe("the copies that are missing", () => {
     expect(missingCopies([held("here", 1), held("here", 1), held("here", 2)], domain, 3)).toBe(1);
     expect(missingCopies([held("here", 1), held("here", 2), held("here", 3)], domain, 3)).toBe(0);
     expect(missingCopies([held("here", 1), held("leaving", 2), held("gone", 3)], domain, 3)).toBe(2);
+    expect(missingCopies([held("here", 1), held("doubted", 2), held("expected", 3)], domain, 3)).toBe(1);
   });
 
   test("include those on nodes that do not keep the domain", () => {
