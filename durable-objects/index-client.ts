@@ -23,25 +23,28 @@ import { CHECK_FAILED, type HeldChunk, type Holding, sumTaken, type Taken } from
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
+import {
+  cachedCandidates,
+  cachedMember,
+  forgetMembers,
+  rememberCandidates,
+  rememberMember,
+} from "./member-cache.ts";
 import type { Member, MemberRecord } from "./members-table.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
-import type { AppendResult, IndexWrites, PartitionShard } from "./partition-shard.ts";
+import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";
 import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
+import type { AppendResult, IndexWrites } from "./shard-answers.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
+import type { StatementPlace } from "./statements-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { Use } from "./uses-table.ts";
-import type { NewestVersion, NewVersion, StatementPlace } from "./versions-table.ts";
+import type { NewestVersion, NewVersion } from "./versions-table.ts";
 
-/** How long a member's row is used again without asking its shard. */
-export const MEMBER_CACHE_MS = 2000;
-const MEMBER_CACHE_MAX = 10_000;
 /** Nodes that placement chooses among. */
 export const CANDIDATES_MAX = 512;
-
-const memberCache = new Map<NodeId, { member: Member; untilMs: number }>();
-const candidateCache = new Map<ShardPrefix, { members: Member[]; untilMs: number }>();
 
 /** Everything the routes ask of the index. Made anew for each request; the caches are the isolate's. */
 export class IndexClient {
@@ -304,7 +307,11 @@ export class IndexClient {
   /** The member rows of nodes, from the root shard where it has them, else from their leaf shards. */
   async members(ids: Iterable<NodeId>): Promise<Map<NodeId, Member>> {
     const wanted = [...new Set(ids)];
-    const found = new Map(wanted.flatMap((id) => cachedMember(id)));
+    const found = new Map<NodeId, Member>();
+    for (const id of wanted) {
+      const cached = cachedMember(id);
+      if (cached !== null) found.set(id, cached);
+    }
     await this.#fetchMembers(found, wanted, () => "");
     await this.#fetchMembers(found, wanted, (id) => leafPrefix(id, this.settings.shardDepth));
     return found;
@@ -323,11 +330,11 @@ export class IndexClient {
   /** Online nodes that placement may choose for a chunk. */
   async candidates(chunk: Hash): Promise<Member[]> {
     for (const prefix of membershipPrefixes(chunk, this.settings.shardDepth).reverse()) {
-      const cached = candidateCache.get(prefix);
-      if (cached !== undefined && cached.untilMs > Date.now()) return cached.members;
+      const cached = cachedCandidates(prefix);
+      if (cached !== null) return cached;
       const page = await this.#shard(prefix).closest(chunk, CANDIDATES_MAX);
       if (!page.complete) continue;
-      candidateCache.set(prefix, { members: page.members, untilMs: Date.now() + MEMBER_CACHE_MS });
+      rememberCandidates(prefix, page.members);
       return page.members;
     }
     return closestTo(chunk, await this.closest(chunk, CANDIDATES_MAX), ({ id }) => id, CANDIDATES_MAX);
@@ -349,13 +356,9 @@ export class IndexClient {
 
   /** Somebody could not reach these nodes: their links check themselves, and the copies here are dropped. */
   async checkLinks(nodes: Iterable<NodeId>): Promise<void> {
-    candidateCache.clear();
-    await Promise.all(
-      [...nodes].map((node) => {
-        memberCache.delete(node);
-        return this.link(node).checkLink();
-      }),
-    );
+    const ids = [...nodes];
+    forgetMembers(ids);
+    await Promise.all(ids.map((node) => this.link(node).checkLink()));
   }
 
   /** For the ledger of nodes, beside the answer: nobody's bytes depend on it. */
@@ -408,14 +411,4 @@ export function contactOf({ id, key, url }: Member): Contact {
 
 function holdingMap(holdings: Holding[]): Map<Hash, NodeId[]> {
   return new Map(holdings.map(({ chunk, holders }) => [chunk, holders]));
-}
-
-function cachedMember(id: NodeId): [NodeId, Member][] {
-  const cached = memberCache.get(id);
-  return cached !== undefined && cached.untilMs > Date.now() ? [[id, cached.member]] : [];
-}
-
-function rememberMember(member: Member): void {
-  if (memberCache.size >= MEMBER_CACHE_MAX) memberCache.clear();
-  memberCache.set(member.id, { member, untilMs: Date.now() + MEMBER_CACHE_MS });
 }

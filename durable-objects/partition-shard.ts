@@ -2,9 +2,9 @@
 // Content Hash, members by node id; and, in the root shard, the numbers that all shards report upward.
 
 import { DurableObject } from "cloudflare:workers";
-import type { DenialChange, DenialsAnswer } from "../lib/denial.ts";
+import type { DenialChange } from "../lib/denial.ts";
 import type { KeptChunk } from "../lib/durability/kept.ts";
-import { type ErrorCode, HoldfastError } from "../lib/error.ts";
+import { HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
@@ -28,9 +28,7 @@ import {
   type Holding,
   holdingsOf,
   pinChunks,
-  type Reference,
   removeHolder,
-  type Taken,
 } from "./chunks-table.ts";
 import { collectIntervalMs, endUses } from "./collector.ts";
 import {
@@ -49,7 +47,6 @@ import {
   countMembers,
   listMembers,
   type Member,
-  type MemberCounts,
   type MemberRecord,
   type MemberReport,
   membersById,
@@ -66,27 +63,34 @@ import {
   type StoredRemoval,
 } from "./removals-table.ts";
 import { type Loss, queueRepair } from "./repairs-table.ts";
-import { mergeReports, type NetworkReport, putReport, type ShardReport } from "./reports-table.ts";
+import { mergeReports, putReport, type ShardReport } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
+import type {
+  AppendResult,
+  DenialsResult,
+  IndexWrites,
+  MemberPage,
+  NamePage,
+  Network,
+  Witness,
+  WriteResult,
+} from "./shard-answers.ts";
 import { ShardDuties } from "./shard-duties.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
+import { indexStatements, placeOfStatement, type StatementPlace } from "./statements-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { keptWithout } from "./sweep.ts";
 import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
+import { appendVersion } from "./version-append.ts";
 import {
-  appendVersion,
   type HeadAnswer,
-  indexStatements,
   listVersions,
   manifestBytes,
   type NewestVersion,
   type NewVersion,
   newestVersion,
   objectHead,
-  placeOfStatement,
-  type StatementPlace,
   type StoredVersion,
-  type VersionPage,
   versionById,
 } from "./versions-table.ts";
 
@@ -94,50 +98,6 @@ import {
 export const TELL_INTERVAL_MS = 60 * 60 * 1000;
 /** Manifests whose references are deleted as Removals end them; a walk of the collectors finds the others. */
 const ENDED_MANIFESTS_MAX = 16;
-
-type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
-
-/** What became of one statement: an expected refusal crosses as a value, not as an exception. */
-export type AppendResult =
-  | { status: "accepted" | "known"; witness: Witness }
-  | { status: "refused"; code: ErrorCode; detail: string };
-
-export type DenialsResult =
-  | ({ status: "done" } & DenialsAnswer)
-  | { status: "refused"; code: ErrorCode; detail: string };
-
-/** Everything that one publish writes to one shard before its Versions are appended. */
-export interface IndexWrites {
-  held: HeldChunk[];
-  references: Reference[];
-  statements: StatementPlace[];
-}
-
-export interface WriteResult {
-  holdings: Holding[];
-  totals: DomainTotal[];
-  /** Of what nodes hold, what was news. */
-  taken: Taken;
-}
-
-export interface NamePage extends VersionPage {
-  /** On the first page. */
-  removals: StoredRemoval[];
-  /** The newest Version's Manifest, on the first page. */
-  manifest: Uint8Array<ArrayBuffer> | null;
-}
-
-/** Membership seen from one shard; `complete` when every online member is in it. */
-export interface MemberPage {
-  members: Member[];
-  complete: boolean;
-}
-
-export interface Network extends Omit<NetworkReport, "domains"> {
-  counts: MemberCounts;
-  members: Member[];
-  domains: { domain: Domain; bytes: number; pledgedBytes: number; supporters: number }[];
-}
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;

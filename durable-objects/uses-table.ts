@@ -4,7 +4,7 @@
 import type { Hash } from "../lib/hash.ts";
 import { namedHashes, parseManifest } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
-import type { StatementPlace } from "./versions-table.ts";
+import type { StatementPlace } from "./statements-table.ts";
 
 /** That a name needs a Manifest, as a chunk's shard has it, and since when at the earliest (milliseconds). */
 export interface Use {

@@ -1,20 +1,13 @@
-// A shard's rows about names: the signed Versions, newest first by sequence, time and id, and copies of their
-// Manifests. One synchronous call decides whether a Version follows, so two publishers cannot both win.
+// A shard's rows about names: the signed Versions, newest first by sequence, time and id, and copies of their Manifests.
+// How a Version comes to be among them is version-append.ts.
 
-import { checkOwner, ownerBy, type Right } from "../lib/authority.ts";
-import { HoldfastError } from "../lib/error.ts";
+import type { Right } from "../lib/authority.ts";
 import type { Hash } from "../lib/hash.ts";
 import type { Domain, ObjectName } from "../lib/names.ts";
-import { checkSuccession, type VersionHead } from "../lib/version.ts";
+import type { VersionHead } from "../lib/version.ts";
 import { type NameKey, VERSIONS_PER_PAGE } from "../lib/wire/names.ts";
 import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
-import {
-  hasRemovals,
-  noticeOf,
-  type RemovalNotice,
-  removalOfNew,
-  storedDelegation,
-} from "./removals-table.ts";
+import { hasRemovals, noticeOf, type RemovalNotice, storedDelegation } from "./removals-table.ts";
 
 /** A page ends once its statements have this many bytes: its answer then fits NAME_ANSWER_MAX. */
 export const NAME_PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -73,7 +66,7 @@ export interface ObjectHead {
 /** An object's head; or the notice where what there was of it was taken back. */
 export type HeadAnswer = ObjectHead | { removed: RemovalNotice };
 
-interface VersionRow extends Record<string, SqlStorageValue> {
+export interface VersionRow extends Record<string, SqlStorageValue> {
   id: Hash;
   sequence: number;
   time: string;
@@ -90,18 +83,6 @@ interface VersionRow extends Record<string, SqlStorageValue> {
   delegation: ArrayBuffer | null;
   delegation_signature: string | null;
   removed_by: Hash | null;
-}
-
-/** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
-export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
-  if (sql.exec("SELECT 1 FROM versions WHERE id = ?", version.id).toArray().length > 0) return false;
-  if (version.ifMatch === true) checkNewest(sql, version);
-  const previous = version.previous === null ? null : headOf(sql, version, version.previous);
-  checkSuccession(previous, version);
-  checkSiblings(sql, version);
-  checkNameOwner(sql, version);
-  insertVersion(sql, version, nowMs);
-  return true;
 }
 
 /** A page of a name's Versions, newest first, and whether older ones follow. */
@@ -201,7 +182,7 @@ function firstBeside(sql: SqlStorage, name: Name, rows: readonly VersionRow[]): 
 }
 
 /** Of several that began the name, the one that came first: whose the name is. */
-function firstOf(sql: SqlStorage, { domain, nameHash }: Name): VersionRow | null {
+export function firstOf(sql: SqlStorage, { domain, nameHash }: Name): VersionRow | null {
   const [row] = sql
     .exec<VersionRow>(
       `SELECT * FROM versions WHERE name_hash = ? AND domain = ? AND sequence = 1
@@ -211,17 +192,6 @@ function firstOf(sql: SqlStorage, { domain, nameHash }: Name): VersionRow | null
     )
     .toArray();
   return row ?? null;
-}
-
-// In the same call as the insert: of two authors who begin a name at once, one has it.
-function checkNameOwner(sql: SqlStorage, version: NewVersion): void {
-  if (ownerBy(version.right, version.author) === null) return;
-  const first = firstOf(sql, version);
-  if (first !== null) checkOwner(ownerOfRow(first), version.right, version.author);
-}
-
-function ownerOfRow({ right_by, right_from, author }: VersionRow): string | null {
-  return right_by === "author-key" ? author : right_from;
 }
 
 /** The newest Version that names itself and stands, or the one with id `only`; null where there is none. */
@@ -262,33 +232,6 @@ export function manifestBytes(sql: SqlStorage, hash: Hash): Uint8Array<ArrayBuff
   return row === undefined ? null : new Uint8Array(row.bytes);
 }
 
-export interface StatementPlace {
-  id: Hash;
-  nameHash: Hash;
-  domain: Domain;
-}
-
-export function indexStatements(sql: SqlStorage, places: StatementPlace[]): void {
-  for (const { id, nameHash, domain } of places) {
-    sql.exec(
-      "INSERT INTO statement_index (id, name_hash, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-      id,
-      nameHash,
-      domain,
-    );
-  }
-}
-
-export function placeOfStatement(sql: SqlStorage, id: Hash): StatementPlace | null {
-  const [row] = sql
-    .exec<{ name_hash: Hash; domain: Domain }>(
-      "SELECT name_hash, domain FROM statement_index WHERE id = ?",
-      id,
-    )
-    .toArray();
-  return row === undefined ? null : { id, nameHash: row.name_hash, domain: row.domain };
-}
-
 export function countNames(sql: SqlStorage): { names: number; versions: number } {
   return sql
     .exec<{ names: number; versions: number }>(
@@ -316,7 +259,11 @@ export function recentObjects(sql: SqlStorage): RecentObject[] {
     .map(({ id, ...row }) => ({ ...row, version: id }));
 }
 
-function headOf(sql: SqlStorage, name: { domain: Domain; nameHash: Hash }, id: Hash): VersionHead | null {
+export function headOf(
+  sql: SqlStorage,
+  name: { domain: Domain; nameHash: Hash },
+  id: Hash,
+): VersionHead | null {
   const [row] = sql
     .exec<VersionRow>(
       "SELECT * FROM versions WHERE id = ? AND name_hash = ? AND domain = ?",
@@ -330,7 +277,7 @@ function headOf(sql: SqlStorage, name: { domain: Domain; nameHash: Hash }, id: H
     : { id: row.id, sequence: row.sequence, time: row.time, previous: row.previous };
 }
 
-function newestOf(
+export function newestOf(
   sql: SqlStorage,
   domain: Domain,
   nameHash: Hash,
@@ -344,74 +291,6 @@ function newestOf(
     )
     .toArray();
   return row ?? null;
-}
-
-// In the same call as the insert: of two publishers who have both seen the same newest Version, one is refused.
-function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion): void {
-  const newest = newestOf(sql, domain, nameHash)?.id ?? null;
-  if (newest === previous) return;
-  throw new HoldfastError(
-    "precondition-failed",
-    newest === null
-      ? "the name has no Version, and one was to be followed"
-      : `the newest Version is ${newest}: look at it, then publish again`,
-  );
-}
-
-// Two Versions at one sequence by different keys are siblings, and both are kept; by one key they are a fork.
-function checkSiblings(sql: SqlStorage, version: NewVersion): void {
-  const [fork] = sql
-    .exec<{ id: string }>(
-      "SELECT id FROM versions WHERE name_hash = ? AND domain = ? AND sequence = ? AND key = ?",
-      version.nameHash,
-      version.domain,
-      version.sequence,
-      version.key,
-    )
-    .toArray();
-  if (fork !== undefined) {
-    throw new HoldfastError(
-      "fork",
-      `this key has already signed sequence ${version.sequence} as ${fork.id}: publish again`,
-    );
-  }
-}
-
-function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): void {
-  const { right, delegation } = version;
-  sql.exec(
-    "INSERT INTO manifests (hash, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    version.manifest,
-    version.manifestBytes,
-  );
-  sql.exec(
-    `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, expires, manifest, size, author, key,
-       bytes, signature, witness, witness_signature, accepted_at, right_by, right_from, delegation,
-       delegation_signature, removed_by)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    version.id,
-    version.nameHash,
-    version.domain,
-    version.name,
-    version.sequence,
-    version.previous,
-    version.time,
-    version.expires,
-    version.manifest,
-    version.size,
-    version.author,
-    version.key,
-    version.bytes,
-    version.signature,
-    version.witness.bytes,
-    version.witness.signature,
-    nowMs,
-    right.by,
-    right.by === "delegation" ? right.from : null,
-    delegation?.bytes ?? null,
-    delegation?.signature ?? null,
-    removalOfNew(sql, version, { ...version, right: right.by }),
-  );
 }
 
 function storedVersion(row: VersionRow): StoredVersion {

@@ -4,8 +4,8 @@
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
-import type { AppendResult } from "../durable-objects/partition-shard.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
+import type { AppendResult } from "../durable-objects/shard-answers.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";

@@ -2,7 +2,8 @@
 
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import { IndexClient, MEMBER_CACHE_MS } from "../../durable-objects/index-client.ts";
+import { IndexClient } from "../../durable-objects/index-client.ts";
+import { MEMBER_CACHE_MS } from "../../durable-objects/member-cache.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";

@@ -4,7 +4,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
-import { MEMBER_CACHE_MS } from "../../durable-objects/index-client.ts";
+import { MEMBER_CACHE_MS } from "../../durable-objects/member-cache.ts";
 import { CROWDED_AFTER_ATTEMPTS } from "../../durable-objects/repair.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
