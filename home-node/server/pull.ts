@@ -27,8 +27,9 @@ import { countIn, type NodeContext } from "./node-context.ts";
 import { problemResponse } from "./problem-response.ts";
 import type { RateLimit } from "./rate.ts";
 import { receiveBody, type Slots } from "./request-body.ts";
+import { firstToGive } from "./source-race.ts";
 
-/** Chunks being copied, each in memory: 16 MiB. */
+/** Chunks being copied, each in memory, and as often as sources are read at once: 16 MiB to 48 MiB. */
 export const PULLS_AT_ONCE_MAX = 8;
 /** An order that would wait longer for its turn is refused: the edge asks another node. */
 export const PULL_WAIT_MAX_MS = 5_000;
@@ -107,21 +108,21 @@ async function receiptFor(
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** One source after the other, until one gives the chunk or the time is up. */
+/** From whoever gives the chunk first; and who did not, as far as that was seen. */
 async function readFromSources(
   order: PullOrder,
   edgeUrl: string,
   deps: PullDeps,
 ): Promise<{ bytes: Bytes | null; failed: PullFailure[] }> {
   const failed: PullFailure[] = [];
-  const untilMs = deps.clock.now() + PULL_TIMEOUT_MS;
-  for (const source of order.sources) {
-    if (deps.clock.now() > untilMs) break;
-    const read = await readFromSource(source, order, edgeUrl, deps);
-    if (typeof read !== "string") return { bytes: read, failed };
-    failed.push({ id: source.id, code: read });
-  }
-  return { bytes: null, failed };
+  const ask = async (source: PullSource, signal: AbortSignal) => {
+    const read = await readFromSource(source, order, edgeUrl, deps, signal);
+    if (typeof read !== "string") return read;
+    if (!signal.aborted) failed.push({ id: source.id, code: read });
+    return null;
+  };
+  const timing = { clock: deps.clock, timeoutMs: PULL_TIMEOUT_MS };
+  return { bytes: await firstToGive(order.sources, ask, timing), failed };
 }
 
 /** The chunk's bytes from others of its stripe, each of them paced like a copy; null where too few can be had. */
@@ -153,11 +154,12 @@ async function readFromSource(
   { chunk, size }: Pick<PullOrder, "chunk" | "size">,
   edgeUrl: string,
   { fetchChunk, counters }: PullDeps,
+  signal?: AbortSignal,
 ): Promise<Bytes | PullFailure["code"]> {
   for (const { url, isRelay } of routesTo(source, { url: edgeUrl })) {
     try {
       const wanted = { hash: chunk, sizeBytes: size };
-      const bytes = await fetchChunk(`${url}/chunk/${chunk}`, wanted, { redirectsMax: 0 });
+      const bytes = await fetchChunk(`${url}/chunk/${chunk}`, wanted, { redirectsMax: 0, signal });
       counters.count(isRelay ? "tunnel" : "direct", "in", { bytes: bytes.length });
       return digestOf(bytes) === chunk ? bytes : "corrupt";
     } catch (error) {

@@ -35,7 +35,7 @@ const pullOrderSchema = v.strictObject({
   size: v.nullable(v.pipe(positiveSchema, v.maxValue(CHUNK_BYTES_MAX))),
   /** For whom it is kept: the pledge is asked, and the receipt says it. */
   domain: domainSchema,
-  /** In the order in which to try them. */
+  /** In the order in which to try them; where one takes long, the next is tried beside it. */
   sources: v.pipe(v.array(sourceSchema), v.maxLength(PULL_SOURCES_MAX)),
   /** The stripe that it is in, with holders of the others: where no source gives the chunk, it is made anew from these. */
   stripe: v.optional(

@@ -3,11 +3,18 @@
 
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PULL_WAIT_MAX_MS } from "../../home-node/server/pull.ts";
+import { NEXT_SOURCE_MS } from "../../home-node/server/source-race.ts";
 import { digestOf } from "../../home-node/store/digest.ts";
 import { originSentTo } from "../../lib/client/holders.ts";
-import { type PullAnswer, type PullOrder, parsePullAnswer } from "../../lib/durability/pull.ts";
+import {
+  PULL_TIMEOUT_MS,
+  type PullAnswer,
+  type PullOrder,
+  parsePullAnswer,
+} from "../../lib/durability/pull.ts";
 import type { Hash, NodeId } from "../../lib/hash.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { verifyReceipt } from "../../lib/upload.ts";
@@ -77,6 +84,27 @@ async function startLiar(
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   return { url: `http://127.0.0.1:${port}`, id: randomHash() as NodeId, asked };
+}
+
+/** A listener that begins an answer and never ends it. */
+async function startStalled(
+  begin: Uint8Array,
+): Promise<{ url: string; id: NodeId; asked: string[]; isLeft: Promise<boolean> }> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    response.on("close", () => server.emit("left"));
+    response.writeHead(200).write(begin);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const isLeft = once(server, "left").then(() => true);
+  cleanup.add(async () => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, id: randomHash() as NodeId, asked, isLeft };
 }
 
 function orderOf(chunk: ReturnType<typeof chunkOf>, sources: PullOrder["sources"]): PullOrder {
@@ -152,6 +180,35 @@ describe("an order to copy a chunk", () => {
     expect(receipt).not.toBeNull();
     expect(failed.map(({ code }) => code)).toEqual(["missing", "corrupt", "corrupt", "unreachable"]);
     expect(failed.map(({ id }) => id)).toEqual(bad.map(({ id }) => id));
+  });
+
+  it("from the next source beside one that takes long, which is no failure of it", async () => {
+    await startNode();
+    const { source, chunk } = await startSource();
+    const slow = await startStalled(chunk.bytes.subarray(0, 10));
+    const sources = [slow, source].map(({ id, url }) => ({ id, url }));
+    const given = pulled(orderOf(chunk, sources));
+    await untilSleeping(NEXT_SOURCE_MS);
+    expect((await fetch(`${node.url}/chunk/${chunk.hash}`)).status).toBe(404);
+    await clock.advance(NEXT_SOURCE_MS);
+    const { receipt, failed } = await given;
+    expect(receipt).not.toBeNull();
+    expect(failed).toEqual([]);
+    expect(await slow.isLeft).toBe(true);
+  });
+
+  it("from at most three at once, and not for longer than 45 seconds", async () => {
+    await startNode();
+    const chunk = chunkOf(1000);
+    const stalled = await Promise.all([1, 2, 3, 4].map(() => startStalled(new Uint8Array(10))));
+    const sources = stalled.map(({ id, url }) => ({ id, url }));
+    const given = pulled(orderOf(chunk, sources));
+    for (let waitedMs = 0; waitedMs < PULL_TIMEOUT_MS; waitedMs += NEXT_SOURCE_MS) {
+      await untilSleeping(NEXT_SOURCE_MS);
+      await clock.advance(NEXT_SOURCE_MS);
+    }
+    expect((await given).receipt).toBeNull();
+    expect(stalled.map(({ asked }) => asked.length)).toEqual([1, 1, 1, 0]);
   });
 
   it("without a source that gives it leaves nothing behind, and no receipt", async () => {
@@ -249,7 +306,7 @@ describe("an order is refused", () => {
     );
     const [first, second] = orders;
     const slow = order(first);
-    await untilSleeping();
+    await untilSleeping(PULL_WAIT_MAX_MS + 1, 9000);
     const refused = await order(second);
     expect(refused.headers.get("retry-after")).toMatch(/^\d+$/);
     expect(await problemIn(refused)).toBe("429 rate-limited");
@@ -278,10 +335,11 @@ function gone(): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(problem));
 }
 
-async function untilSleeping(): Promise<void> {
+/** Until somebody sleeps for that long: in milliseconds, `fromMs` to `toMs`. */
+async function untilSleeping(fromMs: number, toMs = fromMs): Promise<void> {
   const deadline = performance.now() + 5000;
-  while (!clock.sleepingUntil.some((ms) => ms > PULL_WAIT_MAX_MS && ms < 9000)) {
-    if (performance.now() > deadline) throw new Error("nobody waits for the repair rate");
+  while (!clock.sleepingUntil.some((ms) => ms >= fromMs && ms <= toMs)) {
+    if (performance.now() > deadline) throw new Error(`nobody sleeps for ${fromMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
