@@ -3,6 +3,7 @@
 import { plainText } from "../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/format.ts";
 import {
+  describeCare,
   describeRecord,
   type EdgeReport,
   formatStanding,
@@ -14,7 +15,6 @@ import {
 import { formatHours, isServingAt } from "../lib/pledge.ts";
 import { formatColumns, formatTable, wrapText } from "./format.ts";
 
-type Leaving = NonNullable<LocalNodeStatus["leaving"]>;
 const BAR_CELLS = 30;
 const DATE_LENGTH = "2026-01-02".length;
 const DOMAINS_SHOWN = 20;
@@ -28,8 +28,8 @@ export function formatNodeStatus(
 ): string {
   const sections = [head(status, nowMs)];
   if (isLocal(status)) {
-    const care = careRows(status, nowMs);
-    if (care.length > 0) sections.push(section(care));
+    const care = describeCare(status, nowMs);
+    if (care.length > 0) sections.push(section(care.flatMap(([label, text]) => wrapped(label, text, width))));
     sections.push(space(status, width), domains(status), traffic(status));
     sections.push(...edgeSections(status, nowMs, width));
   } else {
@@ -74,33 +74,6 @@ function offer({ name, pledge: { hours } }: LocalNodeStatus, nowMs: number): [st
   if (hours === undefined) return named;
   const now = isServingAt(hours, nowMs) ? "now as well" : "not now";
   return [...named, ["serves", `${formatHours(hours)} UTC each day, ${now}`]];
-}
-
-/** What the volunteer said that it would do, and how the disk does. */
-function careRows(
-  { awayUntil, leaving, lostSince, scrub }: LocalNodeStatus,
-  nowMs: number,
-): [string, string][] {
-  const rows: [string, string][] = [];
-  if (awayUntil !== null) rows.push(["away", `until ${formatTime(awayUntil)}: it takes nothing new`]);
-  if (leaving !== null) rows.push(["leaving", leavingText(leaving)]);
-  if (lostSince !== null) rows.push(["lost disk", `found ${since(lostSince, nowMs)}`]);
-  if (scrub !== null) rows.push(["disk", scrubText(scrub)]);
-  return rows;
-}
-
-function leavingText({ since: iso, chunks, asked, short, isSafe, problem }: Leaving): string {
-  if (isSafe) return `all ${plural(chunks, "chunk")} kept by others: you can switch it off`;
-  const state =
-    problem === null
-      ? `${formatCount(short)} short of ${formatCount(asked)} asked about`
-      : plainText(problem);
-  return `since ${formatTime(iso)}: ${state}`;
-}
-
-function scrubText({ startedAt, isDone, read, bad }: NonNullable<LocalNodeStatus["scrub"]>): string {
-  const found = bad === 0 ? "none bad" : `${formatCount(bad)} bad, reported and deleted`;
-  return `${isDone ? "looked through" : "being looked through"} since ${formatTime(startedAt)}: ${plural(read, "chunk")} read, ${found}`;
 }
 
 function since(iso: string, nowMs: number): string {

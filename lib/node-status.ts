@@ -3,7 +3,7 @@
 
 import * as v from "valibot";
 import { isDelisted, isOnProbation } from "./durability/standing.ts";
-import { formatCount, formatShare, formatSize, formatTime, plural } from "./format.ts";
+import { formatAge, formatCount, formatShare, formatSize, formatTime, plural } from "./format.ts";
 import { type NodeRecord, nodeRecordSchema } from "./node-record.ts";
 import { PLEDGED_DOMAINS_MAX, pledgeSchema } from "./pledge.ts";
 import { REACH_CODES } from "./reach.ts";
@@ -134,6 +134,8 @@ const localSchema = v.object({
 export type PublicNodeStatus = v.InferOutput<typeof publicSchema>;
 /** What it answers to the volunteer. */
 export type LocalNodeStatus = v.InferOutput<typeof localSchema>;
+type Leaving = NonNullable<LocalNodeStatus["leaving"]>;
+type Scrub = NonNullable<LocalNodeStatus["scrub"]>;
 export type EdgeReport = LocalNodeStatus["edges"][number];
 export type TrafficFlows = v.InferOutput<typeof flowsSchema>;
 
@@ -154,6 +156,34 @@ export function parseNodeReport(value: unknown): PublicNodeStatus | LocalNodeSta
 
 export function isLocal(status: PublicNodeStatus | LocalNodeStatus): status is LocalNodeStatus {
   return "traffic" in status;
+}
+
+/** What the volunteer means to do, and how the disk does, as labels and words. Nothing where there is nothing to say. */
+export function describeCare(
+  { awayUntil, leaving, lostSince, scrub }: LocalNodeStatus,
+  nowMs: number,
+): [label: string, text: string][] {
+  const rows: [string, string][] = [];
+  if (awayUntil !== null) rows.push(["away", `until ${formatTime(awayUntil)}: it takes nothing new`]);
+  if (leaving !== null) rows.push(["leaving", leavingWords(leaving)]);
+  if (lostSince !== null)
+    rows.push([
+      "lost disk",
+      `found for ${formatAge(nowMs - Date.parse(lostSince))}, since ${formatTime(lostSince)}`,
+    ]);
+  if (scrub !== null) rows.push(["disk", scrubWords(scrub)]);
+  return rows;
+}
+
+function leavingWords({ since, chunks, asked, short, isSafe, problem }: Leaving): string {
+  if (isSafe) return `all ${plural(chunks, "chunk")} kept by others: you can switch it off`;
+  const state = problem ?? `${formatCount(short)} short of ${formatCount(asked)} asked about`;
+  return `since ${formatTime(since)}: ${state}`;
+}
+
+function scrubWords({ startedAt, isDone, read, bad }: Scrub): string {
+  const found = bad === 0 ? "none bad" : `${formatCount(bad)} bad, reported and deleted`;
+  return `${isDone ? "looked through" : "being looked through"} since ${formatTime(startedAt)}: ${plural(read, "chunk")} read, ${found}`;
 }
 
 /** Of what went wrong, so much is told. */

@@ -7,6 +7,7 @@ import { plainText } from "../../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../../lib/format.ts";
 import {
   DAYS_LISTED_MAX,
+  describeCare,
   describeRecord,
   type EdgeReport,
   formatStanding,
@@ -72,6 +73,7 @@ function header(status: LocalNodeStatus, nowMs: number): Html {
         ${name === null ? "" : html`<dt>name</dt><dd>${name}</dd>`}
         ${pledge.hours === undefined ? "" : html`<dt>serves</dt><dd>${formatHours(pledge.hours)} UTC, each day</dd>`}
         <dt>software</dt><dd>${software}</dd>
+        ${describeCare(status, nowMs).map(([label, text]) => html`<dt>${label}</dt><dd>${plainText(text)}</dd>`)}
       </dl>
     </header>`;
 }

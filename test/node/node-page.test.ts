@@ -1,7 +1,8 @@
 // The volunteer's page in a real browser: that it looks as it is meant to, and that another site's page in the same
 // browser cannot look at it.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { statusOfNode, tellNode } from "../../cli/node-control.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { type Browser, startBrowser, type Tab } from "../e2e/page-browser.ts";
 import { requirePrograms } from "../e2e/requires.ts";
@@ -14,6 +15,7 @@ import {
   putChunk,
   startTestNode,
   TestDns,
+  type TestNode,
 } from "./home-node-fixture.ts";
 
 const { missing } = requirePrograms({ chromium: "chromium" });
@@ -26,12 +28,13 @@ const BACKGROUND = "getComputedStyle(document.body).backgroundColor";
 describe.skipIf(missing.length > 0)("the volunteer's page", () => {
   const cleanup = new Cleanup();
   let browser: Browser;
+  let node: TestNode;
   let url: string;
 
   beforeAll(async () => {
     const dns = await TestDns.start(cleanup);
     const domains = [DOMAIN, parseDomain(`${"long".repeat(15)}.example.net`)];
-    const node = await startTestNode(cleanup, dns, { pledge: { bytes: 1_000_000, domains } });
+    node = await startTestNode(cleanup, dns, { pledge: { bytes: 1_000_000, domains } });
     await putChunk(node, await createPublisher(node), chunkOf(1));
     ({ url } = node);
     browser = await startBrowser();
@@ -67,6 +70,19 @@ describe.skipIf(missing.length > 0)("the volunteer's page", () => {
   test.each([320, 400])("is not wider than a phone of %i pixels", async (width) => {
     const tab = await openPage(width, "light");
     expect(await tab.evaluate("document.documentElement.scrollWidth")).toBe(width);
+  });
+
+  test("says what its volunteer means to do, and what keeps the node from it", async () => {
+    const until = "2026-03-09T12:00:00.000Z";
+    await tellNode(node.dir, "/pause", { until });
+    await tellNode(node.dir, "/leave", { leaving: true });
+    await vi.waitFor(async () => expect((await statusOfNode(node.dir)).leaving?.problem).not.toBeNull());
+    const words = await (await openPage(900, "light")).text("header");
+    expect(words).toMatch(/away\s+until 2026-03-09 12:00.*: it takes nothing new/);
+    expect(words).toMatch(/leaving\s+since .*: no edge is set/);
+    await tellNode(node.dir, "/leave", { leaving: false });
+    await tellNode(node.dir, "/pause", { until: null });
+    expect(await (await openPage(900, "light")).text("header")).not.toMatch(/away|leaving/);
   });
 
   test("cannot be looked at by another site's page", async () => {
