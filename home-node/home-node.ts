@@ -202,6 +202,7 @@ class RunningNode {
     this.#scrub = new Scrub({ ...parts, dir: config.dir, rate: config.scrubRate });
     parts.chunks.onLoss((chunk) => {
       for (const link of this.#links) link.reportLost(chunk);
+      this.#scrub.want();
     });
     const local = createLocalApp({
       ...parts,

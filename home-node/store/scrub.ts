@@ -1,5 +1,6 @@
-// Reads every chunk once in a while, slowly, to see whether the disk still gives what it was given. What it does not is
-// deleted by the store, which tells the edges: better missed now, while others have it, than when they have not.
+// Reads every chunk once in a while, slowly, to see whether the disk still gives what it was given; and soon where one was
+// found that it does not give. Such a chunk is deleted by the store, which tells the edges: better missed now, while others
+// have it, than when they have not.
 
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -17,7 +18,7 @@ import { isFileError, writeDurably } from "./durable-file.ts";
 
 /** From the start of one look at everything to the start of the next. */
 export const SCRUB_PERIOD_MS = 30 * 24 * 3600 * 1000;
-/** After the node has started: the disk has other things to do then. */
+/** After the node has started, or a look has ended that found something: the disk has other things to do then. */
 export const SCRUB_DELAY_MS = 60_000;
 /** Chunks read between two notes of how far it came. */
 const NOTED_EVERY = 256;
@@ -56,6 +57,9 @@ export class Scrub {
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #record: ScrubRecord | null = null;
+  /** A chunk was lost since the last look began. */
+  #isWanted = false;
+  #wake = new AbortController();
 
   constructor(deps: ScrubDeps) {
     this.#deps = deps;
@@ -72,6 +76,12 @@ export class Scrub {
     if (this.#deps.rate !== null) this.#running = this.#run(this.#deps.rate);
   }
 
+  /** A chunk could not be read back: where one is bad, more may be. */
+  want(): void {
+    this.#isWanted = true;
+    this.#wake.abort();
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
@@ -82,7 +92,10 @@ export class Scrub {
     const { signal } = this.#stopping;
     const pace = new RateLimit(rate, clock);
     while (!signal.aborted) {
-      await clock.sleep(Math.max(SCRUB_DELAY_MS, this.#dueMs() - clock.now()), signal);
+      this.#wake = new AbortController();
+      const waitMs = Math.max(SCRUB_DELAY_MS, this.#dueMs() - clock.now());
+      await clock.sleep(waitMs, AbortSignal.any([signal, this.#wake.signal]));
+      if (this.#wake.signal.aborted) continue;
       if (signal.aborted) return;
       try {
         await this.#readAll(pace);
@@ -92,9 +105,9 @@ export class Scrub {
     }
   }
 
-  /** One that was broken off goes on at once. */
+  /** One that was broken off goes on at once; and where something was lost, looks follow each other until one finds nothing. */
   #dueMs(): number {
-    if (this.#record === null || this.#record.after !== null) return 0;
+    if (this.#record === null || this.#record.after !== null || this.#isWanted) return 0;
     return this.#record.startedMs + SCRUB_PERIOD_MS;
   }
 
@@ -104,6 +117,7 @@ export class Scrub {
     const unfinished = this.#record?.after === null ? null : this.#record;
     const record = unfinished ?? { ...fresh(), startedMs: clock.now() };
     this.#record = record;
+    this.#isWanted = false;
     for await (const { hash } of chunks.list(record.after ?? "")) {
       await pace.take((await chunks.size(hash)) ?? 0, signal);
       if (signal.aborted) break;

@@ -7,6 +7,7 @@ import { createSocketFetch } from "../../cli/http-fetch.ts";
 import { findSocket } from "../../home-node/server/socket-path.ts";
 import { SCRUB_DELAY_MS, SCRUB_PERIOD_MS } from "../../home-node/store/scrub.ts";
 import { readBody } from "../../lib/fetch.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { type NodeFrame, type Registration, VACATION_MAX_MS } from "../../lib/registration.ts";
 import {
   Cleanup,
@@ -208,6 +209,29 @@ describe("a chunk that is corrupt on disk", () => {
     await clock.advance(SCRUB_PERIOD_MS / 2 + SCRUB_DELAY_MS);
     const { scrub } = await untilScrubbed(again);
     expect(Date.parse(scrub?.startedAt ?? "")).toBeGreaterThanOrEqual(Date.parse(first) + SCRUB_PERIOD_MS);
+  });
+
+  it("is looked for again soon after a chunk was found bad, until a look finds none", async () => {
+    const { node, connection, hashes } = await withChunks({ config: { scrubRate: 1024 * 1024 } });
+    await clock.advance(SCRUB_DELAY_MS);
+    expect((await untilScrubbed(node)).scrub).toMatchObject({ read: 2, bad: 0 });
+    const [read = "", other = ""] = hashes;
+    await corrupt(node, read);
+    await corrupt(node, other);
+    expect((await fetch(`${node.url}/chunk/${read}`)).status).not.toBe(200);
+    const looks: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(SCRUB_DELAY_MS);
+      const { scrub } = await untilScrubbed(node);
+      looks.push([scrub?.startedAt, scrub?.read, scrub?.bad]);
+    }
+    const [first, second, third] = looks;
+    expect(first).toEqual([expect.any(String), 1, 1]);
+    expect(second).toEqual([expect.any(String), 0, 0]);
+    // Nothing was bad: the next is in a month.
+    expect(third).toEqual(second);
+    const lost = () => connection.frames().flatMap((frame) => (frame.type === "lost" ? frame.chunks : []));
+    await until("both are reported", () => hashes.every((hash) => lost().includes(hash as Hash)));
   });
 
   async function untilScrubbed(node: TestNode) {
