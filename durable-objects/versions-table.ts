@@ -145,12 +145,8 @@ export function newestVersion(
   { domain, nameHash, known }: NameKey,
   manifestBytesMax: number,
 ): NewestVersion | null {
+  if (known !== undefined && isNewest(sql, { domain, nameHash }, known)) return "known";
   const isTouched = hasRemovals(sql, { domain, nameHash });
-  if (known !== undefined && !isTouched) {
-    // One that expires is given whole: whether it still stands is for the asker to see.
-    const newest = newestOf(sql, domain, nameHash);
-    if (newest?.id === known && newest.expires === null) return "known";
-  }
   const [row] = sql
     .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
       `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
@@ -171,6 +167,24 @@ export function newestVersion(
     first: firstBeside(sql, { domain, nameHash }, [row]),
     hasRemovals: isTouched,
   };
+}
+
+/**
+ * In one query, because of most names that are looked up it is all that is asked. One that expires is given whole: whether it
+ * still stands is for the asker to see; and where something was taken back, it takes the list.
+ */
+function isNewest(sql: SqlStorage, { domain, nameHash }: Name, known: Hash): boolean {
+  const [newest] = sql
+    .exec<{ id: Hash; expires: string | null; touched: number }>(
+      `SELECT id, expires,
+         EXISTS (SELECT 1 FROM removals r WHERE r.name_hash = v.name_hash AND r.domain = v.domain) AS touched
+       FROM versions v WHERE name_hash = ? AND domain = ?
+       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  return newest?.id === known && newest.expires === null && newest.touched === 0;
 }
 
 /** The name's first Version, where an author's right to the name depends on it and it is not among `rows`. */
@@ -275,22 +289,6 @@ export function headOf(
   return row === undefined
     ? null
     : { id: row.id, sequence: row.sequence, time: row.time, previous: row.previous };
-}
-
-export function newestOf(
-  sql: SqlStorage,
-  domain: Domain,
-  nameHash: Hash,
-): { id: Hash; expires: string | null } | null {
-  const [row] = sql
-    .exec<{ id: Hash; expires: string | null }>(
-      `SELECT id, expires FROM versions WHERE name_hash = ? AND domain = ?
-       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
-      nameHash,
-      domain,
-    )
-    .toArray();
-  return row ?? null;
 }
 
 function storedVersion(row: VersionRow): StoredVersion {
