@@ -23,12 +23,13 @@ export const VERSION = "0.1.0";
 
 const FOOTER = `
 Environment:
-  HOLDFAST_EDGE    the edge's URL
-  HOLDFAST_KEY     path of the signing key, or the key's text
-  HOLDFAST_DELEGATION  path of a delegation, for a key that writes in a domain of others
-  HOLDFAST_DOH     DNS-over-HTTPS resolvers, comma separated
-  HOLDFAST_CONFIG  configuration file (default: the nearest .holdfast/config.json,
-                   then ~/.config/holdfast/config.json)
+  HOLDFAST_EDGE        the edge's URL
+  HOLDFAST_KEY         path of the signing key, or the key's text
+  HOLDFAST_DELEGATION  path of a delegation, for a key that writes in a domain of
+                       others
+  HOLDFAST_DOH         DNS-over-HTTPS resolvers, comma separated
+  HOLDFAST_CONFIG      configuration file (default: the nearest
+                       .holdfast/config.json, then ~/.config/holdfast/config.json)
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 unreachable.
 `;

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import {
   DEFAULT_COLLECT_SECONDS,
   DEFAULT_DISK_RESERVE_BYTES,
+  DEFAULT_REPAIR_RATE,
   DEFAULT_SCRUB_RATE,
   type NodeConfig,
   parseNodeConfig,
@@ -68,9 +69,13 @@ export function nodeRunCommand(): Command {
     )
     .option("--no-listen", "serve through the edges only")
     .option("--url <URL>", "the URL at which others reach this node", parseServerUrl)
-    .option("--up <RATE>", "bytes a second sent, such as 2MB", sizeArgument)
-    .option("--down <RATE>", "bytes a second received", sizeArgument)
-    .option("--repair-rate <RATE>", "bytes a second copied to make up for lost holders", sizeArgument)
+    .option("--up <RATE>", "bytes a second sent, such as 2MB (default: no limit)", sizeArgument)
+    .option("--down <RATE>", "bytes a second received (default: no limit)", sizeArgument)
+    .option(
+      "--repair-rate <RATE>",
+      `bytes a second copied to make up for lost holders (default: half of --down, ${formatSize(DEFAULT_REPAIR_RATE)} at most)`,
+      sizeArgument,
+    )
     .addOption(
       new Option("--scrub <RATE>", "bytes a second read to see whether the disk keeps what it was given")
         .argParser(sizeArgument)
@@ -78,7 +83,11 @@ export function nodeRunCommand(): Command {
     )
     .option("--no-scrub", "never look")
     .option("--lost-disk", "the chunks that this node had are gone: have its edges make up for them")
-    .option("--reserve <SIZE>", "disk space left free whatever the pledge", sizeArgument)
+    .option(
+      "--reserve <SIZE>",
+      `disk space left free whatever the pledge (default: ${formatSize(DEFAULT_DISK_RESERVE_BYTES)})`,
+      sizeArgument,
+    )
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .option("--keep-all", "delete nothing, not even what no edge needs any more")
     .option("--name <NAME>", "what to call you where the edge thanks those who keep a domain", nameArgument)
