@@ -3,6 +3,10 @@
 
 /** A duty that failed is tried again after this long. */
 export const DUTY_RETRY_MS = 30_000;
+/** An alarm waits so long for its duties: one that takes longer goes on beside the next alarms, which would else wait for it. */
+export const DUTY_PATIENCE_MS = 5_000;
+/** A duty that is under way is due again after this long: so an eviction does not forget it. */
+export const DUTY_LOOK_MS = 60_000;
 
 /** Does the work; returns when it is due again (milliseconds), or null where something has to ask for it anew. */
 export type DoDuty = (nowMs: number) => Promise<number | null>;
@@ -10,24 +14,26 @@ export type DoDuty = (nowMs: number) => Promise<number | null>;
 export class Duties<Name extends string> {
   readonly #storage: DurableObjectStorage;
   readonly #doers: Readonly<Record<Name, DoDuty>>;
+  /** When each that is under way would be due again: none is done twice at a time. */
+  readonly #underWay = new Map<Name, number>();
 
   constructor(storage: DurableObjectStorage, doers: Readonly<Record<Name, DoDuty>>) {
     this.#storage = storage;
     this.#doers = doers;
   }
 
-  /** Has `name` done at `dueMs`; where it is due already, at the earlier of both. */
+  /** Has `name` done at `dueMs`; where it is asked for already, at the earlier of both. */
   async ask(name: Name, dueMs: number): Promise<void> {
     const known = this.#dueOf(name);
-    if (known !== null && known <= dueMs) return;
+    if (known !== null && known <= dueMs && this.isAsked(name)) return;
     this.#write(name, dueMs);
     await this.#setAlarm();
   }
 
-  /** True where `name` is due by `dueMs`; left out: some time. */
+  /** True where `name` is due by `dueMs`; left out: some time. One that is under way has to be asked for anew. */
   isAsked(name: Name, dueMs = Number.POSITIVE_INFINITY): boolean {
     const due = this.#dueOf(name);
-    return due !== null && due <= dueMs;
+    return due !== null && due <= dueMs && due !== this.#underWay.get(name);
   }
 
   /**
@@ -36,22 +42,31 @@ export class Duties<Name extends string> {
    */
   async run(nowMs: number): Promise<void> {
     const [earliest = nowMs] = this.#dues();
-    await Promise.all(this.#dueBy(Math.max(nowMs, earliest)).map((name) => this.#do(name, nowMs)));
+    const due = this.#dueBy(Math.max(nowMs, earliest));
+    await orAfter(Promise.all(due.map((name) => this.#do(name, nowMs))), DUTY_PATIENCE_MS);
     await this.#setAlarm();
   }
 
+  /** Never rejects. */
   async #do(name: Name, nowMs: number): Promise<void> {
-    const due = this.#dueOf(name);
-    let next: number | null;
-    try {
-      next = await this.#doers[name](nowMs);
-    } catch (error) {
+    const isBegun = this.#underWay.has(name);
+    const lookMs = nowMs + DUTY_LOOK_MS;
+    this.#underWay.set(name, lookMs);
+    this.#write(name, lookMs);
+    if (isBegun) return;
+    const next = await this.#doers[name](nowMs).catch((error: unknown) => {
       console.error(`the duty ${name} failed: ${error}`);
-      next = nowMs + DUTY_RETRY_MS;
-    }
-    // Asked for meanwhile, for an earlier time than the one that was done: that stands.
-    const asked = this.#dueOf(name);
-    if (asked !== null && asked !== due && (next === null || asked < next)) return;
+      return nowMs + DUTY_RETRY_MS;
+    });
+    this.#end(name, next);
+    await this.#setAlarm();
+  }
+
+  #end(name: Name, next: number | null): void {
+    const asked = this.isAsked(name) ? this.#dueOf(name) : null;
+    this.#underWay.delete(name);
+    // Asked for meanwhile, for an earlier time: that stands.
+    if (asked !== null && (next === null || asked < next)) return;
     if (next === null) this.#storage.sql.exec("DELETE FROM duties WHERE name = ?", name);
     else this.#write(name, next);
   }
@@ -93,4 +108,14 @@ export class Duties<Name extends string> {
   #isKnown(name: string): name is Name {
     return Object.hasOwn(this.#doers, name);
   }
+}
+
+/** Returns when `work` has ended, or after `ms`. */
+export async function orAfter(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, patience]);
+  clearTimeout(timer);
 }

@@ -11,7 +11,7 @@ import {
   parsePullAnswer,
 } from "../lib/durability/pull.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
-import type { NodeId } from "../lib/hash.ts";
+import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
@@ -22,6 +22,7 @@ import { parseProblem, SMALL_ANSWER_MAX } from "../lib/wire/problem.ts";
 import { parseSigned } from "../lib/wire/signed.ts";
 import { readJsonBody } from "./body.ts";
 import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
+import { orAfter } from "./duties.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import {
@@ -38,9 +39,11 @@ import { findStripe } from "./stripe-finder.ts";
 
 /** Chunks that a shard has under repair at a time, */
 export const REPAIRS_AT_ONCE = 8;
-/** bytes of them (the first is taken whatever its size), */
+/** and bytes of them (one is taken whatever its size). */
 export const REPAIR_BYTES_AT_ONCE = 4 * CHUNK_BYTES_MAX;
-/** and the pause between one such round and the next: a shard moves REPAIR_BYTES_AT_ONCE in it at most. */
+/** A step begins no more repairs after this long, */
+export const REPAIR_STEP_MS = 60_000;
+/** and the next begins after a pause. So long, too, what is queued during a step waits to be seen. */
 export const REPAIR_PAUSE_MS = 500;
 /** Nodes asked in turn to take one copy. */
 export const TAKERS_TRIED_MAX = 3;
@@ -49,20 +52,43 @@ export const SUSPECTS_READ_MAX = 2;
 /** A stripe that has fewer failure domains than chunks for so many attempts is crowded: better a chunk beside another than none. */
 export const CROWDED_AFTER_ATTEMPTS = 5;
 
-/** Repairs what is due; returns when the next one is, or null where none waits. */
+/**
+ * Repairs what is due, one that takes long beside the others; returns when the next one is due, or null where none waits.
+ */
 export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<number | null> {
-  const due = withinBudget(sql, dueRepairs(sql, nowMs, REPAIRS_AT_ONCE));
-  await Promise.all(due.map((row) => new Repair(sql, index, row).run()));
+  const underWay = new Map<Hash, { bytes: number; done: Promise<void> }>();
+  const untilMs = Date.now() + REPAIR_STEP_MS;
+  for (;;) {
+    const row = Date.now() < untilMs ? nextDue(sql, underWay, Math.max(nowMs, Date.now())) : null;
+    if (row === null && underWay.size === 0) break;
+    if (row === null) {
+      // What is queued meanwhile is taken up as well.
+      await orAfter(Promise.race([...underWay.values()].map(({ done }) => done)), REPAIR_PAUSE_MS);
+      continue;
+    }
+    const done = new Repair(sql, index, row).run().finally(() => underWay.delete(row.chunk));
+    underWay.set(row.chunk, { bytes: bytesOf(sql, row), done });
+  }
   const next = nextRepairMs(sql);
   return next === null ? null : Math.max(next, Date.now() + REPAIR_PAUSE_MS);
 }
 
-function withinBudget(sql: SqlStorage, rows: RepairRow[]): RepairRow[] {
-  let left = REPAIR_BYTES_AT_ONCE;
-  return rows.filter(({ chunk }, i) => {
-    left -= sizeOf(chunkRecord(sql, chunk)) ?? CHUNK_BYTES_MAX;
-    return i === 0 || left >= 0;
-  });
+/** The one that has waited longest, if there is room for it beside those that are under way. */
+function nextDue(
+  sql: SqlStorage,
+  underWay: ReadonlyMap<Hash, { bytes: number }>,
+  nowMs: number,
+): RepairRow | null {
+  if (underWay.size >= REPAIRS_AT_ONCE) return null;
+  const due = dueRepairs(sql, nowMs, underWay.size + 1);
+  const row = due.find(({ chunk }) => !underWay.has(chunk)) ?? null;
+  if (row === null || underWay.size === 0) return row;
+  const bytes = [...underWay.values()].reduce((sum, one) => sum + one.bytes, bytesOf(sql, row));
+  return bytes <= REPAIR_BYTES_AT_ONCE ? row : null;
+}
+
+function bytesOf(sql: SqlStorage, { chunk }: RepairRow): number {
+  return sizeOf(chunkRecord(sql, chunk)) ?? CHUNK_BYTES_MAX;
 }
 
 /** Null where its holders do not agree: their receipts say it, and one of them lies. */

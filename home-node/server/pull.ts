@@ -15,6 +15,7 @@ import {
   parsePullOrder,
 } from "../../lib/durability/pull.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
+import type { Hash } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX, type ChunkRef } from "../../lib/manifest.ts";
 import { acceptsDomain, type Pledge } from "../../lib/pledge.ts";
 import { problemOf } from "../../lib/problem.ts";
@@ -31,8 +32,10 @@ import { firstToGive } from "./source-race.ts";
 
 /** Chunks being copied, each in memory, and as often as sources are read at once: 16 MiB to 48 MiB. */
 export const PULLS_AT_ONCE_MAX = 8;
-/** An order that would wait longer for its turn is refused: the edge asks another node. */
+/** An order that would wait longer for its turn, or take longer than PULL_TIMEOUT_MS then, is refused: the edge asks another node. */
 export const PULL_WAIT_MAX_MS = 5_000;
+/** A stripe's chunk that takes longer is replaced by another, as long as there are enough. */
+export const MEMBER_SOON_MS = 10_000;
 /** A relay sends nothing before it has the whole chunk: 2 MiB at 1 Mbit/s. */
 export const PULL_LIMITS: DeadlineLimits = { idleMs: 20_000, totalMs: 40_000 };
 
@@ -61,6 +64,8 @@ export async function pullChunk(c: NodeContext, deps: PullDeps): Promise<Respons
   await checkRoom(order, deps);
   const { waitMs } = deps.repairing;
   if (waitMs > PULL_WAIT_MAX_MS) return refuseBusy(waitMs);
+  const copyMs = deps.repairing.msFor(bytesToRead(order));
+  if (copyMs > PULL_TIMEOUT_MS) return refuseBusy(copyMs);
   return answer(c, await deps.pullSlots.use(() => pull(order, edgeUrl, deps)));
 }
 
@@ -79,6 +84,12 @@ function checkWanted({ chunk, domain }: PullOrder, { denied, pledge, takesMore }
 async function checkRoom({ size }: PullOrder, { room }: PullDeps): Promise<void> {
   if ((await room.freeBytes()) < (size ?? CHUNK_BYTES_MAX))
     throw new HoldfastError("quota-exceeded", "the home node has no room for this chunk");
+}
+
+/** A chunk that is made anew takes as many others as its stripe has data chunks. */
+function bytesToRead({ sources, size, stripe }: PullOrder): number {
+  const ofStripe = stripe?.data.reduce((sum, member) => sum + member.size, 0) ?? 0;
+  return sources.length > 0 || stripe === undefined ? (size ?? CHUNK_BYTES_MAX) : ofStripe;
 }
 
 function refuseBusy(waitMs: number): Response {
@@ -125,27 +136,46 @@ async function readFromSources(
   return { bytes: await firstToGive(order.sources, ask, timing), failed };
 }
 
-/** The chunk's bytes from others of its stripe, each of them paced like a copy; null where too few can be had. */
+/**
+ * The chunk's bytes from others of its stripe, each of them paced like a copy; null where too few can be had. First those
+ * that come soon, since any will do; only where these are too few is a slow line waited for.
+ */
 async function makeAnew(order: PullOrder, edgeUrl: string, deps: PullDeps): Promise<Bytes | null> {
   const { chunk, stripe } = order;
   if (stripe === undefined) return null;
   const { data, parity } = stripe;
-  const sources = new Map([...data, ...parity].map((member) => [member.hash, member.sources]));
-  const load = async (wanted: ChunkRef): Promise<Bytes | null> => {
-    for (const source of sources.get(wanted.hash) ?? []) {
-      await Promise.all([deps.repairing.take(wanted.size), deps.receiving.take(wanted.size)]);
-      const read = await readFromSource(source, { chunk: wanted.hash, size: wanted.size }, edgeUrl, deps);
-      if (typeof read !== "string") return read;
+  const list = { chunks: data, parity, redundancy: { data: data.length, parity: parity.length } };
+  const loaded = new Map<Hash, Bytes>();
+  for (const timeoutMs of [MEMBER_SOON_MS, PULL_TIMEOUT_MS]) {
+    const load = async (wanted: ChunkRef) => {
+      const bytes = loaded.get(wanted.hash) ?? (await loadMember(wanted, stripe, timeoutMs, edgeUrl, deps));
+      if (bytes !== null) loaded.set(wanted.hash, bytes);
+      return bytes;
+    };
+    try {
+      return await recoverChunk(list, chunk, load);
+    } catch (error) {
+      if (!isHoldfastError(error, "no-holder")) throw error;
     }
-    return null;
-  };
-  const redundancy = { data: data.length, parity: parity.length };
-  try {
-    return await recoverChunk({ chunks: data, parity, redundancy }, chunk, load);
-  } catch (error) {
-    if (isHoldfastError(error, "no-holder")) return null;
-    throw error;
   }
+  return null;
+}
+
+async function loadMember(
+  { hash, size }: ChunkRef,
+  { data, parity }: NonNullable<PullOrder["stripe"]>,
+  timeoutMs: number,
+  edgeUrl: string,
+  deps: PullDeps,
+): Promise<Bytes | null> {
+  const sources = [...data, ...parity].find((member) => member.hash === hash)?.sources ?? [];
+  if (sources.length === 0) return null;
+  await Promise.all([deps.repairing.take(size), deps.receiving.take(size)]);
+  const ask = async (source: PullSource, signal: AbortSignal) => {
+    const read = await readFromSource(source, { chunk: hash, size }, edgeUrl, deps, signal);
+    return typeof read === "string" ? null : read;
+  };
+  return firstToGive(sources, ask, { clock: deps.clock, timeoutMs });
 }
 
 /** The verified bytes, or why there are none. By the edge's relay where the node's own URL leads nowhere. */

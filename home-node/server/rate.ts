@@ -41,6 +41,13 @@ export class RateLimit implements Pace {
     return Math.max(0, (-this.#tokens / this.#bytesPerSecond) * 1000);
   }
 
+  /** How long whoever asks now for `bytes` would wait for the last of them. */
+  msFor(bytes: number): number {
+    if (this.#bytesPerSecond === null) return 0;
+    this.#fill(this.#bytesPerSecond);
+    return Math.max(0, ((bytes - this.#tokens) / this.#bytesPerSecond) * 1000);
+  }
+
   #fill(bytesPerSecond: number): void {
     const now = this.#clock.now();
     const gained = ((now - this.#filledAtMs) * bytesPerSecond) / 1000;

@@ -2,8 +2,8 @@
 
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, test } from "vitest";
-import { DUTY_RETRY_MS, Duties } from "../../durable-objects/duties.ts";
+import { expect, test, vi } from "vitest";
+import { DUTY_LOOK_MS, DUTY_RETRY_MS, Duties } from "../../durable-objects/duties.ts";
 import { shardName } from "../../lib/overlay/shards.ts";
 
 const LATER = Date.now() + 3_600_000;
@@ -11,7 +11,7 @@ const LATER = Date.now() + 3_600_000;
 /** Runs `work` with duties that write down what is done, in storage of its own. */
 async function withDuties(
   work: (duties: Duties<"a" | "b">, done: string[], storage: DurableObjectStorage) => Promise<void>,
-  returns: { a?: () => number | null } = {},
+  returns: { a?: () => number | null | Promise<number | null> } = {},
 ): Promise<void> {
   const shard = env.PARTITION_SHARD.getByName(shardName("0101"));
   await runInDurableObject(shard, async (_, { storage }) => {
@@ -75,6 +75,50 @@ test("one that fails is tried again, and keeps no other from being done", async 
       expect(await storage.getAlarm()).toBe(LATER + DUTY_RETRY_MS);
     },
     { a: fail },
+  );
+});
+
+test("one that takes long keeps no other waiting, and is not begun twice", async () => {
+  const long = Promise.withResolvers<number | null>();
+  await withDuties(
+    async (duties, done, storage) => {
+      await duties.ask("a", LATER);
+      await duties.run(LATER);
+      // An eviction would not forget it.
+      expect(await storage.getAlarm()).toBe(LATER + DUTY_LOOK_MS);
+      await duties.ask("b", LATER + 1);
+      await duties.run(LATER + 1);
+      expect(done).toEqual(["a", "b"]);
+      await duties.run(LATER + DUTY_LOOK_MS);
+      expect(done).toEqual(["a", "b"]);
+      expect(await storage.getAlarm()).toBe(LATER + 2 * DUTY_LOOK_MS);
+      long.resolve(LATER + 99);
+      await vi.waitFor(async () => expect(await storage.getAlarm()).toBe(LATER + 99));
+    },
+    { a: () => long.promise },
+  );
+}, 30_000);
+
+test.each([
+  ["soon", 5],
+  ["late", 2 * DUTY_LOOK_MS],
+])("one that is asked for %s while it is done is done again then", async (_, afterMs) => {
+  const long = Promise.withResolvers<null>();
+  await withDuties(
+    async (duties, done, storage) => {
+      await duties.ask("a", LATER);
+      const running = duties.run(LATER);
+      expect(duties.isAsked("a")).toBe(false);
+      await duties.ask("a", LATER + afterMs);
+      expect(duties.isAsked("a")).toBe(true);
+      long.resolve(null);
+      await running;
+      expect(await storage.getAlarm()).toBe(LATER + afterMs);
+      await duties.run(LATER + afterMs);
+      expect(done).toEqual(["a", "a"]);
+      expect(duties.isAsked("a")).toBe(false);
+    },
+    { a: () => long.promise },
   );
 });
 

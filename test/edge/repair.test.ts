@@ -12,6 +12,7 @@ import { encodeManifest } from "../../lib/manifest.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
 import { DAY_MS, RepairScene } from "./repair-scene.ts";
+import { reference } from "./test-rows.ts";
 
 const GONE = { online: false, sinceMs: Date.now() - DAY_MS };
 
@@ -377,4 +378,42 @@ function shardOf(chunk: Hash) {
 
 function bits(id: string): string {
   return Number.parseInt(id.slice(0, 1), 16).toString(2).padStart(4, "0");
+}
+
+describe("a copy that takes long", () => {
+  test("keeps no other chunk of its shard waiting, nor the shard's other duties", async () => {
+    const scene = new RepairScene();
+    await scene.need(2);
+    const source = await scene.source();
+    const taker = await scene.taker();
+    const held = Promise.withResolvers<void>();
+    taker.say = async (order) => {
+      if (order.chunk === scene.chunk) await held.promise;
+      return scene.copied(taker, order);
+    };
+    await scene.run("sweep");
+    const running = scene.run("repair");
+    await vi.waitFor(() => expect(taker.orders).toHaveLength(1));
+    const other = besideIn(leafPrefix(scene.chunk, 4));
+    await scene.shard.write({
+      held: [{ chunk: other, node: source.node.id, sizeBytes: 1000 }],
+      references: [reference({ chunk: other, domain: scene.domain, manifest: other, copies: 2 })],
+      statements: [],
+    });
+    await scene.run("sweep");
+    await vi.waitFor(async () => expect((await scene.shard.locate([other]))[0]?.holders).toHaveLength(2));
+    expect(await scene.waiting()).not.toBeNull();
+    held.resolve();
+    await running;
+    await vi.waitFor(async () => expect(await scene.waiting()).toBeNull());
+    expect(taker.orders.map(({ chunk }) => chunk)).toEqual([scene.chunk, other]);
+  }, 20_000);
+});
+
+/** A hash in the shard. */
+function besideIn(prefix: string): Hash {
+  for (let i = 0; ; i++) {
+    const hash = hashBytes(new TextEncoder().encode(`beside ${i}`));
+    if (leafPrefix(hash, 4) === prefix) return hash;
+  }
 }

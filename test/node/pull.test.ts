@@ -261,6 +261,27 @@ describe("an order for a chunk of a stripe that nobody gives", () => {
     expect(Buffer.from(await read.arrayBuffer()).equals(lost.bytes)).toBe(true);
   });
 
+  it("is left to others by a line that would take too long for so many", async () => {
+    await startNode({ config: { repairRate: 64 * 1024 } });
+    const large = Array.from({ length: 4 }, () => chunkOf(1_000_000));
+    const member = ({ hash, bytes }: (typeof large)[number]) => ({ hash, size: bytes.length, sources: [] });
+    const [wanted, ...others] = large;
+    if (wanted === undefined) throw new Error("no chunk");
+    const stripe = { data: [...others, wanted].map(member), parity: [member(chunkOf(1_000_000))] };
+    const refused = await order({ ...orderOf(wanted, []), stripe });
+    expect(await problemIn(refused)).toBe("429 rate-limited");
+    // Control: one chunk of that size is not too much for it.
+    const asked = pulled({
+      ...orderOf(
+        wanted,
+        [await startStalled(new Uint8Array(1))].map(({ id, url }) => ({ id, url })),
+      ),
+    });
+    await untilSleeping(PULL_WAIT_MAX_MS + 1, PULL_TIMEOUT_MS);
+    await clock.advance(2 * PULL_TIMEOUT_MS);
+    expect((await asked).receipt).toBeNull();
+  });
+
   it("makes it from whichever are left, and nothing of too few", async () => {
     await startNode();
     const without = (count: number) => parity.slice(0, count).map(({ hash }) => hash);
