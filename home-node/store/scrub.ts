@@ -116,7 +116,6 @@ export class Scrub {
     const { signal } = this.#stopping;
     const unfinished = this.#record?.after === null ? null : this.#record;
     const record = unfinished ?? { ...fresh(), startedMs: clock.now() };
-    this.#record = record;
     this.#isWanted = false;
     for await (const { hash } of chunks.list(record.after ?? "")) {
       await pace.take((await chunks.size(hash)) ?? 0, signal);
@@ -124,10 +123,15 @@ export class Scrub {
       if (!(await this.#isIntact(hash))) record.bad += 1;
       record.read += 1;
       record.after = hash;
+      this.#record = record;
       if (record.read % NOTED_EVERY === 0) await this.#save(record);
     }
-    if (!signal.aborted) record.after = null;
-    await this.#save(record);
+    if (!signal.aborted) {
+      record.after = null;
+      this.#record = record;
+    }
+    // One that was broken off before its first chunk has not begun.
+    if (this.#record === record) await this.#save(record);
     if (!signal.aborted) log.info({ read: record.read, bad: record.bad }, "looked through all chunks");
   }
 

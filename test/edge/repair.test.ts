@@ -274,6 +274,11 @@ describe("a chunk of a stripe", () => {
     await scene.give(second, parity);
     const listedIn = await scene.give(first, manifest);
     await scene.need(1, { manifest: listedIn, listedIn });
+    for (const chunk of [other, parity].map((bytes) => hashBytes(bytes))) {
+      const { domain } = scene;
+      const references = [reference({ chunk, domain, manifest: listedIn, copies: 1, listedIn })];
+      await shardOf(chunk).write({ held: [], references, statements: [] });
+    }
     await scene.holder(GONE);
     await scene.run("sweep");
     for (let i = 0; i < CROWDED_AFTER_ATTEMPTS; i++) await scene.run("repair");
