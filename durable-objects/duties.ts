@@ -11,11 +11,18 @@ export const DUTY_LOOK_MS = 60_000;
 /** Does the work; returns when it is due again (milliseconds), or null where something has to ask for it anew. */
 export type DoDuty = (nowMs: number) => Promise<number | null>;
 
+interface UnderWay {
+  /** What its row says meanwhile: when it is due again, should this object be evicted. */
+  lookMs: number;
+  /** For when it was asked for meanwhile, as far as alarms have seen that. */
+  askedMs: number | null;
+}
+
 export class Duties<Name extends string> {
   readonly #storage: DurableObjectStorage;
   readonly #doers: Readonly<Record<Name, DoDuty>>;
-  /** When each that is under way would be due again: none is done twice at a time. */
-  readonly #underWay = new Map<Name, number>();
+  /** None is done twice at a time. */
+  readonly #underWay = new Map<Name, UnderWay>();
 
   constructor(storage: DurableObjectStorage, doers: Readonly<Record<Name, DoDuty>>) {
     this.#storage = storage;
@@ -24,16 +31,24 @@ export class Duties<Name extends string> {
 
   /** Has `name` done at `dueMs`; where it is asked for already, at the earlier of both. */
   async ask(name: Name, dueMs: number): Promise<void> {
-    const known = this.#dueOf(name);
-    if (known !== null && known <= dueMs && this.isAsked(name)) return;
+    if (this.isAsked(name, dueMs)) return;
     this.#write(name, dueMs);
     await this.#setAlarm();
   }
 
   /** True where `name` is due by `dueMs`; left out: some time. One that is under way has to be asked for anew. */
   isAsked(name: Name, dueMs = Number.POSITIVE_INFINITY): boolean {
+    const asked = this.#askedOf(name);
+    return asked !== null && asked <= dueMs;
+  }
+
+  /** For when it is asked, beside what is under way; null: it is not. */
+  #askedOf(name: Name): number | null {
+    const begun = this.#underWay.get(name);
     const due = this.#dueOf(name);
-    return due !== null && due <= dueMs && due !== this.#underWay.get(name);
+    if (begun === undefined) return due;
+    const dues = [begun.askedMs, due === begun.lookMs ? null : due].filter((ms) => ms !== null);
+    return dues.length === 0 ? null : Math.min(...dues);
   }
 
   /**
@@ -51,7 +66,7 @@ export class Duties<Name extends string> {
   async #do(name: Name, nowMs: number): Promise<void> {
     const isBegun = this.#underWay.has(name);
     const lookMs = nowMs + DUTY_LOOK_MS;
-    this.#underWay.set(name, lookMs);
+    this.#underWay.set(name, { lookMs, askedMs: isBegun ? this.#askedOf(name) : null });
     this.#write(name, lookMs);
     if (isBegun) return;
     const next = await this.#doers[name](nowMs).catch((error: unknown) => {
@@ -63,12 +78,10 @@ export class Duties<Name extends string> {
   }
 
   #end(name: Name, next: number | null): void {
-    const asked = this.isAsked(name) ? this.#dueOf(name) : null;
+    const dues = [next, this.#askedOf(name)].filter((ms) => ms !== null);
     this.#underWay.delete(name);
-    // Asked for meanwhile, for an earlier time: that stands.
-    if (asked !== null && (next === null || asked < next)) return;
-    if (next === null) this.#storage.sql.exec("DELETE FROM duties WHERE name = ?", name);
-    else this.#write(name, next);
+    if (dues.length === 0) this.#storage.sql.exec("DELETE FROM duties WHERE name = ?", name);
+    else this.#write(name, Math.min(...dues));
   }
 
   #write(name: Name, dueMs: number): void {

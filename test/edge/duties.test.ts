@@ -111,6 +111,9 @@ test.each([
       expect(duties.isAsked("a")).toBe(false);
       await duties.ask("a", LATER + afterMs);
       expect(duties.isAsked("a")).toBe(true);
+      // The alarm that was set for it comes while it is still done.
+      await duties.run(LATER + afterMs);
+      expect([done, duties.isAsked("a")]).toEqual([["a"], true]);
       long.resolve(null);
       await running;
       expect(await storage.getAlarm()).toBe(LATER + afterMs);
