@@ -3,8 +3,10 @@
 
 /** A duty that failed is tried again after this long. */
 export const DUTY_RETRY_MS = 30_000;
-/** An alarm waits so long for its duties: one that takes longer goes on beside the next alarms, which would else wait for it. */
-export const DUTY_PATIENCE_MS = 5_000;
+/** While a duty takes long, what else is due is begun beside it after this long at most. */
+export const DUTY_TICK_MS = 1_000;
+/** One call begins nothing after this long: the platform ends an alarm after 15 minutes. */
+export const DUTY_RUN_MAX_MS = 5 * 60_000;
 /** A duty that is under way is due again after this long: so an eviction does not forget it. */
 export const DUTY_LOOK_MS = 60_000;
 
@@ -12,6 +14,7 @@ export const DUTY_LOOK_MS = 60_000;
 export type DoDuty = (nowMs: number) => Promise<number | null>;
 
 interface UnderWay {
+  done: Promise<void>;
   /** What its row says meanwhile: when it is due again, should this object be evicted. */
   lookMs: number;
   /** For when it was asked for meanwhile, as far as alarms have seen that. */
@@ -53,22 +56,35 @@ export class Duties<Name extends string> {
 
   /**
    * Does all that is due; of an alarm that comes early, what it was set for. One that fails does not keep the others from
-   * being done, and one that takes long keeps none waiting.
+   * being done, and one that takes long keeps none waiting: what comes to be due meanwhile is done in the same call, because
+   * there is one alarm at a time, and without one the object may be evicted with the duty half done.
    */
   async run(nowMs: number): Promise<void> {
+    const startedMs = Date.now();
     const [earliest = nowMs] = this.#dues();
-    const due = this.#dueBy(Math.max(nowMs, earliest));
-    await orAfter(Promise.all(due.map((name) => this.#do(name, nowMs))), DUTY_PATIENCE_MS);
+    let atMs = Math.max(nowMs, earliest);
+    do {
+      if (Date.now() - startedMs < DUTY_RUN_MAX_MS)
+        for (const name of this.#dueBy(atMs)) this.#begin(name, atMs);
+      const underWay = [...this.#underWay.values()].map(({ done }) => done);
+      if (underWay.length > 0) await orAfter(Promise.race(underWay), DUTY_TICK_MS);
+      atMs = nowMs + Date.now() - startedMs;
+    } while (this.#underWay.size > 0);
     await this.#setAlarm();
+  }
+
+  #begin(name: Name, nowMs: number): void {
+    const begun = this.#underWay.get(name);
+    const askedMs = begun === undefined ? null : this.#askedOf(name);
+    const lookMs = nowMs + DUTY_LOOK_MS;
+    const underWay: UnderWay = { done: begun?.done ?? Promise.resolve(), lookMs, askedMs };
+    this.#underWay.set(name, underWay);
+    this.#write(name, lookMs);
+    if (begun === undefined) underWay.done = this.#do(name, nowMs);
   }
 
   /** Never rejects. */
   async #do(name: Name, nowMs: number): Promise<void> {
-    const isBegun = this.#underWay.has(name);
-    const lookMs = nowMs + DUTY_LOOK_MS;
-    this.#underWay.set(name, { lookMs, askedMs: isBegun ? this.#askedOf(name) : null });
-    this.#write(name, lookMs);
-    if (isBegun) return;
     const next = await this.#doers[name](nowMs).catch((error: unknown) => {
       console.error(`the duty ${name} failed: ${error}`);
       return nowMs + DUTY_RETRY_MS;

@@ -405,11 +405,13 @@ describe("a copy that takes long", () => {
       references: [reference({ chunk: other, domain: scene.domain, manifest: other, copies: 2 })],
       statements: [],
     });
-    await scene.run("sweep");
-    await vi.waitFor(async () => expect((await scene.shard.locate([other]))[0]?.holders).toHaveLength(2));
+    const sweeping = scene.run("sweep");
+    await vi.waitFor(async () => expect((await scene.shard.locate([other]))[0]?.holders).toHaveLength(2), {
+      timeout: 10_000,
+    });
     expect(await scene.waiting()).not.toBeNull();
     held.resolve();
-    await running;
+    await Promise.all([running, sweeping]);
     await vi.waitFor(async () => expect(await scene.waiting()).toBeNull());
     expect(taker.orders.map(({ chunk }) => chunk)).toEqual([scene.chunk, other]);
   }, 20_000);

@@ -83,7 +83,7 @@ describe.skipIf(missing.length > 0)("one Ed25519 verifier", () => {
   async function inBrowser(): Promise<Verdicts> {
     const tab = await browser.open(400, 300);
     await tab.goto(`${url}/`);
-    await tab.until(`document.title === "done"`);
+    await tab.until(`document.title === "done"`, 120_000);
     return (await tab.evaluate("verdicts")) as Verdicts;
   }
 
