@@ -125,8 +125,8 @@ export class Tab {
     return String(await this.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`));
   }
 
-  async until(expression: string, waitMs = WAIT_MS): Promise<void> {
-    await poll(async () => ((await this.evaluate(expression)) === true ? true : null), waitMs, expression);
+  async until(expression: string): Promise<void> {
+    await poll(async () => ((await this.evaluate(expression)) === true ? true : null), WAIT_MS, expression);
   }
 
   /** Clicks into the middle of an element, as a person does. */
