@@ -1,6 +1,8 @@
 // What a Durable Object has to do later, on the one alarm that it has: each duty is a row with the time when it is due,
 // so that an eviction forgets none. Alarms come at least once, and late: a duty must stand being done twice.
 
+import { orAfter } from "./patience.ts";
+
 /** A duty that failed is tried again after this long. */
 export const DUTY_RETRY_MS = 30_000;
 /** While a duty takes long, what else is due is begun beside it after this long at most. */
@@ -83,7 +85,7 @@ export class Duties<Name extends string> {
     if (begun === undefined) underWay.done = this.#do(name, nowMs);
   }
 
-  /** Never rejects. */
+  /** Rejects only where the storage does: the alarm is then repeated. */
   async #do(name: Name, nowMs: number): Promise<void> {
     const next = await this.#doers[name](nowMs).catch((error: unknown) => {
       console.error(`the duty ${name} failed: ${error}`);
@@ -137,14 +139,4 @@ export class Duties<Name extends string> {
   #isKnown(name: string): name is Name {
     return Object.hasOwn(this.#doers, name);
   }
-}
-
-/** Returns when `work` has ended, or after `ms`. */
-export async function orAfter(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, patience]);
-  clearTimeout(timer);
 }

@@ -22,9 +22,9 @@ import { parseProblem, SMALL_ANSWER_MAX } from "../lib/wire/problem.ts";
 import { parseSigned } from "../lib/wire/signed.ts";
 import { readJsonBody } from "./body.ts";
 import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
-import { orAfter } from "./duties.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
+import { orAfter, pause } from "./patience.ts";
 import {
   dueRepairs,
   endRepair,
@@ -43,7 +43,10 @@ export const REPAIRS_AT_ONCE = 8;
 export const REPAIR_BYTES_AT_ONCE = 4 * CHUNK_BYTES_MAX;
 /** A step begins no more repairs after this long, */
 export const REPAIR_STEP_MS = 60_000;
-/** and the next begins after a pause. So long, too, what is queued during a step waits to be seen. */
+/**
+ * and the next begins after a pause. So long, too, a repair keeps its place however soon it is over: in that time a shard moves
+ * REPAIR_BYTES_AT_ONCE at most. And so long what is queued during a step waits to be seen.
+ */
 export const REPAIR_PAUSE_MS = 500;
 /** Nodes asked in turn to take one copy. */
 export const TAKERS_TRIED_MAX = 3;
@@ -66,8 +69,9 @@ export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: num
       await orAfter(Promise.race([...underWay.values()].map(({ done }) => done)), REPAIR_PAUSE_MS);
       continue;
     }
-    const done = new Repair(sql, index, row).run().finally(() => underWay.delete(row.chunk));
-    underWay.set(row.chunk, { bytes: bytesOf(sql, row), done });
+    const bytes = bytesOf(sql, row);
+    const work = Promise.all([new Repair(sql, index, row).run(), pause(REPAIR_PAUSE_MS)]);
+    underWay.set(row.chunk, { bytes, done: work.then(() => void underWay.delete(row.chunk)) });
   }
   const next = nextRepairMs(sql);
   return next === null ? null : Math.max(next, Date.now() + REPAIR_PAUSE_MS);

@@ -98,8 +98,6 @@ function refuseBusy(waitMs: number): Response {
 }
 
 async function pull(order: PullOrder, edgeUrl: string, deps: PullDeps): Promise<PullAnswer> {
-  const pacedBytes = order.size ?? CHUNK_BYTES_MAX;
-  await Promise.all([deps.repairing.take(pacedBytes), deps.receiving.take(pacedBytes)]);
   const { bytes: read, failed } = await readFromSources(order, edgeUrl, deps);
   const bytes = read ?? (await makeAnew(order, edgeUrl, deps));
   if (bytes === null) return { receipt: null, failed };
@@ -127,7 +125,7 @@ async function readFromSources(
 ): Promise<{ bytes: Bytes | null; failed: PullFailure[] }> {
   const failed: PullFailure[] = [];
   const ask = async (source: PullSource, signal: AbortSignal) => {
-    const read = await readFromSource(source, order, edgeUrl, deps, signal);
+    const read = await readPaced(source, order, edgeUrl, deps, signal);
     if (typeof read !== "string") return read;
     if (!signal.aborted) failed.push({ id: source.id, code: read });
     return null;
@@ -170,12 +168,24 @@ async function loadMember(
 ): Promise<Bytes | null> {
   const sources = [...data, ...parity].find((member) => member.hash === hash)?.sources ?? [];
   if (sources.length === 0) return null;
-  await Promise.all([deps.repairing.take(size), deps.receiving.take(size)]);
   const ask = async (source: PullSource, signal: AbortSignal) => {
-    const read = await readFromSource(source, { chunk: hash, size }, edgeUrl, deps, signal);
+    const read = await readPaced(source, { chunk: hash, size }, edgeUrl, deps, signal);
     return typeof read === "string" ? null : read;
   };
   return firstToGive(sources, ask, { clock: deps.clock, timeoutMs });
+}
+
+/** As readFromSource, once the repair rate lets it: each source that is read counts, also beside another. */
+async function readPaced(
+  source: PullSource,
+  wanted: Pick<PullOrder, "chunk" | "size">,
+  edgeUrl: string,
+  deps: PullDeps,
+  signal: AbortSignal,
+): Promise<Bytes | PullFailure["code"]> {
+  const bytes = wanted.size ?? CHUNK_BYTES_MAX;
+  await Promise.all([deps.repairing.take(bytes), deps.receiving.take(bytes)]);
+  return readFromSource(source, wanted, edgeUrl, deps, signal);
 }
 
 /** The verified bytes, or why there are none. By the edge's relay where the node's own URL leads nowhere. */
@@ -184,7 +194,7 @@ async function readFromSource(
   { chunk, size }: Pick<PullOrder, "chunk" | "size">,
   edgeUrl: string,
   { fetchChunk, counters }: PullDeps,
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Bytes | PullFailure["code"]> {
   for (const { url, isRelay } of routesTo(source, { url: edgeUrl })) {
     try {
