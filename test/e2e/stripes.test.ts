@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { LocalNetwork } from "../../cli/local/network.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { type Manifest, parseManifest, stripedList } from "../../lib/manifest.ts";
@@ -25,7 +25,13 @@ describe("objects in stripes of 3+2 on six home nodes", () => {
   let publisher: Publisher;
   let killed: string[] = [];
 
-  const kill = (number: string) => network.nodes[Number(number) - 1]?.process.kill("SIGKILL");
+  /** Returns when the node's process has ended: until then it may still answer. */
+  const kill = async (number: string): Promise<void> => {
+    const node = network.nodes[Number(number) - 1];
+    if (node === undefined) throw new Error(`there is no node ${number}`);
+    node.process.kill("SIGKILL");
+    await vi.waitUntil(() => !node.process.isRunning, { timeout: 5000, interval: 20 });
+  };
 
   beforeAll(async () => {
     network = await startNetwork(NODES);
@@ -104,7 +110,7 @@ describe("objects in stripes of 3+2 on six home nodes", () => {
     const control = await manifestOf("control");
     const [only = ""] = await keepersOf(("chunks" in control ? control.chunks : [])[0]?.hash as Hash);
     killed = [only, only === "1" ? "2" : "1"];
-    for (const number of killed) kill(number);
+    for (const number of killed) await kill(number);
     await readEverywhere("big", BIG);
     await readEverywhere("small", SMALL);
     // The control: what was on one node went with it.
@@ -123,7 +129,7 @@ describe("objects in stripes of 3+2 on six home nodes", () => {
   });
 
   test("with three killed, a read ends with a clear error and no whole file", async () => {
-    kill(["1", "2", "3"].find((number) => !killed.includes(number)) ?? "");
+    await kill(["1", "2", "3"].find((number) => !killed.includes(number)) ?? "");
     expect(["broken", "refused"]).toContain(judge(await bareGet(publisher.objectUrl("big")), BIG));
     const { code, stderr, file } = await getFile(publisher, "big");
     expect({ code, file }).toEqual({ code: 5, file: null });
