@@ -6,6 +6,8 @@ import { readSetting, writeSetting } from "./settings-table.ts";
 
 /** In place of when a holder last gave the chunk: it did not, when it was last asked. */
 export const CHECK_FAILED = -1;
+/** In the same place: the node says that it holds the chunk, and nobody has seen it. */
+export const CLAIMED = -2;
 /** Holders listed for one chunk: more are never needed to read it. */
 export const HOLDERS_LISTED_MAX = 64;
 export const PIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
@@ -38,7 +40,7 @@ export interface Reference {
 export interface Holding {
   chunk: Hash;
   holders: NodeId[];
-  /** When each of them last gave the chunk to whoever checked it; 0: never, it is their claim. CHECK_FAILED: it did not. */
+  /** When each of them last gave the chunk to whoever checked it; 0: never since its receipt. CHECK_FAILED, CLAIMED. */
   checkedMs: number[];
   /** When each of them was first said to hold it. */
   sinceMs: number[];
@@ -53,7 +55,7 @@ export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): T
     const { rowsWritten } = sql.exec(
       `INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0
-         WHERE holders.since < ? OR holders.checked = ${CHECK_FAILED}`,
+         WHERE holders.since < ? OR holders.checked < 0`,
       chunk,
       node,
       sizeBytes,
@@ -144,7 +146,8 @@ export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
 function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number; since: number }[] {
   return sql
     .exec<{ node: NodeId; checked: number; since: number }>(
-      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked <= 0, checked < 0, since, node LIMIT ${HOLDERS_LISTED_MAX}`,
+      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked <= 0, checked < 0, checked = ${CHECK_FAILED}, since, node
+       LIMIT ${HOLDERS_LISTED_MAX}`,
       chunk,
     )
     .toArray();

@@ -12,6 +12,7 @@ import {
   groupByShard,
   leafPrefix,
   membershipPrefixes,
+  partitionPrefix,
   type ShardPrefix,
   shardName,
 } from "../lib/overlay/shards.ts";
@@ -19,7 +20,8 @@ import type { NameKey } from "../lib/wire/names.ts";
 import type { Contact } from "../lib/wire/nodes.ts";
 import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
-import { CHECK_FAILED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
+import { CLAIMED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
+import type { PartitionClaim } from "./claims.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
@@ -36,7 +38,7 @@ import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";
 import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
-import type { AppendResult, IndexWrites } from "./shard-answers.ts";
+import type { AppendResult, ClaimAnswer, IndexWrites } from "./shard-answers.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { StatementPlace } from "./statements-table.ts";
 import type { Suspect } from "./suspects-table.ts";
@@ -283,6 +285,11 @@ export class IndexClient {
     return names.map((name) => found.get(name) ?? null);
   }
 
+  /** Tells a partition's shard what a node says that it holds of it. */
+  claim(claim: PartitionClaim): Promise<ClaimAnswer> {
+    return this.#shard(partitionPrefix(claim.partition, this.settings.shardDepth)).claim(claim);
+  }
+
   /** Takes holders off the lists of chunks that they do not give. */
   async loseHolders(losses: Loss[]): Promise<void> {
     const groups = groupByShard(losses, ({ chunk }) => chunk, this.settings.shardDepth);
@@ -373,7 +380,7 @@ export class IndexClient {
 
   /**
    * A publish counts on nothing that a node held before it lost its disk, though no sweep has taken it off the list yet, nor on
-   * a last holder that did not give the chunk.
+   * a last holder that did not give the chunk, nor on what it only claims.
    */
   async #notLost(holdings: Holding[]): Promise<Map<Hash, NodeId[]>> {
     const members = await this.members(holdings.flatMap(({ holders }) => holders));
@@ -381,7 +388,7 @@ export class IndexClient {
     return new Map(
       holdings.map(({ chunk, holders, sinceMs, checkedMs }) => [
         chunk,
-        holders.filter((node, i) => checkedMs[i] !== CHECK_FAILED && isKept(node, sinceMs[i])),
+        holders.filter((node, i) => (checkedMs[i] ?? CLAIMED) >= 0 && isKept(node, sinceMs[i])),
       ]),
     );
   }

@@ -3,13 +3,16 @@
 // requests and closes only: pings are answered for it.
 
 import { DurableObject } from "cloudflare:workers";
+import { parseJson } from "../lib/canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
+import { readBody } from "../lib/fetch.ts";
 import { encodeHash, type Hash, type NodeId, parseNodeId } from "../lib/hash.ts";
+import { INVENTORY_ANSWER_MAX } from "../lib/inventory-digests.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
 import { leafPrefix, membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
-import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
+import { errorOf, PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import {
   CHALLENGE_LIFETIME_MS,
   type ChallengeState,
@@ -28,9 +31,12 @@ import {
   verifyRegistration,
 } from "../lib/registration.ts";
 import type { VerifiedStatement } from "../lib/statement.ts";
+import { parseProblem } from "../lib/wire/problem.ts";
+import { Duties } from "./duties.ts";
 import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
+import { INVENTORY_DELAY_MS, syncInventory } from "./inventory-sync.ts";
 import type { MemberReport } from "./members-table.ts";
 import { reachNode } from "./reach.ts";
 import { migrateLink } from "./schema.ts";
@@ -40,6 +46,8 @@ import { Tunnels } from "./tunnels.ts";
 export const PENDING_SOCKETS_MAX = 16;
 /** A node that has not pinged for this long is gone, whatever its connection looks like. */
 export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
+/** A node that did not say what it holds is asked again after this long. */
+export const INVENTORY_RETRY_MS = 60 * 60 * 1000;
 const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
 const CLOSE_NORMAL = 1000;
@@ -57,11 +65,16 @@ interface SocketState extends ChallengeState {
 export class NodeLink extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #tunnels = new Tunnels();
+  readonly #duties: Duties<"challenges" | "inventory">;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateLink(ctx.storage);
+    this.#duties = new Duties(ctx.storage, {
+      challenges: async () => this.#closeLate(),
+      inventory: (nowMs) => this.#agreeOnInventory(nowMs),
+    });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
   }
 
@@ -96,7 +109,7 @@ export class NodeLink extends DurableObject<Env> {
       epoch: state.epoch,
       expires: new Date(state.expiresMs).toISOString(),
     });
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(state.expiresMs);
+    await this.#duties.ask("challenges", state.expiresMs);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -124,13 +137,47 @@ export class NodeLink extends DurableObject<Env> {
     await this.#wentOffline(stateOf(socket));
   }
 
-  /** Closes sockets that did not answer their challenge in time. */
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
+    return this.#duties.run(Date.now());
+  }
+
+  /** Closes sockets that did not answer their challenge in time; returns when the next would be late. */
+  #closeLate(): number | null {
     const isLate = (socket: WebSocket) => stateOf(socket).expiresMs <= Date.now();
     const [late, waiting] = partition(this.#sockets("challenged"), isLate);
     for (const socket of late) refuse(socket, "registration-expired", "no answer to the challenge");
-    const next = Math.min(...waiting.map((socket) => stateOf(socket).expiresMs));
-    if (waiting.length > 0) await this.ctx.storage.setAlarm(next);
+    return waiting.length === 0 ? null : Math.min(...waiting.map((socket) => stateOf(socket).expiresMs));
+  }
+
+  /** Null where there is nobody to ask: who registers is asked then. */
+  async #agreeOnInventory(nowMs: number): Promise<number | null> {
+    const [socket] = this.#registered();
+    const member = this.#member();
+    if (socket === undefined || member === null) return null;
+    const index = new IndexClient(this.env);
+    try {
+      return await syncInventory(
+        {
+          sql: this.#sql,
+          node: member.id,
+          ask: (path) => this.#askNode(socket, path),
+          claim: (claim) => index.claim(claim),
+        },
+        nowMs,
+      );
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      console.warn(`what ${member.id} holds was not taken in: ${error.message}`);
+      return nowMs + INVENTORY_RETRY_MS;
+    }
+  }
+
+  /** Throws the node's problem, and what the tunnel throws. */
+  async #askNode(socket: WebSocket, path: string): Promise<unknown> {
+    const response = await this.#tunnels.relay(socket, new Request(`http://link.invalid${path}`));
+    const body = parseJson(await readBody(response, INVENTORY_ANSWER_MAX), INVENTORY_ANSWER_MAX);
+    if (response.status !== 200) throw errorOf(parseProblem(body));
+    return body;
   }
 
   /**
@@ -172,7 +219,7 @@ export class NodeLink extends DurableObject<Env> {
 
   /** Passes a request on through the newest registered socket. */
   async #relay(request: Request): Promise<Response> {
-    const [newest] = this.#sockets("registered").sort((a, b) => stateOf(b).epoch - stateOf(a).epoch);
+    const [newest] = this.#registered();
     try {
       if (newest !== undefined) return await this.#tunnels.relay(newest, request);
       // Whoever sent the request here believed the node online.
@@ -213,6 +260,7 @@ export class NodeLink extends DurableObject<Env> {
       this.#tunnels.close(other);
     }
     send(socket, { type: "registered", direct: url !== null, code, reason, contacts });
+    await this.#duties.ask("inventory", Date.now() + INVENTORY_DELAY_MS);
     const record = await this.#leafShard(state.node).nodeRecord(state.node);
     if (record !== null && socket.readyState === WebSocket.OPEN) send(socket, { type: "record", record });
   }
@@ -276,6 +324,11 @@ export class NodeLink extends DurableObject<Env> {
   /** When the node last pinged; one that never has is not judged by it. */
   #heardMs(socket: WebSocket): number {
     return this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The newest first. */
+  #registered(): WebSocket[] {
+    return this.#sockets("registered").sort((a, b) => stateOf(b).epoch - stateOf(a).epoch);
   }
 
   #sockets(...phases: SocketState["phase"][]): WebSocket[] {

@@ -30,6 +30,7 @@ import {
   pinChunks,
   removeHolder,
 } from "./chunks-table.ts";
+import { type PartitionClaim, takeClaim } from "./claims.ts";
 import { collectIntervalMs, endUses } from "./collector.ts";
 import {
   applyChange,
@@ -67,6 +68,7 @@ import { mergeReports, putReport, type ShardReport } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
 import type {
   AppendResult,
+  ClaimAnswer,
   DenialsResult,
   IndexWrites,
   MemberPage,
@@ -94,6 +96,8 @@ import {
   versionById,
 } from "./versions-table.ts";
 
+/** Since a shard is complete: so long the nodes that bring back what an edge has lost may take. */
+export const YOUNG_MS = 7 * 24 * 3600 * 1000;
 /** A node hears how it stands this often; of a failure at once. */
 export const TELL_INTERVAL_MS = 60 * 60 * 1000;
 /** Manifests whose references are deleted as Removals end them; a walk of the collectors finds the others. */
@@ -273,6 +277,19 @@ export class PartitionShard extends DurableObject<Env> {
     );
     if (states.includes("released")) await this.#duties.noteChange();
     return states;
+  }
+
+  /**
+   * Takes in all that a node says that it holds of a partition. While this shard is young, what it knows no use for may find
+   * one: other nodes bring the statements.
+   */
+  async claim(claim: PartitionClaim): Promise<ClaimAnswer> {
+    const nowMs = Date.now();
+    const result = this.ctx.storage.transactionSync(() => takeClaim(this.#sql, claim, nowMs));
+    if (result.added > 0 || result.lost > 0) await this.#duties.noteChange();
+    await this.#duties.askRepairs();
+    const isFinal = result.ignored === 0 || nowMs - (await this.#duties.bornMs()) > YOUNG_MS;
+    return { ...result, isFinal };
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */

@@ -14,12 +14,14 @@ import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
+import { leafPrefix } from "../lib/overlay/shards.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { errorOf } from "../lib/problem.ts";
 import { PULL_PATH } from "../lib/tunnel/passage.ts";
 import { verifyReceipt } from "../lib/upload.ts";
 import { parseProblem, SMALL_ANSWER_MAX } from "../lib/wire/problem.ts";
 import { parseSigned } from "../lib/wire/signed.ts";
+import { applyChecks } from "./audits.ts";
 import { readJsonBody } from "./body.ts";
 import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
@@ -50,6 +52,8 @@ export const REPAIR_STEP_MS = 60_000;
 export const REPAIR_PAUSE_MS = 500;
 /** Nodes asked in turn to take one copy. */
 export const TAKERS_TRIED_MAX = 3;
+/** Claims that are read for each copy that is missing: some are false. */
+export const CLAIMS_PER_COPY_MAX = 3;
 /** Holders that a taker complained of and that are read to see for ourselves, for one repair. */
 export const SUSPECTS_READ_MAX = 2;
 /** A stripe that has fewer failure domains than chunks for so many attempts is crowded: better a chunk beside another than none. */
@@ -129,6 +133,7 @@ class Repair {
   }
 
   async #run(): Promise<void> {
+    await this.#readClaims();
     const { record, judged } = await this.#look();
     for (const { node } of judged.lost) removeHolder(this.#sql, record.chunk, node);
     const copied = await this.#copyFor(judged.shortages, record, judged);
@@ -143,6 +148,21 @@ class Repair {
         detail: "another chunk of its stripe is on the same failure domain",
       });
     }
+  }
+
+  /** Before anything is copied: those who only say that they hold the chunk are read, and are copies or none. */
+  async #readClaims(): Promise<void> {
+    const { judged } = await this.#look();
+    const missing = Math.max(0, ...judged.shortages.map((shortage) => shortage.missing));
+    const claims = judged.holders.filter(({ row, member }) => row.isClaim && member.online);
+    const checks = await Promise.all(
+      claims.slice(0, missing * CLAIMS_PER_COPY_MAX).map(async ({ row: { node }, member }) => {
+        const { status } = await this.#index.read(member, { hash: this.#row.chunk });
+        return { chunk: this.#row.chunk, node, code: status === "read" ? ("passed" as const) : status };
+      }),
+    );
+    const shard = leafPrefix(this.#row.chunk, this.#index.settings.shardDepth);
+    await this.#index.noteSights(applyChecks(this.#sql, shard, checks, Date.now()));
   }
 
   /**

@@ -203,6 +203,9 @@ const LINK_MIGRATIONS = [
      epoch INTEGER NOT NULL,
      member TEXT
    );`,
+  `-- What has to be done later: durable-objects/duties.ts. And the digests of what the node holds that was last agreed on.
+   CREATE TABLE duties (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
+   CREATE TABLE inventory (one INTEGER PRIMARY KEY CHECK (one = 1), partitions BLOB NOT NULL);`,
 ];
 
 export function migrateShard(storage: DurableObjectStorage): void {

@@ -5,6 +5,7 @@ import type { ErrorCode } from "../lib/error.ts";
 import type { Domain } from "../lib/names.ts";
 import type { DomainTotal } from "./charges-table.ts";
 import type { HeldChunk, Holding, Reference, Taken } from "./chunks-table.ts";
+import type { ClaimResult } from "./claims.ts";
 import type { Member, MemberCounts } from "./members-table.ts";
 import type { StoredRemoval } from "./removals-table.ts";
 import type { NetworkReport } from "./reports-table.ts";
@@ -21,6 +22,11 @@ export type AppendResult =
 export type DenialsResult =
   | ({ status: "done" } & DenialsAnswer)
   | { status: "refused"; code: ErrorCode; detail: string };
+
+/** What became of a node's word; `isFinal`: what was ignored is of no use later either. */
+export interface ClaimAnswer extends ClaimResult {
+  isFinal: boolean;
+}
 
 /** Everything that one publish writes to one shard before its Versions are appended. */
 export interface IndexWrites {

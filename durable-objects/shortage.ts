@@ -4,15 +4,16 @@
 import { type JudgedKeeper, keeperState, missingCopies } from "../lib/durability/copies.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { CHECK_FAILED } from "./chunks-table.ts";
+import { CLAIMED } from "./chunks-table.ts";
 import type { Member } from "./members-table.ts";
 
 export interface HolderRow {
   node: NodeId;
   sizeBytes: number;
   sinceMs: number;
-  /** It did not give the chunk when it was last asked, and is the last one known. */
-  hasFailed: boolean;
+  /** It did not give the chunk when it was last asked, and is the last one known; or nobody has asked it yet. */
+  isDoubted: boolean;
+  isClaim: boolean;
 }
 
 /** A chunk as its shard knows it. */
@@ -53,7 +54,8 @@ export function chunkRecord(sql: SqlStorage, chunk: Hash): ChunkRecord {
       node,
       sizeBytes: size,
       sinceMs: since,
-      hasFailed: checked === CHECK_FAILED,
+      isDoubted: checked < 0,
+      isClaim: checked === CLAIMED,
     }));
   const targets = sql
     .exec<{ domain: Domain; target: number }>(

@@ -40,6 +40,7 @@ export interface StoredChunk {
   hash: Hash;
   /** When it last came, by the time of its file: in whole milliseconds. */
   storedMs: number;
+  sizeBytes: number;
 }
 
 export class ChunkStore {
@@ -175,8 +176,8 @@ export class ChunkStore {
     for (const prefix of hexDirectories(this.#chunksDir).sort()) {
       if (prefix < after.slice(0, prefix.length)) continue;
       for (const hash of (await readdir(join(this.#chunksDir, prefix))).filter(isHash).sort()) {
-        const storedMs = hash > after ? this.#storedMs(hash) : null;
-        if (storedMs !== null) yield { hash, storedMs };
+        const file = hash > after ? this.#file(hash) : null;
+        if (file !== null) yield { hash, ...file };
       }
     }
   }
@@ -191,9 +192,13 @@ export class ChunkStore {
     });
   }
 
-  #storedMs(hash: Hash): number | null {
+  #file(hash: Hash): { storedMs: number; sizeBytes: number } | null {
     const found = statSync(this.#path(hash), { throwIfNoEntry: false });
-    return found === undefined ? null : Math.floor(found.mtimeMs);
+    return found === undefined ? null : { storedMs: Math.floor(found.mtimeMs), sizeBytes: found.size };
+  }
+
+  #storedMs(hash: Hash): number | null {
+    return this.#file(hash)?.storedMs ?? null;
   }
 
   /** On return the file says that the chunk came now, and says so after a power cut: a receipt may be given for it. */

@@ -24,8 +24,8 @@ export interface Keeper {
 
 /**
  * `here`: can be read from now. `expected`: went offline within the grace. `away`: offline on purpose, until a time that has
- * not come. `leaving`: may be read from, counts as no copy. `doubted`: the same, because it did not give this chunk, or too
- * much else. `gone`: counts for nothing.
+ * not come. `leaving`: may be read from, counts as no copy. `doubted`: the same, because it did not give this chunk or too
+ * much else, or because nobody has seen it there. `gone`: counts for nothing.
  */
 export type KeeperState = "here" | "expected" | "away" | "leaving" | "doubted" | "gone";
 
@@ -33,21 +33,21 @@ export type KeeperState = "here" | "expected" | "away" | "leaving" | "doubted" |
 export interface Held {
   /** When the node was first said to hold it, milliseconds. */
   sinceMs: number;
-  /** It did not give the chunk when it was last asked. */
-  hasFailed?: boolean;
+  /** It did not give the chunk when it was last asked, or only says that it holds it. */
+  isDoubted?: boolean;
 }
 
 /** `keeper` is null where the node is not known. */
 export function keeperState(
   keeper: Keeper | null,
-  { sinceMs, hasFailed = false }: Held,
+  { sinceMs, isDoubted = false }: Held,
   nowMs: number,
   graceMs: number,
 ): KeeperState {
   if (keeper === null || sinceMs < keeper.lostMs) return "gone";
   const isExpected = keeper.online || nowMs - keeper.sinceMs <= graceMs;
   if (keeper.leaving) return isExpected ? "leaving" : "gone";
-  if (hasFailed || isDelisted(keeper.standing ?? STANDING_UNKNOWN)) return isExpected ? "doubted" : "gone";
+  if (isDoubted || isDelisted(keeper.standing ?? STANDING_UNKNOWN)) return isExpected ? "doubted" : "gone";
   if (keeper.online) return "here";
   if (isExpected) return "expected";
   return keeper.awayUntilMs !== null && keeper.awayUntilMs > nowMs ? "away" : "gone";

@@ -39,6 +39,11 @@ export function partitionRange(prefix: ShardPrefix): { first: number; last: numb
   return { first, last: first + 2 ** free - 1 };
 }
 
+/** The leaf shard of a partition. */
+export function partitionPrefix(partition: number, depth: number): ShardPrefix {
+  return partition.toString(2).padStart(PARTITION_BITS, "0").slice(0, depth);
+}
+
 /** Items by leaf shard, so that each shard is called once. */
 export function groupByShard<T>(
   items: Iterable<T>,

@@ -28,6 +28,9 @@ export const REQUEST_HEADERS = ["accept", "content-length", "content-type", GRAN
 
 /** Where an edge orders a node to copy a chunk from others. */
 export const PULL_PATH = "/pull";
+/** Where it asks a node what it holds: in digests, and of one partition. */
+export const INVENTORY_PATH = "/inventory";
+const INVENTORY_PARTITION = /^\/inventory\/(\d{1,4})$/;
 const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
 /** Several chunks in one upload. */
 const BATCH_PATH = "/chunk";
@@ -60,9 +63,22 @@ export function parseTunnelled(
   pathname: string,
   search: string,
 ): Pick<RequestHead, "method" | "path"> {
-  if (pathname !== PULL_PATH) return parsePassage(method, pathname, search);
-  if (method === "POST") return { method, path: PULL_PATH };
-  throw new HoldfastError("method-not-allowed", "allowed here: POST");
+  const partition = INVENTORY_PARTITION.exec(pathname)?.[1];
+  const isInventory = pathname === INVENTORY_PATH || partition !== undefined;
+  if (pathname !== PULL_PATH && !isInventory) return parsePassage(method, pathname, search);
+  const allowed = isInventory ? "GET" : "POST";
+  if (method !== allowed) throw new HoldfastError("method-not-allowed", `allowed here: ${allowed}`);
+  if (!isInventory) return { method: "POST", path: PULL_PATH };
+  return {
+    method: "GET",
+    path: `${pathname}${hashQuery(search, partition === undefined ? "known" : "after")}`,
+  };
+}
+
+/** The one parameter of an inventory's paths, parsed and written again. */
+function hashQuery(search: string, name: string): string {
+  const [found, value = ""] = search.slice(1, QUERY_MAX).split("=");
+  return found === name ? `?${name}=${parseHash(value)}` : "";
 }
 
 function batchPassage(method: string): Passage {

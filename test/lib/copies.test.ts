@@ -43,9 +43,9 @@ describe("a holder", () => {
   });
 
   test("that did not give the chunk is asked again and counts no more, whatever its volunteer said", () => {
-    expect(stateOf({}, { hasFailed: true })).toBe("doubted");
-    expect(stateOf({ leaving: true }, { hasFailed: true })).toBe("leaving");
-    expect(stateOf({ online: false, awayUntilMs: NOW + 1 }, { hasFailed: true })).toBe("gone");
+    expect(stateOf({}, { isDoubted: true })).toBe("doubted");
+    expect(stateOf({ leaving: true }, { isDoubted: true })).toBe("leaving");
+    expect(stateOf({ online: false, awayUntilMs: NOW + 1 }, { isDoubted: true })).toBe("gone");
   });
 
   test("that lost its disk has nothing of what it was given before, and all of what came after", () => {

@@ -1,0 +1,117 @@
+// What a home node tells the edges that it serves of what it holds, and strangers not: over a real tunnel and a real listener.
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Hash, PARTITION_COUNT, partitionOf } from "../../lib/hash.ts";
+import {
+  type DigestsAnswer,
+  differingPartitions,
+  digestInventory,
+  INVENTORY_DIGESTS_BYTES,
+  type ListedChunks,
+  parseDigests,
+  parseListedChunks,
+} from "../../lib/inventory-digests.ts";
+import {
+  Cleanup,
+  chunkOf,
+  createPublisher,
+  ManualClock,
+  problemIn,
+  putChunk,
+  startTestNode,
+  TestDns,
+  type TestNode,
+} from "./home-node-fixture.ts";
+import { type Connection, Edge, untilState } from "./test-edge.ts";
+
+const cleanup = new Cleanup();
+let node: TestNode;
+let connection: Connection;
+
+beforeEach(async () => {
+  const dns = await TestDns.start(cleanup);
+  const clock = new ManualClock();
+  const edge = await Edge.start(cleanup, clock);
+  node = await startTestNode(cleanup, dns, { clock, config: { edges: [edge.url] } });
+  connection = await edge.connection(0);
+  connection.challenge.node = node.id;
+  await connection.register();
+  await untilState(node, "registered");
+});
+afterEach(() => cleanup.run());
+
+async function ask(path: string): Promise<Response> {
+  const { status, headers, body } = await connection.opener.request({
+    head: { method: "GET", path, headers: [] },
+    body: null,
+  });
+  return new Response(body as ReadableStream | null, { status, headers });
+}
+
+async function askJson<T>(path: string): Promise<T> {
+  const response = await ask(path);
+  expect([response.status, response.headers.get("cache-control")]).toEqual([200, "no-store"]);
+  return (await response.json()) as T;
+}
+
+/** The hashes of chunks that the node was given, in order. */
+async function store(count: number): Promise<Hash[]> {
+  const publisher = await createPublisher(node);
+  const chunks = Array.from({ length: count }, (_, i) => chunkOf(100 + i));
+  for (const chunk of chunks) expect((await putChunk(node, publisher, chunk)).status).toBe(201);
+  return chunks.map(({ hash }) => hash).sort();
+}
+
+async function* each(hashes: Hash[]): AsyncGenerator<{ hash: Hash }> {
+  for (const hash of hashes) yield { hash };
+}
+
+describe("an inventory", () => {
+  it("says by digests what the node holds, and no more than that where the edge knows it", async () => {
+    const empty = parseDigests(await askJson("/inventory"), null);
+    expect(empty?.partitions).toEqual(new Uint8Array(INVENTORY_DIGESTS_BYTES));
+    const hashes = await store(20);
+    const answer = await askJson<DigestsAnswer>("/inventory");
+    const digests = parseDigests(answer, null);
+    expect(digests).toEqual(await digestInventory(each(hashes)));
+    expect(answer.chunks).toBe(20);
+    const partitions = [...new Set(hashes.map(partitionOf))].sort((a, b) => a - b);
+    expect(
+      differingPartitions(empty?.partitions ?? new Uint8Array(), digests?.partitions ?? new Uint8Array()),
+    ).toEqual(partitions);
+    const again = await askJson<DigestsAnswer>(`/inventory?known=${answer.root}`);
+    expect(again).toEqual({ root: answer.root, partitions: null, chunks: 20 });
+    expect(parseDigests(again, answer.root)).toBeNull();
+  });
+
+  it("lists a partition's chunks with their sizes, after the one that is named", async () => {
+    const hashes = await store(20);
+    const sizes = new Map<Hash, number>();
+    for (let partition = 0; partition < PARTITION_COUNT; partition++) {
+      if (!hashes.some((hash) => partitionOf(hash) === partition)) continue;
+      const { chunks, next } = parseListedChunks(await askJson(`/inventory/${partition}`), partition, null);
+      expect(next).toBeNull();
+      for (const { hash, size } of chunks) sizes.set(hash, size);
+      const [first] = chunks;
+      const rest = await askJson<ListedChunks>(`/inventory/${partition}?after=${first?.hash}`);
+      expect(rest.chunks).toEqual(chunks.slice(1));
+    }
+    expect([...sizes.keys()].sort()).toEqual(hashes);
+    expect([...sizes.values()].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => 100 + i));
+  });
+
+  it("is for the edges that the node serves: at the listener there is none", async () => {
+    for (const path of ["/inventory", "/inventory/0"])
+      expect(await problemIn(await fetch(`${node.url}${path}`))).toBe("404 not-found");
+  });
+
+  it.each([
+    ["/inventory/1024", "400 invalid-request"],
+    ["/inventory/01", "400 invalid-request"],
+    ["/inventory?known=nothing", "400 invalid-hash"],
+    ["/inventory/1?after=nothing", "400 invalid-hash"],
+    ["/inventory/x", "404 not-found"],
+  ])("is not given at %s: %s", async (path, problem) => {
+    expect(await problemIn(await ask(path))).toBe(problem);
+  });
+});
