@@ -62,6 +62,8 @@ export const ERROR_CODES = [
   "registration-invalid",
   "registration-expired",
   "registration-replayed",
+  "contact-invalid",
+  "contact-expired",
   "frame-malformed",
   "frame-too-large",
   // nodes and servers

@@ -60,6 +60,8 @@ const STATUS: Record<ErrorCode, number> = {
   "registration-invalid": 403,
   "registration-expired": 403,
   "registration-replayed": 403,
+  "contact-invalid": 403,
+  "contact-expired": 403,
   "frame-malformed": 400,
   "frame-too-large": 413,
   "domain-not-accepted": 403,

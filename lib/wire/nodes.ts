@@ -5,13 +5,19 @@ import { keyTextSchema, nodeIdSchema, parseWith } from "../schema.ts";
 
 export const URL_TEXT_MAX = 512;
 export const CLOSEST_NODES_MAX = 20;
+/** Home nodes through which a node behind NAT is reached. */
+export const RELAYS_MAX = 3;
+
+const urlTextSchema = v.pipe(v.string(), v.maxLength(URL_TEXT_MAX));
 
 export const contactSchema = v.strictObject({
   id: nodeIdSchema,
   /** SSH public key blob, base64. Its SHA-256 is `id`. */
   key: keyTextSchema,
   /** Where to reach the node directly, or null: then through a server's /via/<id>. */
-  url: v.nullable(v.pipe(v.string(), v.maxLength(URL_TEXT_MAX))),
+  url: v.nullable(urlTextSchema),
+  /** Home nodes under whose /via/<id> it is reached also, whoever told of it. */
+  relays: v.optional(v.pipe(v.array(urlTextSchema), v.maxLength(RELAYS_MAX))),
 });
 export type Contact = v.InferOutput<typeof contactSchema>;
 
