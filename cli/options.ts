@@ -21,7 +21,7 @@ export const OBJECT_ARGUMENT = "<DOMAIN/NAME>";
 export function withServers(command: Command): Command {
   return withEdge(command).option(
     "--from <URL>",
-    "ask this server too, edge or home node; repeatable",
+    "ask this server too, edge or home node, and the nodes that it leads to; repeatable",
     repeated(parseServerUrl),
   );
 }

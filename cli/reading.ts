@@ -6,8 +6,6 @@ import { Complaints } from "../lib/client/complaints.ts";
 import type { ServerProblem } from "../lib/client/name-knowledge.ts";
 import { plainText } from "../lib/client/request.ts";
 import { type ResolvedObject, resolveObject } from "../lib/client/resolve.ts";
-import { Server } from "../lib/client/server.ts";
-import { HOLDER_OPTIONS } from "../lib/client/versions.ts";
 import type { Hash } from "../lib/hash.ts";
 import { nameHashOf } from "../lib/names.ts";
 import { nodeHost } from "./node-host.ts";
@@ -17,8 +15,11 @@ import {
   type CommonOptions,
   chunkSourceOf,
   domainKeysOf,
-  hostFor,
+  findingNames,
   loadSettings,
+  nodeAt,
+  overlayOf,
+  type Settings,
   seenVersionsOf,
   serversOf,
   trustedEdgesOf,
@@ -33,6 +34,28 @@ export interface OpenedObject extends ResolvedObject {
   complain: () => Promise<void>;
 }
 
+/** What commands that read ask, and by what they judge the answers. */
+export function readingOf(settings: Settings, onHolderFailed: (failure: HolderFailure) => void) {
+  const servers = serversOf(settings);
+  const overlay = overlayOf(settings, servers);
+  const complaints = new Complaints();
+  const onFailed = (failure: HolderFailure): void => {
+    complaints.note(failure);
+    onHolderFailed(failure);
+  };
+  const source = chunkSourceOf(servers, onFailed, overlay);
+  return {
+    servers,
+    source,
+    ...findingNames(overlay),
+    complain: () => complaints.send(servers),
+    domainKeys: domainKeysOf(settings),
+    trustedEdges: trustedEdgesOf(settings),
+    hasher: nodeHost.hasher,
+    now: nodeHost.now,
+  };
+}
+
 /** Resolves and verifies; warns about servers whose answers were of no use. */
 export async function openObject(
   target: FullName,
@@ -41,52 +64,23 @@ export async function openObject(
   onHolderFailed: (failure: HolderFailure) => void,
 ): Promise<OpenedObject> {
   const settings = await loadSettings(options);
-  const servers = serversOf(settings);
-  const complaints = new Complaints();
-  const source = chunkSourceOf(servers, (failure) => {
-    complaints.note(failure);
-    onHolderFailed(failure);
-  });
+  const reading = readingOf(settings, onHolderFailed);
   const resolved = await resolveObject(
     {
       domain: target.domain,
       nameHash: nameHashOf(target.domain, target.name),
       ...(versionId === undefined ? {} : { versionId }),
     },
-    {
-      servers,
-      source,
-      domainKeys: domainKeysOf(settings),
-      trustedEdges: trustedEdgesOf(settings),
-      now: nodeHost.now,
-      seen: seenVersionsOf(settings, options),
-      holderAt: (url) => new Server(url, hostFor(servers).fetch, HOLDER_OPTIONS),
-    },
+    { ...reading, seen: seenVersionsOf(settings, options), holderAt: nodeAt(reading.servers) },
   );
   warnOfServers(resolved.problems);
-  return { ...resolved, source, complain: () => complaints.send(servers) };
+  return { ...resolved, source: reading.source, complain: reading.complain };
 }
 
 /** What reading a tree takes. */
 export async function treeReading(options: CommonOptions) {
   const settings = await loadSettings(options);
-  const servers = serversOf(settings);
-  const complaints = new Complaints();
-  const note = holderNotes(say);
-  const source = chunkSourceOf(servers, (failure) => {
-    complaints.note(failure);
-    note(failure);
-  });
-  return {
-    servers,
-    source,
-    complain: () => complaints.send(servers),
-    domainKeys: domainKeysOf(settings),
-    trustedEdges: trustedEdgesOf(settings),
-    hasher: nodeHost.hasher,
-    now: nodeHost.now,
-    seen: seenVersionsOf(settings, options),
-  };
+  return { ...readingOf(settings, holderNotes(say)), seen: seenVersionsOf(settings, options) };
 }
 
 export type TreeReading = Awaited<ReturnType<typeof treeReading>>;

@@ -5,13 +5,16 @@ import { CHUNK_LIMITS, createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { ChunkSource, type HolderFailure } from "../lib/client/chunk-source.ts";
 import type { ClientHost } from "../lib/client/host.ts";
 import { createKnownDomainsResolver } from "../lib/client/known-domains.ts";
+import { Overlay } from "../lib/client/overlay.ts";
 import { createRememberingResolver } from "../lib/client/remembered-answers.ts";
 import type { SeenVersions } from "../lib/client/seen.ts";
 import { Server } from "../lib/client/server.ts";
+import { HOLDER_OPTIONS, type VersionsOptions } from "../lib/client/versions.ts";
 import { AGREEMENT } from "../lib/dns-quorum.ts";
 import { createDomainKeyResolver, type DomainKeyResolver, type DomainKeyUse } from "../lib/domain-keys.ts";
 import type { TrustedEdges } from "../lib/earlier-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
+import type { Hash } from "../lib/hash.ts";
 import { type Config, type Environment, loadConfig } from "./config.ts";
 import { answersFolder, DomainAnswerFiles } from "./domain-answers.ts";
 import { KnownDomainsFile, knownDomainsPath } from "./known-domains.ts";
@@ -134,13 +137,35 @@ export function hostFor(servers: readonly Pick<Server, "url">[]): ClientHost {
   return { ...nodeHost, fetch: createStrangerFetch(servers.map(({ url }) => url)) };
 }
 
+/** How home nodes are asked that servers tell of. */
+export function nodeAt(servers: readonly Server[]): (url: string) => Server {
+  const { fetch } = hostFor(servers);
+  return (url) => new Server(url, fetch, HOLDER_OPTIONS);
+}
+
+/**
+ * Whoever names servers with --from has reason to look beyond the edges: from there on the overlay is searched for what none
+ * of the servers knows. Null where only edges are asked.
+ */
+export function overlayOf({ fromUrls }: Settings, servers: readonly Server[]): Overlay | null {
+  const entries = servers.filter(({ url }) => fromUrls.includes(url));
+  return entries.length === 0 ? null : new Overlay({ entries, nodeAt: nodeAt(servers) });
+}
+
 export function chunkSourceOf(
   servers: readonly Server[],
   onHolderFailed: (failure: HolderFailure) => void,
+  overlay: Overlay | null = null,
 ): ChunkSource {
   const { fetch, hasher } = hostFor(servers);
   const fetchChunk = createChunkFetch(fetch, CHUNK_LIMITS, (bytes) => chunkMemory.take(bytes));
-  return new ChunkSource({ servers, hasher, fetchChunk, onHolderFailed });
+  const finding = overlay === null ? {} : { holdersOf: (hash: Hash) => overlay.holdersOf(hash) };
+  return new ChunkSource({ servers, hasher, fetchChunk, onHolderFailed, ...finding });
+}
+
+/** As an option of what reads names. */
+export function findingNames(overlay: Overlay | null): Pick<VersionsOptions, "serversKnowing"> {
+  return overlay === null ? {} : { serversKnowing: (nameHash) => overlay.serversKnowing(nameHash) };
 }
 
 function noServer(what: string): HoldfastError {

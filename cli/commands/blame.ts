@@ -21,15 +21,8 @@ import { formatSize } from "../format.ts";
 import { nodeHost } from "../node-host.ts";
 import { type FullName, fullNameArgument, hashArgument, OBJECT_ARGUMENT, withServers } from "../options.ts";
 import { printData, printJson, say } from "../output.ts";
-import { holderNotes, warnOfServers } from "../reading.ts";
-import {
-  type CommonOptions,
-  chunkSourceOf,
-  domainKeysOf,
-  loadSettings,
-  serversOf,
-  trustedEdgesOf,
-} from "../settings.ts";
+import { holderNotes, readingOf, warnOfServers } from "../reading.ts";
+import { type CommonOptions, loadSettings } from "../settings.ts";
 
 /** A long history is told of every so many Versions. */
 const VERSIONS_TOLD = 50;
@@ -76,18 +69,14 @@ function sayNowAndThen(count: number): void {
 }
 
 async function openHistory(target: FullName, options: BlameOptions) {
-  const settings = await loadSettings(options);
-  const servers = serversOf(settings);
-  const source = chunkSourceOf(servers, holderNotes(say));
+  const reading = readingOf(await loadSettings(options), holderNotes(say));
+  const { source } = reading;
   const request = {
     domain: target.domain,
     nameHash: nameHashOf(target.domain, target.name),
     ...(options.version === undefined ? {} : { versionId: options.version }),
   };
-  const knowledge = await collectVersions(
-    { ...request, depth: "all" },
-    { servers, domainKeys: domainKeysOf(settings), trustedEdges: trustedEdgesOf(settings) },
-  );
+  const knowledge = await collectVersions({ ...request, depth: "all" }, reading);
   const chosen = chooseVersion(request, knowledge);
   warnOfServers(knowledge.problems);
   const current = knowledge.versions.find((known) => stands(known) && known.version.id === chosen.id);

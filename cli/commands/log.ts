@@ -17,17 +17,8 @@ import { verifyWitness, type Witness } from "../../lib/witness.ts";
 import { formatAge, formatSize, formatTime, plural } from "../format.ts";
 import { type FullName, fullNameArgument, OBJECT_ARGUMENT, withAllowOlder, withServers } from "../options.ts";
 import { printData, printJson } from "../output.ts";
-import { warnOfServers } from "../reading.ts";
-import {
-  type CommonOptions,
-  chunkSourceOf,
-  domainKeysOf,
-  edgeOf,
-  loadSettings,
-  seenVersionsOf,
-  serversOf,
-  trustedEdgesOf,
-} from "../settings.ts";
+import { readingOf, warnOfServers } from "../reading.ts";
+import { type CommonOptions, edgeOf, loadSettings, seenVersionsOf } from "../settings.ts";
 
 interface LogOptions extends CommonOptions {
   holders: boolean;
@@ -53,12 +44,9 @@ Examples:
 
 async function run(target: FullName, options: LogOptions): Promise<void> {
   const settings = await loadSettings(options);
-  const servers = serversOf(settings);
+  const reading = readingOf(settings, () => undefined);
   const nameHash = nameHashOf(target.domain, target.name);
-  const knowledge = await collectVersions(
-    { domain: target.domain, nameHash, depth: "all" },
-    { servers, domainKeys: domainKeysOf(settings), trustedEdges: trustedEdgesOf(settings) },
-  );
+  const knowledge = await collectVersions({ domain: target.domain, nameHash, depth: "all" }, reading);
   const { versions, problems, answered } = knowledge;
   const [problem] = problems;
   if (versions.length === 0 && answered === 0 && problem !== undefined) throw problem.error;
@@ -76,9 +64,10 @@ async function run(target: FullName, options: LogOptions): Promise<void> {
       `no server asked knows a Version of ${target.domain}/${target.name}`,
     );
   }
-  const source = chunkSourceOf(servers, () => undefined);
-  const load = (hash: Hash) => source.get({ hash, sizeBytes: null });
-  const holdings = options.holders
+  const load = (hash: Hash) => reading.source.get({ hash, sizeBytes: null });
+  // Home nodes do not know who else keeps a chunk.
+  const hasEdge = options.holders && settings.edgeUrls.length > 0;
+  const holdings = hasEdge
     ? await holdingsOf(versions, knowledge.manifests, { edge: edgeOf(settings), load })
     : null;
   const entries = await Promise.all(

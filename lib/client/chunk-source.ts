@@ -6,13 +6,11 @@ import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Hash, Hasher, NodeId } from "../hash.ts";
 import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire/chunks.ts";
 import type { FetchChunk, WantedChunk } from "./chunk-fetch.ts";
-import { type Holder, type Route, routesTo, Standing } from "./holders.ts";
+import { HOLDERS_TRIED_MAX, type Holder, mergeRoutes, type Route, routesTo, Standing } from "./holders.ts";
 import type { Server } from "./server.ts";
 
 /** Chunks that one locate request asks about. */
 export const LOCATE_BATCH = CHUNKS_PER_PLAN_MAX;
-/** Holders tried for one chunk before the servers themselves are asked: bounds what false claims can cost. */
-export const HOLDERS_TRIED_MAX = 16;
 
 export interface HolderFailure {
   hash: Hash;
@@ -26,6 +24,8 @@ export interface ChunkSourceOptions {
   servers: readonly Server[];
   hasher: Hasher;
   fetchChunk: FetchChunk;
+  /** Finds holders that the servers do not know of: in the overlay. */
+  holdersOf?: (hash: Hash) => Promise<Holder[]>;
   onHolderFailed?: (failure: HolderFailure) => void;
 }
 
@@ -60,7 +60,7 @@ export class ChunkSource {
     if (unknown.length === 0) return;
     const located = new Map<Hash, Holder[]>(unknown.map((hash) => [hash, []]));
     const asked = this.#options.servers.map((server) => this.#ask(server, located));
-    const answers = Promise.allSettled(asked);
+    const answers = Promise.allSettled(asked).then(() => this.#lookUp(located));
     for (const [hash, holders] of located) this.#located.set(hash, { holders, answers });
     await Promise.race([answers, ...asked.map(settleOnSuccess)]);
   }
@@ -114,20 +114,25 @@ export class ChunkSource {
     return candidate;
   }
 
-  /** Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end. */
+  /**
+   * Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end, and for
+   * the overlay where none of those that servers know gave the chunk.
+   */
   async *#waysToHolders(located: Located, wanted: WantedChunk): AsyncGenerator<Route> {
     const tried = new Set<string>();
-    let complete = false;
-    while (tried.size < HOLDERS_TRIED_MAX) {
-      const next = await this.#standing.take(wanted, located.holders, tried);
-      if (next === null && complete) return;
-      if (next === null) {
-        await located.answers;
-        complete = true;
-      } else {
+    const later = [() => located.answers, () => this.#addFound(wanted.hash, located.holders)];
+    for (let left = HOLDERS_TRIED_MAX; ; left--) {
+      const next = left > 0 ? await this.#standing.take(wanted, located.holders, tried) : null;
+      if (next !== null) {
         tried.add(next.url);
         yield next;
+        continue;
       }
+      const more = later.shift();
+      if (more === undefined) return;
+      await more();
+      // Whoever the servers invented has used up their part, not the overlay's.
+      if (later.length === 0) left = HOLDERS_TRIED_MAX + 1;
     }
   }
 
@@ -155,6 +160,18 @@ export class ChunkSource {
     } finally {
       this.#standing.end(candidate, wanted);
     }
+  }
+
+  /** Of what no server knows a holder, the overlay may. */
+  async #lookUp(located: Map<Hash, Holder[]>): Promise<void> {
+    const unknown = [...located].filter(([, holders]) => holders.length === 0);
+    await Promise.all(unknown.map(([hash, holders]) => this.#addFound(hash, holders)));
+  }
+
+  async #addFound(hash: Hash, known: Holder[]): Promise<void> {
+    const found = (await this.#options.holdersOf?.(hash)) ?? [];
+    const told = new Map(found.map((holder) => [holder.id, holder]));
+    addHolders(known, [...told.keys()], told);
   }
 
   async #ask(server: Server, located: Map<Hash, Holder[]>): Promise<void> {
@@ -187,12 +204,6 @@ function addHolders(
       holder.isResting &&= isResting;
     }
   }
-}
-
-/** Several servers tell of one node: its own URL once and first, then each server's relay. */
-function mergeRoutes(known: Route[], more: Route[]): Route[] {
-  const byUrl = new Map([...known, ...more].map((route) => [route.url, route]));
-  return [...byUrl.values()].sort((a, b) => Number(a.isRelay) - Number(b.isRelay));
 }
 
 async function checkChunk(

@@ -20,6 +20,8 @@ const RELAY_HANDICAP_BYTES = 2 * MiB;
 export const ROUTE_BYTES_MAX = 3 * MiB;
 /** One that rests is asked after all that are awake, also those that have failed. */
 const RESTING_RANK = 1_000_000;
+/** Holders tried for one chunk before the servers themselves are asked: bounds what false claims can cost. */
+export const HOLDERS_TRIED_MAX = 16;
 /** Of a Manifest, whose size nobody vouches for. */
 const UNKNOWN_SIZE_BYTES = 64 * 1024;
 
@@ -44,6 +46,12 @@ export function routesTo(contact: Pick<Contact, "id" | "url">, server: Pick<Serv
   const direct = directUrl(contact, server);
   const relay = { url: `${server.url}/via/${contact.id}`, isRelay: true, node: contact.id };
   return direct === null ? [relay] : [{ url: direct, isRelay: false, node: contact.id }, relay];
+}
+
+/** Several servers tell of one node: its own URL once and first, then each server's relay. */
+export function mergeRoutes(known: Route[], more: Route[]): Route[] {
+  const byUrl = new Map([...known, ...more].map((route) => [route.url, route]));
+  return [...byUrl.values()].sort((a, b) => Number(a.isRelay) - Number(b.isRelay));
 }
 
 /** The node's own URL, where it has one that `server` may send us to. */

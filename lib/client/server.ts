@@ -28,7 +28,13 @@ import {
   parseNameAnswer,
   parseNamesAnswer,
 } from "../wire/names.ts";
-import { type ClosestAnswer, parseClosestAnswer, URL_TEXT_MAX } from "../wire/nodes.ts";
+import {
+  type ClosestAnswer,
+  parseClosestAnswer,
+  parseServerIdentity,
+  type ServerIdentity,
+  URL_TEXT_MAX,
+} from "../wire/nodes.ts";
 import { type DomainSupport, type EdgeStatus, parseDomainSupport, parseEdgeStatus } from "../wire/status.ts";
 import { requestJson } from "./request.ts";
 
@@ -99,6 +105,11 @@ export class Server {
   /** An edge's status; a home node answers with other fields. */
   status(): Promise<EdgeStatus> {
     return this.#get("/status", parseEdgeStatus);
+  }
+
+  /** Who answers here, and whether it is an edge or a home node. */
+  identity(): Promise<ServerIdentity> {
+    return this.#get("/status", parseServerIdentity);
   }
 
   #get<T>(path: string, parse: (value: unknown) => T, maxBytes?: number): Promise<T> {

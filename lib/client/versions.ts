@@ -51,6 +51,8 @@ export type Asked = Pick<NameQuery, "nameHash" | "known">;
 
 export interface VersionsOptions extends JudgeOptions {
   servers: readonly Server[];
+  /** Finds more servers that know a name: home nodes, in the overlay. */
+  serversKnowing?: (nameHash: Hash) => Promise<Server[]>;
 }
 
 /**
@@ -59,10 +61,23 @@ export interface VersionsOptions extends JudgeOptions {
  */
 export async function collectVersions(query: NameQuery, options: VersionsOptions): Promise<NameKnowledge> {
   const judge = await Judge.open(query.domain, options);
-  const parts = await Promise.all(options.servers.map((server) => askServer(server, query, judge)));
-  const knowledge = await mergeParts(parts, judge);
+  const [parts, found] = await Promise.all([
+    Promise.all(options.servers.map((server) => askServer(server, query, judge))),
+    askFound(query, options, judge),
+  ]);
+  const knowledge = await mergeParts([...parts, ...found], judge);
   if (judge.domainProblem !== null && !knowledge.versions.some(stands)) throw judge.domainProblem;
   return knowledge;
+}
+
+/** What home nodes answer that were found in the overlay. */
+async function askFound(query: NameQuery, options: VersionsOptions, judge: Judge): Promise<NameKnowledge[]> {
+  const found = (await options.serversKnowing?.(query.nameHash)) ?? [];
+  const asked = new Set(options.servers.map(({ url }) => url));
+  const others = found.filter(({ url }) => !asked.has(url));
+  const parts = await Promise.all(others.map((server) => askServer(server, query, judge)));
+  // Whoever was merely said to know it has failed nobody.
+  return parts.filter(({ answered }) => answered > 0);
 }
 
 /**
@@ -104,6 +119,13 @@ export async function collectNewest(
   const unclear = asked.flatMap(({ nameHash }, i) => (differ(answers[i] ?? []) ? [{ i, nameHash }] : []));
   const clear = unclear.length === 0 ? [] : await askAll(unclear.map(({ nameHash }) => ({ nameHash })));
   for (const [k, { i }] of unclear.entries()) answers[i] = clear[k] ?? [];
+  await Promise.all(
+    asked.map(async ({ nameHash }, i) => {
+      const parts = answers[i] ?? [];
+      if (parts.some(({ isKnown, versions }) => isKnown || versions.length > 0)) return;
+      answers[i] = [...parts, ...(await askFound({ domain, depth: "newest", nameHash }, options, judge))];
+    }),
+  );
   return Promise.all(answers.map((parts) => mergeParts(parts, judge)));
 }
 

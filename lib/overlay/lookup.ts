@@ -80,6 +80,7 @@ class Search<C extends { id: NodeId }, T> {
   readonly #target: Hash;
   readonly #options: LookupOptions<C, T>;
   readonly #over = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
   /** Asked by one of the paths, and never again. */
   readonly #taken = new Set<NodeId>();
   readonly #answered: Candidate<C>[] = [];
@@ -91,6 +92,7 @@ class Search<C extends { id: NodeId }, T> {
   constructor(target: Hash, options: LookupOptions<C, T>) {
     this.#target = target;
     this.#options = options;
+    this.#over.signal.addEventListener("abort", () => this.#ended.resolve(), { once: true });
     if (options.self !== undefined) this.#taken.add(options.self);
   }
 
@@ -164,7 +166,8 @@ class Search<C extends { id: NodeId }, T> {
           else learn(told);
         });
         asking.add(asked);
-      } else if (asking.size > 0) await Promise.race(asking);
+      } else if (asking.size > 0 && !this.#over.signal.aborted)
+        await Promise.race([...asking, this.#ended.promise]);
       else return;
     }
   }

@@ -29,6 +29,12 @@ export type ClosestAnswer = v.InferOutput<typeof closestAnswerSchema>;
 export const parseClosestAnswer = (value: unknown): ClosestAnswer =>
   parseWith(closestAnswerSchema, value, "bad-answer");
 
+// GET /status of any server
+const serverIdentitySchema = v.object({ kind: v.picklist(["edge", "home-node"]), id: nodeIdSchema });
+export type ServerIdentity = v.InferOutput<typeof serverIdentitySchema>;
+export const parseServerIdentity = (value: unknown): ServerIdentity =>
+  parseWith(serverIdentitySchema, value, "bad-answer");
+
 // GET /status of a home node: what an edge compares with a registration's URL
 const nodeStatusSchema = v.object({ kind: v.literal("home-node"), id: nodeIdSchema, key: keyTextSchema });
 /** What a home node's `/status` says about itself; fields beyond these are for people. */
