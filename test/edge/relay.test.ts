@@ -1,10 +1,9 @@
 import { evictDurableObject, listDurableObjectIds, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
-import { CLOSE_REPLACED, PING } from "../../lib/registration.ts";
+import { CLOSE_REPLACED, PING, SILENCE_MAX_MS } from "../../lib/registration.ts";
 import { DATA_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES } from "../../lib/tunnel/frames.ts";
 import { NAMES_BODY_MAX } from "../../lib/wire/names.ts";
 import { bodyOf, bytesOf, dataBytes, EDGE, TestNode } from "./test-node.ts";
