@@ -79,7 +79,8 @@ export class RelayLinks {
   report(): RelayReport[] {
     return [...this.#links.values()].map(({ id, url, link }) => {
       const { state, since, reason } = link.status();
-      return { id, url, state, since, reason };
+      // One that is linked says that it tries no URLs, as each does.
+      return { id, url, state, since, reason: state === "registered" ? "" : reason };
     });
   }
 

@@ -52,7 +52,7 @@ export class Epochs {
   }
 
   async #take(): Promise<void> {
-    const record = { type: "holdfast-relay-1", epoch: this.#last + EPOCHS_PER_WRITE };
+    const record = { type: "holdfast-relay-1", epoch: this.#last + EPOCHS_PER_WRITE - 1 };
     const bytes = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
     await writeDurably(`${this.#path}.${randomUUID()}`, this.#path, [bytes]);
     this.#taken = record.epoch;

@@ -101,10 +101,8 @@ async function answer(c: NodeContext, exchange: Exchange, deps: ViaDeps): Promis
   const readBytes = (node: FetchResponse, maxBytes: number) => readBody(pacedIn(node, deps), maxBytes);
   const host = { readBytes, digest: async (bytes: Uint8Array) => digestOf(bytes), onChunk: () => undefined };
   try {
-    const checked = await blamingNode(async () => {
-      const given = await askThrough(opener, { method, path, headers, body: upload, signal });
-      return checkedAnswer(responseOf(given), passage, host);
-    }, deps.onBroken);
+    const given = await askThrough(opener, { method, path, headers, body: upload, signal });
+    const checked = await blamingNode(() => checkedAnswer(responseOf(given), passage, host), deps.onBroken);
     if (checked instanceof HoldfastError)
       return { response: problemResponse(problemOf(checked)), heldBytes: 0 };
     deps.counters.count("relay", upload === null ? "out" : "in", { requests: 1 });

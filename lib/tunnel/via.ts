@@ -42,14 +42,14 @@ export function tooLarge(passage: Passage): HoldfastError {
 }
 
 /**
- * Whatever fails while a node answers is its failure, not the reader's: `bad-answer` for what it said, else
- * `unreachable`. `onBroken` hears of what nobody expected.
+ * Whatever fails while a node answers is its failure, not the reader's: `bad-answer` for what it said; `timeout` or
+ * `unreachable` where it fell silent. `onBroken` hears of what nobody expected.
  */
 export async function blamingNode<T>(work: () => Promise<T>, onBroken: (cause: unknown) => void): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (isHoldfastError(cause, "bad-answer")) throw cause;
+    if (isHoldfastError(cause, "bad-answer", "timeout", "unreachable")) throw cause;
     if (isHoldfastError(cause)) {
       throw new HoldfastError("bad-answer", `the home node's answer cannot be used: ${cause.message}`, {
         cause,
