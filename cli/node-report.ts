@@ -5,6 +5,7 @@ import { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/f
 import {
   describeCare,
   describeRecord,
+  describeRelaying,
   type EdgeReport,
   formatStanding,
   isLocal,
@@ -32,6 +33,9 @@ export function formatNodeStatus(
     if (care.length > 0) sections.push(section(care.flatMap(([label, text]) => wrapped(label, text, width))));
     sections.push(space(status, width), domains(status), traffic(status));
     sections.push(...edgeSections(status, nowMs, width));
+    const relaying = describeRelaying(status, nowMs);
+    if (relaying.length > 0)
+      sections.push(section(relaying.flatMap(([label, text]) => wrapped(label, text, width))));
   } else {
     sections.push(
       section([["space", `${formatSize(status.usedBytes)} used, ${formatSize(status.freeBytes)} free`]]),
@@ -137,7 +141,13 @@ function flowRows(title: string, note: string, flows: TrafficFlows): string[][] 
     way,
     ...[out, into].flatMap(({ bytes, requests }) => [formatSize(bytes), formatCount(requests)]),
   ];
-  return [row(title, "direct", flows.direct), row(note, "through edges", flows.tunnel)];
+  const others = row("", "for others", flows.relay);
+  const own = [row(title, "direct", flows.direct), row(note, "through edges", flows.tunnel)];
+  return hasFlow(flows.relay) ? [...own, others] : own;
+}
+
+function hasFlow({ in: into, out }: TrafficFlows["relay"]): boolean {
+  return into.requests + into.bytes + out.requests + out.bytes > 0;
 }
 
 function edgeSections({ edges }: LocalNodeStatus, nowMs: number, width: number): string[] {

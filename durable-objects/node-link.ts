@@ -22,11 +22,11 @@ import {
   formatFrame,
   type NodeFrame,
   PING,
-  PING_INTERVAL_MS,
   PONG,
   parseNodeFrame,
   REASON_MAX,
   type Registration,
+  SILENCE_MAX_MS,
   VACATION_MAX_MS,
   verifyRegistration,
 } from "../lib/registration.ts";
@@ -44,8 +44,6 @@ import { Tunnels } from "./tunnels.ts";
 
 /** Sockets of one node that have not answered their challenge yet. */
 export const PENDING_SOCKETS_MAX = 16;
-/** A node that has not pinged for this long is gone, whatever its connection looks like. */
-export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
 /** A node that did not say what it holds is asked again after this long. */
 export const INVENTORY_RETRY_MS = 60 * 60 * 1000;
 const CONTACTS_GIVEN = 20;

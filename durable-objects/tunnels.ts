@@ -1,37 +1,29 @@
 // The tunnels of one NodeLink: an opener for each registered socket, and HTTP requests passed through the newest one.
 // In memory only. Whatever is under way when the object is evicted fails, and its readers ask another holder.
 
-import type { DeadlineLimits } from "../lib/deadline.ts";
-import { PULL_PATIENCE_MS } from "../lib/durability/pull.ts";
-import { HoldfastError } from "../lib/error.ts";
 import type { BodyReader } from "../lib/fetch.ts";
+import { askThrough } from "../lib/tunnel/exchange.ts";
 import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
-import { TunnelOpener, type TunnelResponse } from "../lib/tunnel/opener.ts";
-import { PULL_PATH, parseTunnelled, REQUEST_HEADERS } from "../lib/tunnel/passage.ts";
+import { TunnelOpener } from "../lib/tunnel/opener.ts";
+import { parseTunnelled } from "../lib/tunnel/passage.ts";
 
 /** An upload goes on in pieces of this size at least: a slow one must not look like a silent one. */
 const UPLOAD_PIECE_BYTES = 64 * 1024;
-/** A node says nothing while it copies a chunk, from a line as slow as 64 KiB/s. */
-const PULL_LIMITS: DeadlineLimits = { idleMs: PULL_PATIENCE_MS, totalMs: PULL_PATIENCE_MS };
-/** Response headers that mean something to the edge; a node's others end here. */
-const RESPONSE_HEADERS = ["content-length", "content-type"];
-/** Statuses that no response with a body can have, and no answer of a home node has. */
-const BODILESS_STATUSES = [204, 205, 304];
 
 export class Tunnels {
   readonly #openers = new Map<WebSocket, TunnelOpener>();
 
-  /** The node's answer to `request`, through `socket`. Throws `bad-answer`, and what the opener and parseTunnelled throw. */
+  /** The node's answer to `request`, through `socket`. Throws what askThrough and parseTunnelled throw. */
   async relay(socket: WebSocket, request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
-    const { method, path } = parseTunnelled(request.method, pathname, search);
-    const answer = await this.#opener(socket).request({
-      head: { method, path, headers: passedOn(request.headers) },
-      body: request.body === null ? null : piecesOf(request.body),
+    const { headers, body } = request;
+    const { status, ...answer } = await askThrough(this.#opener(socket), {
+      ...parseTunnelled(request.method, pathname, search),
+      headers,
+      body: body === null ? null : piecesOf(body),
       signal: request.signal,
-      limits: path === PULL_PATH ? PULL_LIMITS : undefined,
     });
-    return responseOf(answer);
+    return new Response(answer.body, { status, headers: answer.headers });
   }
 
   /** A binary message of the node. Throws `frame-malformed` or `frame-too-large`. */
@@ -55,24 +47,6 @@ export class Tunnels {
     this.#openers.set(socket, opener);
     return opener;
   }
-}
-
-function passedOn(headers: Headers): [string, string][] {
-  return REQUEST_HEADERS.flatMap((name) => {
-    const value = headers.get(name);
-    return value === null ? [] : [[name, value] as [string, string]];
-  });
-}
-
-function responseOf({ status, headers, body }: TunnelResponse): Response {
-  if (BODILESS_STATUSES.includes(status)) {
-    void body?.cancel();
-    throw new HoldfastError(
-      "bad-answer",
-      `the home node answered ${status}, which is no answer of the protocol`,
-    );
-  }
-  return new Response(body, { status, headers: headers.filter(([name]) => RESPONSE_HEADERS.includes(name)) });
 }
 
 /** The runtime hands a body out in small pieces unless larger ones are asked for. */

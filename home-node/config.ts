@@ -58,6 +58,8 @@ const configSchema = v.strictObject({
   /** The node starts without the chunks that it had. */
   lostDisk: v.optional(v.boolean(), false),
   diskReserveBytes: v.optional(countSchema, DEFAULT_DISK_RESERVE_BYTES),
+  /** Whether a node that is reached directly relays for others that are not. */
+  relay: v.optional(v.boolean(), true),
   /** Seconds between two rounds of asking the edges which chunks they still need; 0: never, and nothing is deleted. */
   collectSeconds: v.optional(v.pipe(countSchema, v.maxValue(COLLECT_SECONDS_MAX)), DEFAULT_COLLECT_SECONDS),
   /** Hashes to neither store nor serve, one a line. */

@@ -2,6 +2,7 @@
 // before it is ready, and stops them so that what is in flight can finish.
 
 import { mkdir } from "node:fs/promises";
+import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import { BufferPool } from "../lib/buffer-pool.ts";
 import { createChunkFetch } from "../lib/client/chunk-fetch.ts";
@@ -10,6 +11,7 @@ import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { LocalNodeStatus } from "../lib/node-status.ts";
 import type { NodeFrame } from "../lib/registration.ts";
+import { parseTunnelled } from "../lib/tunnel/passage.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Collection } from "./collection/collection.ts";
 import { type NodeConfig, repairRateOf } from "./config.ts";
@@ -19,8 +21,11 @@ import { loadIdentity } from "./identity.ts";
 import { Drain } from "./leaving/drain.ts";
 import { type Announced, hasLostDisk, Intent } from "./leaving/intent.ts";
 import { EdgeLink } from "./link/edge-link.ts";
+import { RelayLinks } from "./link/relay-links.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
+import { Epochs } from "./relay/epochs.ts";
+import { Relay } from "./relay/relay.ts";
 import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
@@ -52,6 +57,8 @@ export interface HomeNodeDeps {
   fetch?: Fetch;
   /** Reads from nodes that an edge names, whose URLs are a stranger's word: to public addresses only. */
   strangerFetch?: Fetch;
+  /** Resolves the hosts of nodes that strangers tell of: to public addresses only. */
+  strangerLookup?: LookupFunction;
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
@@ -131,6 +138,7 @@ async function prepare(
   const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
   const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
   const counters = new Counters({ dir, clock, log: deps.log });
+  const epochs = await Epochs.load(dir);
   const denied = new DenyList(config.denyFile);
   await denied.load();
   const charges = new GrantCharges({ dir, clock, log: deps.log });
@@ -154,10 +162,12 @@ async function prepare(
     counters,
     denied,
     charges,
+    epochs,
     writeLog,
     unlock,
     fetch: deps.fetch ?? fetch,
     strangerFetch: deps.strangerFetch ?? fetch,
+    lookup: deps.strangerLookup,
   });
 }
 
@@ -169,11 +179,13 @@ interface Parts
   room: Room;
   intent: Intent;
   charges: GrantCharges;
+  epochs: Epochs;
   freeDiskBytes: () => Promise<number>;
   writeLog: WriteLog;
   random: () => number;
   fetch: Fetch;
   strangerFetch: Fetch;
+  lookup: LookupFunction | undefined;
   unlock: () => Promise<void>;
 }
 
@@ -182,6 +194,8 @@ class RunningNode {
   readonly #parts: Parts;
   readonly #contacts: RoutingTable;
   readonly #links: EdgeLink[];
+  readonly #relayLinks: RelayLinks;
+  readonly #relay: Relay | null;
   readonly #doors: Doors;
   readonly #collection: Collection;
   readonly #drain: Drain;
@@ -194,6 +208,9 @@ class RunningNode {
     this.#parts = parts;
     this.#contacts = new RoutingTable(parts.identity.id);
     this.#links = config.edges.map((edge) => this.#createLink(edge));
+    this.#relayLinks = this.#createRelayLinks();
+    const [self, origin] = [parts.identity.id, () => this.#advertisedUrl()];
+    this.#relay = config.relay ? new Relay({ ...parts, self, origin }) : null;
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
     this.#answer = async (request, arrival) => app.fetch(request, arrival);
@@ -210,7 +227,7 @@ class RunningNode {
       pause: (until) => this.#pause(until),
       leave: (isLeaving) => this.#leave(isLeaving),
     });
-    this.#doors = new Doors(config, { open: this, local, log: parts.log });
+    this.#doors = new Doors(config, { open: this, local, upgrades: this.#relay, log: parts.log });
     this.#collection = new Collection({
       ...parts,
       dir: config.dir,
@@ -236,6 +253,7 @@ class RunningNode {
     await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
+    this.#relayLinks.start();
     await this.#collection.start();
     await this.#scrub.start();
     if (this.#parts.intent.leavingSince !== null) this.#drain.start();
@@ -244,7 +262,8 @@ class RunningNode {
   /** Tells the edges first, so that they send nobody here while the last requests finish. */
   async stop(): Promise<void> {
     await Promise.all([this.#drain.stop(), this.#scrub.stop(), this.#collection.stop()]);
-    await Promise.all(this.#links.map((link) => link.stop()));
+    await Promise.all([...this.#links, this.#relayLinks].map((links) => links.stop()));
+    await this.#relay?.stop();
     await this.#doors.stop();
     await this.#parts.intent.settle();
     await this.#parts.counters.stop();
@@ -301,6 +320,8 @@ class RunningNode {
       diskReserveBytes,
       contacts: this.#contacts,
       links: this.#links,
+      relayLinks: this.#relayLinks,
+      relay: this.#relay,
       onlineSince: this.#onlineSince,
       url: this.#advertisedUrl(),
       page: this.#doors.page,
@@ -330,6 +351,7 @@ class RunningNode {
       takesMore: () => intent.takesMore,
       hours: pledge.hours ?? null,
       contacts: this.#contacts,
+      relay: this.#relay,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
     };
@@ -352,15 +374,40 @@ class RunningNode {
           ...hasAnnounced,
         };
       },
+      expects: null,
+      mayPass: parseTunnelled,
       onRegistered: () => {
+        this.#relayLinks.refresh();
         if (hasAnnounced.lost !== true) return;
         intent.toldLost(edge).catch((error: unknown) => {
           log.error({ err: error }, "that the edge knows of the lost disk could not be written down");
         });
       },
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
-      learnContacts: (contacts) => void this.#contacts.add(contacts),
+      learnContacts: (contacts) => {
+        this.#contacts.add(contacts);
+        this.#relayLinks.refresh();
+      },
+      onEnd: () => undefined,
     });
+  }
+
+  #createRelayLinks(): RelayLinks {
+    const { identity, log } = this.#parts;
+    return new RelayLinks({
+      ...this.#parts,
+      candidates: () => this.#contacts.closest(identity.id),
+      isNeeded: () => !this.#isReached(),
+      // A relay is no edge of the volunteer's: it is answered what strangers are.
+      answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: null }),
+      onChange: () => log.info({ relays: this.#relayLinks.relays() }, "reached through relays"),
+    });
+  }
+
+  /** Whether others reach the node at a URL of its own: its edges say so, or have not said otherwise. */
+  #isReached(): boolean {
+    const verdicts = this.#links.flatMap((link) => link.reached ?? []);
+    return this.#advertisedUrl() !== null && (verdicts.length === 0 || verdicts.includes(true));
   }
 
   #linkedEdges(): Set<Hash> {
@@ -368,6 +415,7 @@ class RunningNode {
     return new Set(registered.flatMap((link) => link.edge ?? []));
   }
 
+  /** The origin at which others are told to reach the node. */
   #advertisedUrl(): string | null {
     return this.#config.publicUrl ?? (this.#config.advertise ? this.url : null);
   }

@@ -8,6 +8,8 @@ import type { Drain } from "./leaving/drain.ts";
 import type { Intent } from "./leaving/intent.ts";
 import type { EdgeLink } from "./link/edge-link.ts";
 import { SOFTWARE } from "./link/link-session.ts";
+import type { RelayLinks } from "./link/relay-links.ts";
+import type { Relay } from "./relay/relay.ts";
 import type { RoutingTable } from "./routing-table.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 import type { Room } from "./store/room.ts";
@@ -22,6 +24,8 @@ export interface StatusSources {
   room: Room;
   counters: Counters;
   links: readonly EdgeLink[];
+  relayLinks: RelayLinks;
+  relay: Relay | null;
   pledge: Pledge;
   name: string | null;
   diskReserveBytes: number;
@@ -54,8 +58,8 @@ export async function publicStatusOf(sources: StatusSources): Promise<PublicNode
 
 /** For the volunteer: strangers have no business with whom the node serves, how much, and by which edges. */
 export async function localStatusOf(sources: StatusSources): Promise<LocalNodeStatus> {
-  const { page, pledge, name, diskReserveBytes, freeDiskBytes, counters, links, intent, drain, scrub } =
-    sources;
+  const { page, pledge, name, diskReserveBytes, freeDiskBytes, counters, intent, drain, scrub } = sources;
+  const { links, relayLinks, relay, url } = sources;
   const { awayUntil, leavingSince, lostSince } = intent;
   return {
     ...(await publicStatusOf(sources)),
@@ -69,5 +73,7 @@ export async function localStatusOf(sources: StatusSources): Promise<LocalNodeSt
     disk: { freeBytes: await freeDiskBytes(), reserveBytes: diskReserveBytes },
     ...counters.report(),
     edges: links.map((link) => link.status()),
+    relays: relayLinks.report(),
+    relayed: url === null ? null : (relay?.nodes ?? null),
   };
 }

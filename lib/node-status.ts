@@ -20,6 +20,8 @@ import {
 /** Today included. */
 export const DAYS_LISTED_MAX = 31;
 const EDGES_LISTED_MAX = 16;
+const RELAYS_LISTED_MAX = 16;
+const RELAYED_LISTED_MAX = 256;
 
 const publicSchema = v.object({
   kind: v.literal("home-node"),
@@ -40,16 +42,23 @@ const publicSchema = v.object({
 
 const flowSchema = v.object({ requests: countSchema, bytes: countSchema });
 const directionsSchema = v.object({ in: flowSchema, out: flowSchema });
-/** What came and went at the listener, and through edges. */
-const flowsSchema = v.object({ direct: directionsSchema, tunnel: directionsSchema });
+const NO_FLOW = { requests: 0, bytes: 0 };
+/** What came and went at the listener, through edges and relays, and for the nodes that this one relays for. */
+const flowsSchema = v.object({
+  direct: directionsSchema,
+  tunnel: directionsSchema,
+  relay: v.optional(directionsSchema, { in: NO_FLOW, out: NO_FLOW }),
+});
 const daySchema = v.object({ date: v.string(), ...flowsSchema.entries });
 const sumSchema = v.object({ chunks: countSchema, bytes: countSchema });
+
+const linkStateSchema = v.picklist(["connecting", "registered", "waiting", "stopped"]);
 
 const edgeSchema = v.object({
   url: v.string(),
   /** The edge's id; null before it was first heard of. */
   edge: v.nullable(hashSchema),
-  state: v.picklist(["connecting", "registered", "waiting", "stopped"]),
+  state: linkStateSchema,
   /** When this state began: for `registered`, since when the node is linked. */
   since: timeSchema,
   /** Whether the edge reached the node at its URL, by a code and in words why or why not, and what to do about it. */
@@ -70,6 +79,16 @@ const edgeSchema = v.object({
     requests: countSchema,
     failures: countSchema,
   }),
+});
+
+/** A home node through which this one is reached, or is about to be. */
+const relaySchema = v.object({
+  id: nodeIdSchema,
+  url: v.string(),
+  state: linkStateSchema,
+  since: timeSchema,
+  /** Why the link ended last, where it did. */
+  reason: v.string(),
 });
 
 const localSchema = v.object({
@@ -128,6 +147,14 @@ const localSchema = v.object({
     days: v.pipe(v.array(daySchema), v.maxLength(DAYS_LISTED_MAX)),
   }),
   edges: v.pipe(v.array(edgeSchema), v.maxLength(EDGES_LISTED_MAX)),
+  relays: v.optional(v.pipe(v.array(relaySchema), v.maxLength(RELAYS_LISTED_MAX)), []),
+  /** The nodes that this one relays for; null: it relays for none. */
+  relayed: v.optional(
+    v.nullable(
+      v.pipe(v.array(v.object({ id: nodeIdSchema, since: timeSchema })), v.maxLength(RELAYED_LISTED_MAX)),
+    ),
+    null,
+  ),
 });
 
 /** What GET /status answers to anybody. */
@@ -137,6 +164,7 @@ export type LocalNodeStatus = v.InferOutput<typeof localSchema>;
 type Leaving = NonNullable<LocalNodeStatus["leaving"]>;
 type Scrub = NonNullable<LocalNodeStatus["scrub"]>;
 export type EdgeReport = LocalNodeStatus["edges"][number];
+export type RelayReport = LocalNodeStatus["relays"][number];
 export type TrafficFlows = v.InferOutput<typeof flowsSchema>;
 
 // What the volunteer tells the node by its socket
@@ -217,6 +245,28 @@ function describeEvent({ time, chunk, code }: NodeRecord["events"][number]): str
 function standingWords(standing: number): string {
   if (isDelisted(standing)) return "it is given nothing new, and asked last";
   return isOnProbation(standing) ? "it is checked more often, until it has shown more" : "in full standing";
+}
+
+/** For whom the node relays, and by whom it is relayed, as labels and words. Nothing where there is nothing to say. */
+export function describeRelaying(
+  { relays, relayed, traffic }: LocalNodeStatus,
+  nowMs: number,
+): [label: string, text: string][] {
+  const by = relays.map(({ url, state, since, reason }): [string, string] => {
+    const age = formatAge(nowMs - Date.parse(since));
+    return [
+      "relayed by",
+      `${url}: ${state === "registered" ? "linked" : state} for ${age}${reasonWords(reason)}`,
+    ];
+  });
+  if (relayed === null) return by;
+  const { in: into, out } = traffic.total.relay;
+  const bytes = `${formatSize(into.bytes)} in and ${formatSize(out.bytes)} out in all`;
+  return [...by, ["relays for", `${plural(relayed.length, "other node")} now; ${bytes}`]];
+}
+
+function reasonWords(reason: string): string {
+  return reason === "" ? "" : `; ended before: ${reason}`;
 }
 
 /** An edge's standing in words. */

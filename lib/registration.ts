@@ -28,6 +28,8 @@ const CODE_TEXT = /^[a-z][a-z0-9-]{0,63}$/;
 const SOFTWARE_TEXT_MAX = 64;
 /** A node sends PING this often; the edge answers PONG without waking its Durable Object. */
 export const PING_INTERVAL_MS = 25_000;
+/** A node that has not pinged for this long is gone, whatever its connection looks like. */
+export const SILENCE_MAX_MS = 3 * PING_INTERVAL_MS;
 export const PING = "ping";
 export const PONG = "pong";
 /** WebSocket close codes (4000 to 4999 are the application's). */

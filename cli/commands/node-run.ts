@@ -45,6 +45,8 @@ interface RunOptions {
   reserve?: number;
   deny?: string;
   keepAll?: true;
+  /** False for --no-relay. */
+  relay: boolean;
   name?: string;
   hours?: PledgeHours;
 }
@@ -90,6 +92,7 @@ export function nodeRunCommand(): Command {
     )
     .option("--deny <FILE>", "hashes to neither store nor serve, one a line; SIGHUP reads it again")
     .option("--keep-all", "delete nothing, not even what no edge needs any more")
+    .option("--no-relay", "carry nothing for home nodes that cannot be reached directly")
     .option("--name <NAME>", "what to call you where the edge thanks those who keep a domain", nameArgument)
     .option(
       "--hours <FROM-TO>",
@@ -112,13 +115,18 @@ async function run(options: RunOptions): Promise<void> {
   if (config.edges.length === 0)
     warn("no edge is set (--edge URL): only those who know this node will find it");
   // The daemon's modules take longer to load than most commands take to run.
-  const [{ createHomeNode }, { createStrangerFetch }, { pino }] = await Promise.all([
+  const [{ createHomeNode }, { createStrangerFetch }, { createPublicLookup }, { pino }] = await Promise.all([
     import("../../home-node/home-node.ts"),
     import("../stranger-fetch.ts"),
+    import("../public-lookup.ts"),
     import("pino"),
   ]);
   const log = pino({ level: "info" }, pino.destination({ dest: STDERR, sync: true }));
-  const node = createHomeNode(config, { log, strangerFetch: createStrangerFetch(config.edges) });
+  const node = createHomeNode(config, {
+    log,
+    strangerFetch: createStrangerFetch(config.edges),
+    strangerLookup: createPublicLookup(),
+  });
   const { id, url } = await node.start();
   stopOnSignals(node, log);
   rereadOnSignal(node, log);
@@ -150,6 +158,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
     lostDisk: options.lostDisk === true,
     diskReserveBytes: options.reserve ?? DEFAULT_DISK_RESERVE_BYTES,
     collectSeconds: options.keepAll === true ? 0 : DEFAULT_COLLECT_SECONDS,
+    relay: options.relay,
     denyFile: options.deny ?? null,
   };
 }

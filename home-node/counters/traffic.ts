@@ -1,5 +1,5 @@
-// What the node has carried, for its volunteer: requests and bytes, in and out, directly and through the tunnel; in all,
-// and on each of the last days. A day is a date in UTC. Kept in memory; counters.ts brings it to disk.
+// What the node has carried, for its volunteer: requests and bytes, in and out, directly, through tunnels, and for nodes that
+// it relays for; in all, and on each of the last days. A day is a date in UTC. Kept in memory; counters.ts brings it to disk.
 
 import * as v from "valibot";
 import { DAYS_LISTED_MAX } from "../../lib/node-status.ts";
@@ -10,14 +10,19 @@ export const DAYS_KEPT = DAYS_LISTED_MAX;
 const DATE_LENGTH = "2026-01-02".length;
 const MIDNIGHT = "T00:00:00.000Z";
 
-/** How a request came: at the listener, or through an edge. */
-export type Way = "direct" | "tunnel";
+/** How a request came: at the listener, through an edge or a relay, or at the listener for a node that this one relays for. */
+export type Way = "direct" | "tunnel" | "relay";
 /** `in` is what others bring, `out` what they fetch. */
 export type Direction = "in" | "out";
 
 const flowSchema = v.strictObject({ requests: countSchema, bytes: countSchema });
 const directionsSchema = v.strictObject({ in: flowSchema, out: flowSchema });
-const flowsSchema = v.strictObject({ direct: directionsSchema, tunnel: directionsSchema });
+const flowsSchema = v.strictObject({
+  direct: directionsSchema,
+  tunnel: directionsSchema,
+  /** Files of before nodes relayed do not have it. */
+  relay: v.optional(directionsSchema, noDirections),
+});
 const dateSchema = v.pipe(
   v.string(),
   v.check((date) => v.is(timeSchema, `${date}${MIDNIGHT}`), "expected a date"),
@@ -92,8 +97,11 @@ function startOf(nowMs: number): TrafficRecord {
 }
 
 function noFlows(): Flows {
-  const none = () => ({ requests: 0, bytes: 0 });
-  return { direct: { in: none(), out: none() }, tunnel: { in: none(), out: none() } };
+  return { direct: noDirections(), tunnel: noDirections(), relay: noDirections() };
+}
+
+function noDirections(): v.InferOutput<typeof directionsSchema> {
+  return { in: { requests: 0, bytes: 0 }, out: { requests: 0, bytes: 0 } };
 }
 
 function dateOf(ms: number): string {

@@ -1,6 +1,7 @@
-// The node's standing with one edge: a WebSocket session, and after it ends the next one, for as long as the node
-// runs. What happens inside a session is link-session.ts.
+// The node's standing with one edge, or with one home node that relays for it: a WebSocket session, and after it ends the
+// next one, until it is stopped. What happens inside a session is link-session.ts.
 
+import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import type { Hash } from "../../lib/hash.ts";
 import type { NodeRecord } from "../../lib/node-record.ts";
@@ -12,7 +13,7 @@ import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
 import { backoffDelay } from "./backoff.ts";
 import { type Offer, runSession, type Say } from "./link-session.ts";
-import type { AnswerRequest } from "./tunnel.ts";
+import type { AnswerRequest, MayPass } from "./tunnel.ts";
 
 /** A registration that lasted this long starts the backoff anew. */
 export const STABLE_MS = 60_000;
@@ -27,10 +28,17 @@ export interface EdgeLinkDeps {
   log: Logger;
   /** What the node offers now. */
   offer: () => Promise<Offer>;
-  /** Answers a request that came through the edge. */
+  /** The id that whoever answers there must have; null: any. */
+  expects: Hash | null;
+  /** Resolves the URL's host, where that is a stranger's word. */
+  lookup?: LookupFunction | undefined;
+  /** Answers a request that came through the edge, of those that may pass. */
   answer: AnswerRequest;
+  mayPass: MayPass;
   learnContacts: (contacts: Contact[]) => void;
   onRegistered: () => void;
+  /** A session ended, and not by `stop`, that was registered for so many milliseconds; 0: never. */
+  onEnd: (lastedMs: number) => void;
 }
 
 type LinkState = Omit<EdgeReport, "standing" | "record">;
@@ -49,6 +57,7 @@ export class EdgeLink {
   #state: LinkState;
   /** While the node is linked. */
   #say: Say | null = null;
+  #reached: boolean | null = null;
   /** Chunks that the edge has to be told of. */
   readonly #lost = new Set<Hash>();
 
@@ -71,6 +80,11 @@ export class EdgeLink {
   registeredWith(): { url: string; edge: Hash } | null {
     const { state, edge } = this.#state;
     return state === "registered" && edge !== null ? { url: this.#url, edge } : null;
+  }
+
+  /** Whether the edge reached the node at its URL when it last registered it; null before it first did. */
+  get reached(): boolean | null {
+    return this.#reached;
   }
 
   /** Tells the edge, where the node is linked with it; else the next registration says all of it. */
@@ -109,6 +123,7 @@ export class EdgeLink {
       if (lastedMs >= STABLE_MS) attempt = 0;
       const delayMs = backoffDelay(attempt, this.#deps.random);
       this.#turn({ state: "waiting", ...UNKNOWN });
+      this.#deps.onEnd(lastedMs);
       this.#log.info({ delayMs: Math.round(delayMs) }, "will connect again");
       await this.#deps.clock.sleep(delayMs, signal);
     }
@@ -117,7 +132,7 @@ export class EdgeLink {
 
   /** One session; returns how long the node was registered, in milliseconds. */
   async #connect(signal: AbortSignal): Promise<number> {
-    const { identity, clock, offer, learnContacts } = this.#deps;
+    const { identity, clock, offer, expects, lookup, mayPass, learnContacts } = this.#deps;
     let registeredAtMs: number | null = null;
     this.#turn({ state: "connecting", ...UNKNOWN, reason: "" });
     const end = await runSession({
@@ -126,11 +141,15 @@ export class EdgeLink {
       identity,
       clock,
       offer,
+      expects,
+      lookup,
+      mayPass,
       answer: (request) => this.#answer(request),
       log: this.#log,
       onChallenge: (edge) => this.#turn({ edge }),
       onRegistered: ({ direct, code: codeText = "", reason, contacts }, say) => {
         registeredAtMs = clock.now();
+        this.#reached = direct;
         this.#standing.registrations += 1;
         const code = parseReachCode(codeText);
         const advice = code === null || direct ? null : adviceFor(code);

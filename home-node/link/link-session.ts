@@ -1,6 +1,7 @@
 // One WebSocket connection to an edge: answer its challenge once, be registered, keep the line alive, report room, and
 // answer requests through the tunnel. Anything out of order or out of form closes the connection; edge-link.ts decides what comes after.
 
+import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
@@ -20,24 +21,22 @@ import {
 } from "../../lib/registration.ts";
 import { signStatement } from "../../lib/statement.ts";
 import type { TunnelAcceptor } from "../../lib/tunnel/acceptor.ts";
-import { FRAME_BYTES_MAX } from "../../lib/tunnel/frames.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
-import { type AnswerRequest, createTunnel } from "./tunnel.ts";
+import { type AnswerRequest, createTunnel, type MayPass } from "./tunnel.ts";
+import { bytesOf, CLOSE_GOING_AWAY, CLOSE_TIMEOUT_MS, SOCKET_OPTIONS } from "./web-socket.ts";
 
 export const SOFTWARE = "holdfast/0.1.0";
 export const HANDSHAKE_TIMEOUT_MS = 15_000;
 /** From the start of the connection to `registered`: the edge tries the node's URL in between. */
 export const REGISTER_TIMEOUT_MS = 45_000;
 export const PONG_TIMEOUT_MS = 10_000;
-export const CLOSE_TIMEOUT_MS = 3_000;
 /** Room is reported at most this often, and when it changed by a tenth of the pledge. */
 export const ROOM_INTERVAL_MS = 60_000;
 const ROOM_CHANGE = 0.1;
 /** RFC 6455 7.4.1. */
 const CLOSE_NORMAL = 1000;
-const CLOSE_GOING_AWAY = 1001;
 const CLOSE_PROTOCOL_ERROR = 1002;
 const CLOSE_UNSUPPORTED = 1003;
 const CLOSE_MALFORMED = 1007;
@@ -66,8 +65,13 @@ export interface SessionDeps {
   clock: Clock;
   log: Logger;
   offer: () => Promise<Offer>;
-  /** Answers a request that came through the edge. */
+  /** The id that whoever answers there must have; null: any. */
+  expects: Hash | null;
+  /** Resolves the URL's host, where that is a stranger's word. */
+  lookup?: LookupFunction | undefined;
+  /** Answers a request that came through the edge, of those that may pass. */
   answer: AnswerRequest;
+  mayPass: MayPass;
   onChallenge: (edge: Hash) => void;
   /** `say` sends control frames for as long as the session lasts. */
   onRegistered: (frame: Registered, say: Say) => void;
@@ -99,12 +103,12 @@ class LinkSession {
   constructor(deps: SessionDeps) {
     this.#deps = deps;
     this.#socket = new WebSocket(deps.url, {
-      perMessageDeflate: false, // a small frame must not unpack into a large one
-      maxPayload: FRAME_BYTES_MAX,
+      ...SOCKET_OPTIONS,
+      ...(deps.lookup === undefined ? {} : { lookup: deps.lookup }),
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       followRedirects: false,
     });
-    this.#tunnel = createTunnel((message) => this.#sendBinary(message), deps.answer, deps.log);
+    this.#tunnel = createTunnel((message) => this.#sendBinary(message), deps);
   }
 
   async run(): Promise<string> {
@@ -159,6 +163,7 @@ class LinkSession {
     if (frame.type === "refused") {
       this.#close(CLOSE_NORMAL, `refused: ${frame.code}: ${frame.detail}`);
     } else if (frame.type === "challenge" && this.#state === "open") {
+      this.#checkWho(frame);
       this.#state = "challenged";
       this.#background(() => this.#answer(frame));
     } else if (frame.type === "registered" && this.#state === "challenged") {
@@ -172,6 +177,12 @@ class LinkSession {
       // A second challenge on one connection would have the node sign for somebody else's.
       throw new HoldfastError("registration-invalid", `a ${frame.type} frame is not expected now`);
     }
+  }
+
+  #checkWho({ edge }: Challenge): void {
+    const { expects } = this.#deps;
+    if (expects !== null && edge !== expects)
+      throw new HoldfastError("registration-invalid", "another node answers there than was expected");
   }
 
   async #answer(challenge: Challenge): Promise<void> {
@@ -273,9 +284,4 @@ class LinkSession {
 function closeCodeOf({ code }: HoldfastError): number {
   if (code === "frame-malformed") return CLOSE_MALFORMED;
   return code === "frame-too-large" ? CLOSE_TOO_LARGE : CLOSE_PROTOCOL_ERROR;
-}
-
-function bytesOf(data: RawData): Buffer {
-  if (Array.isArray(data)) return Buffer.concat(data);
-  return data instanceof ArrayBuffer ? Buffer.from(data) : data;
 }

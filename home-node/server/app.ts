@@ -9,7 +9,6 @@ import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { type Hash, parseHash } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
-import { formatHours, msUntilServing, type PledgeHours } from "../../lib/pledge.ts";
 import { errorOf, problemOf } from "../../lib/problem.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../../lib/user-content.ts";
 import {
@@ -20,9 +19,13 @@ import {
 } from "../../lib/wire/names.ts";
 import type { ClosestAnswer } from "../../lib/wire/nodes.ts";
 import { GRANT_HEADER, UPLOAD_HEADER } from "../../lib/wire/signed.ts";
+import type { Relay } from "../relay/relay.ts";
+import { RELAYED_BYTES_MAX, relayVia, type ViaDeps } from "../relay/via.ts";
 import type { RoutingTable } from "../routing-table.ts";
+import { ByteBudget } from "./byte-budget.ts";
 import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
+import { type HoursDeps, refusalOutsideHours } from "./hours.ts";
 import { getDigests, getPartition } from "./inventory.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
 import { countIn, countOut, type NodeApp, type NodeContext, type NodeEnv } from "./node-context.ts";
@@ -35,15 +38,14 @@ import { receiveBody, Slots } from "./request-body.ts";
 export const NAMES_AT_ONCE_MAX = 8;
 const PREFLIGHT_SECONDS = 24 * 60 * 60;
 const IMMUTABLE = "public, max-age=31536000, immutable";
-const SECOND_MS = 1000;
 const SIGNATURE_SUFFIX = ".sig";
 
-export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps {
+export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps, HoursDeps {
   contacts: RoutingTable;
   /** Paces what comes in. */
   receiving: Pace;
-  /** When the node moves chunks for strangers; null: always. */
-  hours: PledgeHours | null;
+  /** Null where this node relays for no others. */
+  relay: Pick<Relay, "opener"> | null;
   status: () => Promise<object>;
   log: Logger;
 }
@@ -75,6 +77,7 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
   app.get("/name/:nameHash", (c) => getName(c, deps));
   app.get("/version/:id", (c) => getVersion(c, deps));
   app.get("/closest/:hash", (c) => getClosest(c, deps));
+  if (deps.relay !== null) relayRoutes(app, deps, deps.relay);
   app.get("/status", async (c) => c.json(await deps.status(), 200, { "Cache-Control": "no-store" }));
   refuseOtherMethods(app);
   app.notFound(() =>
@@ -82,6 +85,20 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
   );
   app.onError((error) => answerError(error, deps.log));
   return app;
+}
+
+function relayRoutes(app: NodeApp, deps: NodeAppDeps, relay: Pick<Relay, "opener">): void {
+  const viaDeps: ViaDeps = {
+    ...deps,
+    openerOf: (node) => relay.opener(node),
+    relayedBytes: new ByteBudget(RELAYED_BYTES_MAX),
+    onBroken: (error) => deps.log.info({ err: error }, "a relayed node's connection broke off"),
+  };
+  app.all("/via/*", (c) => relayVia(c, viaDeps));
+  // A request that is a WebSocket's never comes here.
+  app.get("/node", () => {
+    throw new HoldfastError("invalid-request", "open a WebSocket here to be relayed for");
+  });
 }
 
 function allowBrowsers() {
@@ -110,13 +127,10 @@ function countRequests({ counters }: NodeAppDeps) {
 }
 
 /** Outside of its hours the node moves nobody's chunks, either way; what is small is answered. */
-function keepHours({ hours, clock }: NodeAppDeps) {
+function keepHours(deps: NodeAppDeps) {
   return createMiddleware<NodeEnv>(async (c, next) => {
-    const waitMs = msUntilServing(hours, clock.now());
-    if (waitMs === 0 || hours === null || c.req.raw.method === "HEAD") return next();
-    const error = new HoldfastError("outside-hours", `this home node serves from ${formatHours(hours)} UTC`);
-    const seconds = Math.ceil(waitMs / SECOND_MS);
-    return problemResponse(problemOf(error), { "Retry-After": String(seconds) });
+    const refusal = c.req.raw.method === "HEAD" ? null : refusalOutsideHours(deps);
+    return refusal ?? next();
   });
 }
 

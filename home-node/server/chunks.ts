@@ -66,7 +66,7 @@ async function sendFromMemory(hash: Hash, deps: ChunkRoutesDeps, count: Count): 
     const bytes = await chunks.get(hash);
     if (bytes === null) return chunkResponse(hash, null, null);
     const release = () => sendingBytes.give(bytes.length);
-    const response = chunkResponse(hash, bytes.length, bodyOf(bytes, deps, count, release));
+    const response = chunkResponse(hash, bytes.length, pacedBody(bytes, deps, count, release));
     size = bytes.length;
     return response;
   } finally {
@@ -95,9 +95,9 @@ function chunkResponse(hash: Hash, size: number | null, body: ReadableStream<Uin
  * The bytes in pieces at the pace of the pledge. Asked for piece by piece: the reader takes the end, upon which `release`
  * is called, only when there is room for more, so all but a few pieces have left the process by then.
  */
-function bodyOf(
+export function pacedBody(
   bytes: Uint8Array,
-  { sending }: ChunkRoutesDeps,
+  { sending }: Pick<ChunkRoutesDeps, "sending">,
   count: Count,
   release: () => void,
 ): ReadableStream<Uint8Array> {

@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
 import { isLoopbackHost } from "../../lib/node-url.ts";
 import type { NodeConfig } from "../config.ts";
-import { createListener, type Listener } from "./listener.ts";
+import { createListener, type Listener, type Upgrades } from "./listener.ts";
 import { hasKey, isLocalRequest, KEY_PARAMETER } from "./local-request.ts";
 import { createStatusSocket, type StatusSocket } from "./status-socket.ts";
 
@@ -23,6 +23,8 @@ export interface DoorsDeps {
   open: App;
   /** For the volunteer. */
   local: App;
+  /** Takes WebSockets at the listener. */
+  upgrades: Upgrades | null;
   log: Logger;
 }
 
@@ -42,7 +44,9 @@ export class Doors {
     this.#deps = deps;
     this.#key = isPublic(publicUrl) ? randomBytes(KEY_BYTES).toString("hex") : null;
     this.#listener =
-      listen === null ? null : createListener((request, message) => this.#answer(request, message), listen);
+      listen === null
+        ? null
+        : createListener((request, message) => this.#answer(request, message), listen, deps.upgrades);
     this.#socket = createStatusSocket(dir, (request) => deps.local.fetch(request));
   }
 

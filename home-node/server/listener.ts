@@ -3,6 +3,7 @@
 
 import { createServer, IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { readDirectly } from "./request-body.ts";
 
@@ -33,8 +34,16 @@ export interface ListenAddress {
 /** Answers a request; the message is the one that it came in. */
 export type Answer = (request: Request, message: IncomingMessage) => Response | Promise<Response>;
 
-export function createListener(answer: Answer, address: ListenAddress): Listener {
-  const server = createHttpServer(answer);
+/** Takes connections that are to become something else than HTTP. */
+export interface Upgrades {
+  /** Others are answered as requests: clients offer HTTP/2 so, and take HTTP/1. */
+  wants(message: IncomingMessage): boolean;
+  /** Also called for others where Node does not ask `wants` first (before 24.9). */
+  accept(message: IncomingMessage, stream: Duplex, head: Buffer): void;
+}
+
+export function createListener(answer: Answer, address: ListenAddress, upgrades: Upgrades | null): Listener {
+  const server = createHttpServer(answer, upgrades);
   return {
     start: async () => {
       await listen(server, address);
@@ -44,13 +53,14 @@ export function createListener(answer: Answer, address: ListenAddress): Listener
   };
 }
 
-export function createHttpServer(answer: Answer): Server {
+export function createHttpServer(answer: Answer, upgrades: Upgrades | null = null): Server {
   const limits = {
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    shouldUpgradeCallback: (message: IncomingMessage) => upgrades?.wants(message) === true,
   };
   // The adaptor's own Request and Response stay out of the globals: lib and fetch use the runtime's.
   const listener = getRequestListener(
@@ -62,6 +72,7 @@ export function createHttpServer(answer: Answer): Server {
     { overrideGlobalObjects: false },
   );
   const server = createServer(limits, listener);
+  if (upgrades !== null) server.on("upgrade", (...upgrade) => upgrades.accept(...upgrade));
   server.maxConnections = CONNECTIONS_MAX;
   server.setTimeout(IDLE_TIMEOUT_MS);
   return server;

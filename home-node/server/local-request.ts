@@ -20,13 +20,17 @@ export type RequestFacts = Pick<IncomingMessage, "headersDistinct" | "httpVersio
 
 export function isLocalRequest({ socket, headersDistinct, httpVersion }: RequestFacts): boolean {
   return (
-    LOOPBACK_ADDRESS.test(socket.remoteAddress ?? "") &&
+    isLoopbackAddress(socket.remoteAddress ?? "") &&
     // Proxies of an older default ask with 1.0, and may leave out all else.
     httpVersion === "1.1" &&
     !Object.keys(headersDistinct).some((name) => FORWARDING.test(name)) &&
     isOwnHost(headersDistinct.host ?? []) &&
     isOwnPage(headersDistinct)
   );
+}
+
+export function isLoopbackAddress(address: string): boolean {
+  return LOOPBACK_ADDRESS.test(address);
 }
 
 /** Whether the request names the key. */

@@ -196,7 +196,7 @@ async function readFromSource(
   { fetchChunk, counters }: PullDeps,
   signal: AbortSignal,
 ): Promise<Bytes | PullFailure["code"]> {
-  for (const { url, isRelay } of routesTo(source, { url: edgeUrl })) {
+  for (const { url, isRelay } of routesTo(source, { url: edgeUrl, isEdge: true })) {
     try {
       const wanted = { hash: chunk, sizeBytes: size };
       const bytes = await fetchChunk(`${url}/chunk/${chunk}`, wanted, { redirectsMax: 0, signal });

@@ -63,7 +63,8 @@ function lengthMismatch(has: string, declared: number): HoldfastError {
   return new HoldfastError("length-mismatch", `the body has ${has}, Content-Length says ${declared}`);
 }
 
-async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
+/** The body as it comes. Throws `length-mismatch` where it breaks off. */
+export async function* piecesOf(request: Request): AsyncGenerator<Uint8Array> {
   const message = messages.get(request);
   try {
     // Not destroyed where its reader stops early: that would take the connection away from the answer.

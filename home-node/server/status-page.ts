@@ -9,6 +9,7 @@ import {
   DAYS_LISTED_MAX,
   describeCare,
   describeRecord,
+  describeRelaying,
   type EdgeReport,
   formatStanding,
   type LocalNodeStatus,
@@ -52,7 +53,7 @@ export function renderPage(status: LocalNodeStatus, nowMs: number): Html {
   <body>
     ${header(status, nowMs)}
     <main>
-      ${space(status)} ${edges(status, nowMs)} ${traffic(status, nowMs)} ${domains(status)}
+      ${space(status)} ${edges(status, nowMs)} ${relaying(status, nowMs)} ${traffic(status, nowMs)} ${domains(status)}
     </main>
     <footer>
       <p>Only a browser on the node’s own machine sees this page. It is made anew every ${REFRESH_SECONDS} seconds; this is of
@@ -145,6 +146,17 @@ function edgeCard(edge: EdgeReport, nowMs: number): Html {
       </article>`;
 }
 
+// ---- relays
+
+function relaying(status: LocalNodeStatus, nowMs: number): Html | "" {
+  const rows = describeRelaying(status, nowMs);
+  if (rows.length === 0) return "";
+  return html`<section aria-labelledby="relays">
+      <h2 id="relays">Relays</h2>
+      <dl class="facts">${rows.map(([label, text]) => html`<dt>${label}</dt><dd>${plainText(text)}</dd>`)}</dl>
+    </section>`;
+}
+
 // ---- traffic
 
 function traffic({ traffic: { since: iso, today, total, days } }: LocalNodeStatus, nowMs: number): Html {
@@ -164,7 +176,8 @@ function traffic({ traffic: { since: iso, today, total, days } }: LocalNodeStatu
 function flowRows(title: string, flows: TrafficFlows): Html {
   return html`<tbody>
           <tr><th colspan="5" scope="rowgroup">${title}</th></tr>
-          ${flowRow("direct", flows.direct)} ${flowRow("through edges", flows.tunnel)}
+          ${flowRow("direct", flows.direct)} ${flowRow("through edges and relays", flows.tunnel)}
+          ${flowRow("for nodes that it relays", flows.relay)}
         </tbody>`;
 }
 
@@ -201,9 +214,13 @@ function barsOf(days: LocalNodeStatus["traffic"]["days"], nowMs: number): Bar[] 
     const date = new Date(nowMs - (DAYS_LISTED_MAX - 1 - i) * DAY_MS).toISOString().slice(0, DATE_LENGTH);
     const day = byDate.get(date);
     const sum = (direction: "in" | "out") =>
-      day === undefined ? 0 : day.direct[direction].bytes + day.tunnel[direction].bytes;
+      day === undefined ? 0 : sumOf([day.direct, day.tunnel, day.relay], direction);
     return { date, out: sum("out"), in: sum("in") };
   });
+}
+
+function sumOf(flows: TrafficFlows["direct"][], direction: "in" | "out"): number {
+  return flows.reduce((sum, flow) => sum + flow[direction].bytes, 0);
 }
 
 function chartBar(bar: Bar, index: number, top: number): Html {

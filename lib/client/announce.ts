@@ -20,7 +20,7 @@ import {
 import type { Contact } from "../wire/nodes.ts";
 import { formatSigned, type SignedJson } from "../wire/signed.ts";
 import { checkAcknowledged } from "./acknowledgement.ts";
-import { directUrl } from "./holders.ts";
+import { routesTo } from "./holders.ts";
 import { plainText } from "./request.ts";
 import { Server } from "./server.ts";
 
@@ -44,8 +44,8 @@ export interface Announced extends Announcement {
 
 /** Which of a Manifest's holders keep the bundle. */
 export interface BundleReport {
-  /** Holders that can be reached directly. */
-  reachable: number;
+  /** Those that were to keep it. */
+  holders: number;
   kept: number;
   failures: { url: string; error: HoldfastError }[];
 }
@@ -71,32 +71,34 @@ export async function announceToEdge(
 /** Who holds a Manifest, where the publisher knows it already. */
 export type KnownHolders = (manifest: Hash) => readonly Contact[] | null;
 
-/** Hands each bundle to those of its Manifest's holders that can be reached directly: the known ones, else those that the edge knows. */
+/** Hands each bundle to its Manifest's holders, directly or through relays: the known ones, else those that the edge knows. */
 export async function announceToHolders(
   edge: Server,
   fetch: Fetch,
   announced: readonly Announced[],
   known: KnownHolders,
 ): Promise<BundleReport[]> {
-  const reports = announced.map((): BundleReport => ({ reachable: 0, kept: 0, failures: [] }));
+  const reports = announced.map((): BundleReport => ({ holders: 0, kept: 0, failures: [] }));
   const bundles = announced.map((one, i) => ({
     report: reports[i],
     json: publishedJson(one, one.witnesses),
   }));
   await noting(reports, edge.url, async () => {
-    const urls = await directUrls(
+    const holders = await holdersOf(
       edge,
       announced.map(({ version }) => version.body.manifest),
       known,
     );
-    const byUrl = Map.groupBy(
-      bundles.flatMap(({ report, json }, i) =>
-        (urls[i] ?? []).flatMap((url) => (report === undefined ? [] : { url, report, json })),
-      ),
-      ({ url }) => url,
+    const handed = bundles.flatMap(({ report, json }, i) =>
+      (holders[i] ?? []).flatMap((contact) => (report === undefined ? [] : { contact, report, json })),
     );
-    for (const { report } of [...byUrl.values()].flat()) report.reachable += 1;
-    await Promise.all([...byUrl].map(([url, its]) => handTo(new Server(url, fetch), its)));
+    for (const { report } of handed) report.holders += 1;
+    const byHolder = Map.groupBy(handed, ({ contact }) => contact.id);
+    await Promise.all(
+      [...byHolder.values()].flatMap((its) =>
+        its[0] === undefined ? [] : handTo(waysTo(its[0].contact, edge, fetch), its),
+      ),
+    );
   });
   return reports;
 }
@@ -108,33 +110,36 @@ export async function announceRemovalToHolders(
   removal: PostedRemovalJson,
   manifests: readonly Hash[],
 ): Promise<BundleReport> {
-  const report: BundleReport = { reachable: 0, kept: 0, failures: [] };
+  const report: BundleReport = { holders: 0, kept: 0, failures: [] };
   await noting([report], edge.url, async () => {
-    const urls = new Set((await directUrls(edge, manifests, () => null)).flat());
-    report.reachable = urls.size;
+    const contacts = (await holdersOf(edge, manifests, () => null)).flat();
+    const holders = [...new Map(contacts.map((contact) => [contact.id, contact])).values()];
+    report.holders = holders.length;
     await Promise.all(
-      [...urls].map((url) =>
-        noting([report], url, async () => {
-          const [result] = await post(new Server(url, fetch), { statements: [removal], receipts: [] });
-          count(report, url, result);
-        }),
-      ),
+      holders.map(async (contact) => {
+        const ways = waysTo(contact, edge, fetch);
+        await noting([report], ways[0].url, async () => {
+          const [result] = await postBy(ways, { statements: [removal], receipts: [] });
+          count(report, ways[0].url, result);
+        });
+      }),
     );
   });
   return report;
 }
 
 async function handTo(
-  server: Server,
+  ways: Ways,
   bundles: readonly { report: BundleReport; json: PublishedJson }[],
 ): Promise<void> {
+  const [{ url }] = ways;
   let done = 0;
   for (const statements of postsOf(bundles.map(({ json }) => json))) {
     const reports = bundles.slice(done, done + statements.length).map(({ report }) => report);
     done += statements.length;
-    await noting(reports, server.url, async () => {
-      const results = await post(server, { statements, receipts: [] });
-      for (const [i, report] of reports.entries()) count(report, server.url, results[i]);
+    await noting(reports, url, async () => {
+      const results = await postBy(ways, { statements, receipts: [] });
+      for (const [i, report] of reports.entries()) count(report, url, results[i]);
     });
   }
 }
@@ -158,12 +163,12 @@ async function noting(
   }
 }
 
-/** For each Manifest, the URLs of its holders. A relay carries reads and chunks only: others cannot be handed a bundle. */
-async function directUrls(
+/** For each Manifest, its holders. */
+async function holdersOf(
   edge: Server,
   manifests: readonly Hash[],
   known: KnownHolders,
-): Promise<string[][]> {
+): Promise<(readonly Contact[])[]> {
   const holders = new Map(manifests.map((manifest) => [manifest, known(manifest)]));
   const unknown = [...holders].flatMap(([manifest, contacts]) => (contacts === null ? [manifest] : []));
   for (let at = 0; at < unknown.length; at += CHUNKS_PER_PLAN_MAX) {
@@ -175,9 +180,27 @@ async function directUrls(
         ids.flatMap((id) => byId.get(id) ?? []),
       );
   }
-  return manifests.map((manifest) =>
-    (holders.get(manifest) ?? []).flatMap((contact) => directUrl(contact, edge) ?? []),
-  );
+  return manifests.map((manifest) => holders.get(manifest) ?? []);
+}
+
+/** Where a node takes what is posted to it, in the order in which to try. */
+type Ways = readonly [Server, ...Server[]];
+
+function waysTo(contact: Contact, edge: Server, fetch: Fetch): Ways {
+  const [first, ...others] = routesTo(contact, edge).map(({ url }) => new Server(url, fetch));
+  if (first === undefined) throw new TypeError("an edge relays for every node that it tells of");
+  return [first, ...others];
+}
+
+/** By the first way that leads to the node: each once, and the last as often as a lost answer is asked for again. */
+async function postBy([way, next, ...others]: Ways, request: NamesRequest): Promise<NamesResult[]> {
+  if (next === undefined) return post(way, request);
+  try {
+    return await post(way, request, ANNOUNCE_ATTEMPTS_MAX);
+  } catch (error) {
+    if (!isHoldfastError(error, "unreachable", "timeout")) throw error;
+    return postBy([next, ...others], request);
+  }
 }
 
 /** As many statements together as one POST takes. */

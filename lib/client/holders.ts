@@ -41,11 +41,21 @@ export interface Holder {
   isResting: boolean;
 }
 
-/** The ways to a node that `server` told of. */
-export function routesTo(contact: Pick<Contact, "id" | "url">, server: Pick<Server, "url">): Route[] {
-  const direct = directUrl(contact, server);
-  const relay = { url: `${server.url}/via/${contact.id}`, isRelay: true, node: contact.id };
-  return direct === null ? [relay] : [{ url: direct, isRelay: false, node: contact.id }, relay];
+/** Whoever told of a node: an edge relays for all that it knows, a home node for those that say so. */
+export type Teller = Pick<Server, "url" | "isEdge">;
+
+/** The ways to a node that `teller` told of: its own URL, the teller's relay, and the relays that it lists. */
+export function routesTo(contact: Pick<Contact, "id" | "url" | "relays">, teller: Teller): Route[] {
+  const node = contact.id;
+  const direct = directUrl(contact, teller);
+  const listed = (contact.relays ?? []).flatMap((relay) => originSentTo(relay, teller.url) ?? []);
+  const own = teller.isEdge || listed.includes(new URL(teller.url).origin) ? [teller.url] : [];
+  const others = listed.filter((origin) => origin !== new URL(teller.url).origin);
+  const relays = [...new Set([...own, ...others])];
+  return [
+    ...(direct === null ? [] : [{ url: direct, isRelay: false, node }]),
+    ...relays.map((relay) => ({ url: `${relay}/via/${node}`, isRelay: true, node })),
+  ];
 }
 
 /** Several servers tell of one node: its own URL once and first, then each server's relay. */

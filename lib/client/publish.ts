@@ -177,11 +177,9 @@ function warningsOf({ problems }: NameKnowledge, parent: KnownVersion | null): s
   return warnings;
 }
 
-function bundleWarnings({ reachable, kept, failures }: BundleReport, copies: number): string[] {
-  const located = failures.length === 0 || reachable > 0;
-  if (located && kept >= Math.min(copies, reachable)) return [];
+function bundleWarnings({ holders, kept, failures }: BundleReport, copies: number): string[] {
+  const located = failures.length === 0 || holders > 0;
+  if (located && kept >= Math.min(copies, holders)) return [];
   const reasons = failures.map(({ url, error }) => `${url}: ${error.message}`).join("; ");
-  return [
-    `${kept} of ${reachable} holders that can be reached keep the Version beside its Manifest (${reasons})`,
-  ];
+  return [`${kept} of ${holders} holders of the Manifest keep the Version beside it (${reasons})`];
 }

@@ -51,16 +51,20 @@ export interface ServerOptions {
   limits?: DeadlineLimits;
   /** How often to wait where the server says that it is asked too much. */
   waitsMax?: number;
+  /** False for a home node. */
+  isEdge?: boolean;
 }
 
 export class Server {
   /** Without a slash at its end. */
   readonly url: string;
+  readonly isEdge: boolean;
   readonly #fetch: Fetch;
   readonly #options: ServerOptions;
 
   constructor(url: string, fetch: Fetch, options: ServerOptions = {}) {
     this.url = parseServerUrl(url);
+    this.isEdge = options.isEdge ?? true;
     this.#fetch = fetch;
     this.#options = options;
   }

@@ -1,5 +1,5 @@
-// What may pass through a tunnel, and nothing else: reads of chunks, names, statements and neighbours, and uploads of
-// chunks; and, from the edge itself, what a relay never passes on. The edge asks before it sends, the node before it
+// What may pass through a tunnel, and nothing else: reads of chunks, names, statements and neighbours, uploads of chunks,
+// and bundles; and, from the edge itself, what a relay never passes on. The edge asks before it sends, the node before it
 // answers; the path that goes on is built anew.
 
 import { HoldfastError } from "../error.ts";
@@ -8,22 +8,25 @@ import { parseDomain } from "../names.ts";
 import { GRANT_HEADER, UPLOAD_HEADER } from "../wire/signed.ts";
 import type { RequestHead } from "./frames.ts";
 
-export type Method = Exclude<RequestHead["method"], "POST">;
-export type Resource = "chunk" | "chunks" | "name" | "version" | "signature" | "closest";
+export type Method = RequestHead["method"];
+export type Resource = "chunk" | "chunks" | "name" | "names" | "version" | "signature" | "closest";
 
 /** A request that may pass. */
 export interface Passage {
   method: Method;
   resource: Resource;
-  /** What is asked for, without `.sig`; null for a batch of chunks. */
+  /** What is asked for, without `.sig`; null for a batch of chunks, and for bundles. */
   hash: Hash | null;
   /** Path and query, in their one spelling. */
   path: string;
 }
 
-/** Request headers that mean something to a home node; others stay here. */
-export const REQUEST_HEADERS = ["accept", "content-length", "content-type", GRANT_HEADER, UPLOAD_HEADER].map(
-  (name) => name.toLowerCase(),
+/**
+ * Request headers that go on to a home node; others stay here. Not `Accept`: of a relayed node a reader wants what it keeps,
+ * and not, in place of a chunk's bytes, whom else to ask.
+ */
+export const REQUEST_HEADERS = ["content-length", "content-type", GRANT_HEADER, UPLOAD_HEADER].map((name) =>
+  name.toLowerCase(),
 );
 
 /** Where an edge orders a node to copy a chunk from others. */
@@ -34,17 +37,20 @@ const INVENTORY_PARTITION = /^\/inventory\/(\d{1,4})$/;
 const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
 /** Several chunks in one upload. */
 const BATCH_PATH = "/chunk";
+/** Versions and Removals, with their witnesses. */
+export const NAMES_PATH = "/names";
 const SIGNATURE_SUFFIX = ".sig";
 const QUERY_MAX = 1024;
 
 /** Throws `not-found` or `method-not-allowed` for what may not pass, and what the hash's or domain's parser throws. */
 export function parsePassage(method: string, pathname: string, search: string): Passage {
-  if (pathname === BATCH_PATH) return batchPassage(method);
+  if (pathname === BATCH_PATH) return postedPassage(method, "PUT", "chunks", pathname);
+  if (pathname === NAMES_PATH) return postedPassage(method, "POST", "names", pathname);
   const [, resource, last] = PATH.exec(pathname) ?? [];
   if (resource === undefined || last === undefined) {
     throw new HoldfastError(
       "not-found",
-      "a relay passes on /chunk, /name, /version and /closest, nothing else",
+      "a relay passes on /chunk, /name, /names, /version and /closest, nothing else",
     );
   }
   const isSignature = resource === "version" && last.endsWith(SIGNATURE_SUFFIX);
@@ -81,9 +87,10 @@ function hashQuery(search: string, name: string): string {
   return found === name ? `?${name}=${parseHash(value)}` : "";
 }
 
-function batchPassage(method: string): Passage {
-  if (method === "PUT") return { method, resource: "chunks", hash: null, path: BATCH_PATH };
-  throw new HoldfastError("method-not-allowed", "allowed here: PUT");
+/** What is handed over at a path that names no hash. */
+function postedPassage(method: string, allowed: "PUT" | "POST", resource: Resource, path: string): Passage {
+  if (method === allowed) return { method: allowed, resource, hash: null, path };
+  throw new HoldfastError("method-not-allowed", `allowed here: ${allowed}`);
 }
 
 function parseMethod(method: string, resource: string): Method {

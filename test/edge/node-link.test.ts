@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { PENDING_SOCKETS_MAX, SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
+import { PENDING_SOCKETS_MAX } from "../../durable-objects/node-link.ts";
 import { REACH_TIMEOUT_MS } from "../../durable-objects/reach.ts";
 import { encodeCanonical } from "../../lib/canonical-json.ts";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
@@ -13,6 +13,7 @@ import {
   formatFrame,
   PING,
   registrationKind,
+  SILENCE_MAX_MS,
 } from "../../lib/registration.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
 import { EDGE, TestNode } from "./test-node.ts";

@@ -70,6 +70,7 @@ const BUDGETS: [string, number, string, RequestInit, string][] = [
   ["names that are not there", LIMITS.lookups, "/obj/example.org/none", {}, "10"],
   ["closest nodes", LIMITS.lookups, `/closest/${HASH}`, {}, "10"],
   ["posts", LIMITS.writes, "/names", { method: "POST", body: "{}" }, "10"],
+  ["bundles by the relay", LIMITS.writes, `/via/${HASH}/names`, { method: "POST", body: "{}" }, "10"],
   ["plans", LIMITS.writes, "/chunk/plan", { method: "POST", body: "{}" }, "10"],
   ["registrations", LIMITS.registrations, `/node?id=${HASH}`, { headers: { Upgrade: "websocket" } }, "60"],
 ];

@@ -1,11 +1,11 @@
 import { evictDurableObject, listDurableObjectIds, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { SILENCE_MAX_MS } from "../../durable-objects/node-link.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../../lib/manifest.ts";
-import { CLOSE_REPLACED, PING } from "../../lib/registration.ts";
+import { CLOSE_REPLACED, PING, SILENCE_MAX_MS } from "../../lib/registration.ts";
 import { DATA_BYTES_MAX, STREAMS_MAX, WINDOW_BYTES } from "../../lib/tunnel/frames.ts";
+import { NAMES_BODY_MAX } from "../../lib/wire/names.ts";
 import { bodyOf, bytesOf, dataBytes, EDGE, TestNode } from "./test-node.ts";
 
 const bytes = bytesOf(300_000);
@@ -14,6 +14,7 @@ const GUARDED = {
   "x-content-type-options": "nosniff",
   "content-security-policy": "default-src 'none'; sandbox",
 };
+const PROBLEM = "application/problem+json";
 const IMMUTABLE = "public, max-age=31536000, immutable";
 /** The cors middleware's, on every answer of the edge. */
 const CORS = {
@@ -103,7 +104,7 @@ describe("a read through the relay", () => {
     expect(node.came("request")).toMatchObject([{ head: { method: "GET", path: asked } }]);
   });
 
-  test("tells the node nothing about the reader but what it accepts", async () => {
+  test("tells the node nothing about the reader", async () => {
     const node = await servingNode();
     const response = await via(node, `/chunk/${hash}?x=1`, {
       headers: {
@@ -125,7 +126,7 @@ describe("a read through the relay", () => {
       {
         method: "GET",
         path: `/chunk/${hash}`,
-        headers: [["accept", "application/octet-stream"]],
+        headers: [],
         body: false,
       },
     ]);
@@ -237,6 +238,61 @@ describe("an upload through the relay", () => {
   });
 });
 
+describe("bundles through the relay", () => {
+  const request = { statements: [], receipts: [] };
+  const accepted = { id: hash, status: "accepted", witnesses: [] };
+  const post = (node: TestNode, body: BodyInit, headers = {}) =>
+    via(node, "/names", {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "application/json", Cookie: "session=1", ...headers },
+    });
+
+  /** A node that answers every request with this JSON. */
+  async function nodeSaying(answer: unknown, status = 200, type = "application/json"): Promise<TestNode> {
+    const node = await TestNode.registered();
+    node.answer(async ({ body }) => {
+      await new Response(body as BodyInit | null).arrayBuffer();
+      const json = new TextEncoder().encode(JSON.stringify(answer));
+      return { status, headers: [...HARMFUL.slice(1), ["content-type", type]], body: bodyOf(json) };
+    });
+    return node;
+  }
+
+  test("go to the node as they are, and come back as results in the form that they must have", async () => {
+    const node = await nodeSaying({ results: [accepted], script: "<script>" });
+    const response = await post(node, JSON.stringify(request));
+    expect(response.status).toBe(200);
+    expect(Object.fromEntries(response.headers)).toEqual({
+      ...{ ...CORS, ...GUARDED, "content-type": "application/json", "cache-control": "no-store" },
+    });
+    expect(await response.json()).toEqual({ results: [accepted] });
+    const [asked] = node.came("request");
+    expect(asked?.head).toMatchObject({ method: "POST", path: "/names", body: true });
+    expect(asked?.head.headers.map(([name]) => name)).toEqual(["content-length", "content-type"]);
+    expect(node.came("data").map(({ bytes }) => new TextDecoder().decode(bytes))).toEqual([
+      JSON.stringify(request),
+    ]);
+  });
+
+  test.each<[string, unknown, number, string, string]>([
+    ["refuses all", { code: "dns-failed", detail: "no DNS" }, 503, PROBLEM, "503 dns-failed"],
+    ["answers something else", { kept: true }, 200, "application/json", "502 bad-answer"],
+    ["answers a receipt", { statement: "AQ==", signature: "a" }, 200, "application/json", "502 bad-answer"],
+    ["answers that it was created", { results: [accepted] }, 201, "application/json", "502 bad-answer"],
+  ])("of a node that %s", async (_, answer, status, type, expected) => {
+    expect(await problemIn(await post(await nodeSaying(answer, status, type), "{}"))).toBe(expected);
+  });
+
+  test("may be as large as a POST /names, and no larger", async () => {
+    const node = await nodeSaying({ results: [accepted] });
+    expect((await post(node, new Uint8Array(NAMES_BODY_MAX))).status).toBe(200);
+    expect(dataBytes(node)).toBe(NAMES_BODY_MAX);
+    expect(await problemIn(await post(node, new Uint8Array(NAMES_BODY_MAX + 1)))).toBe("413 body-too-large");
+    expect(node.came("request").length).toBe(1);
+  });
+});
+
 describe("what the relay does not pass", () => {
   test.each([
     ["POST", `/chunk/${hash}`, "405 method-not-allowed"],
@@ -246,7 +302,9 @@ describe("what the relay does not pass", () => {
     ["PUT", "/chunk/", "404 not-found"],
     ["PUT", `/name/${hash}?domain=example.org`, "405 method-not-allowed"],
     ["PUT", `/version/${hash}`, "405 method-not-allowed"],
-    ["POST", "/names", "404 not-found"],
+    ["GET", "/names", "405 method-not-allowed"],
+    ["PUT", "/names", "405 method-not-allowed"],
+    ["POST", "/names/", "404 not-found"],
     // Orders are the edge's own.
     ["POST", "/pull", "404 not-found"],
     ["GET", "/pull", "404 not-found"],
@@ -295,11 +353,13 @@ describe("what the relay does not pass", () => {
     ["characters outside ASCII", "caf\u00e9", "400 invalid-request"],
     ["more than a header may have", "x".repeat(17_000), "400 invalid-request"],
     ["more than a head may have once it is JSON", '"'.repeat(16_384), "413 frame-too-large"],
-  ])("is a header of %s: the node keeps its connection", async (_, accept, expected) => {
+  ])("is a header of %s: the node keeps its connection", async (_, type, expected) => {
     const node = await servingNode();
     // As many as it takes to use up all streams, if they were not given back.
     for (let i = 0; i < STREAMS_MAX; i++) {
-      expect(await problemIn(await via(node, undefined, { headers: { accept } }))).toBe(expected);
+      expect(await problemIn(await via(node, undefined, { headers: { "content-type": type } }))).toBe(
+        expected,
+      );
     }
     expect(node.tunnelled).toEqual([]);
     const next = await via(node);

@@ -154,7 +154,8 @@ describe("the text", () => {
     await runNode("--no-listen");
     const plain = await localStatus();
     const big = { requests: 1_234_567, bytes: 123_456_789_012 };
-    const flows = { direct: { in: big, out: big }, tunnel: { in: big, out: big } };
+    const both = { in: big, out: big };
+    const flows = { direct: both, tunnel: both, relay: both };
     const [edge] = plain.edges;
     if (edge === undefined) throw new Error("expected an edge");
     const edges = REACH_CODES.map((code) => ({

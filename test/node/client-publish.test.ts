@@ -1,7 +1,7 @@
 // Publishing to a small network on real sockets: home nodes that take chunks or fail to, and an edge that plans over
 // them and accepts what it is sent. The real edge has its own suites.
 
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
 import { authorizeFor } from "../../lib/authority.ts";
@@ -9,11 +9,13 @@ import { decodeBase64 } from "../../lib/base64.ts";
 import { parseChunkBatch } from "../../lib/chunk-batch.ts";
 import { download } from "../../lib/client/download.ts";
 import { type PublishEvent, type PublishOptions, publish } from "../../lib/client/publish.ts";
+import { GROUP_OBJECTS, publishBatch } from "../../lib/client/publish-batch.ts";
 import { resolveObject } from "../../lib/client/resolve.ts";
 import { Server } from "../../lib/client/server.ts";
 import type { DomainKeyResolver } from "../../lib/domain-keys.ts";
 import { type Hash, isHash, type NodeId } from "../../lib/hash.ts";
 import { parseManifest } from "../../lib/manifest.ts";
+import { parseName } from "../../lib/names.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { claimOf } from "../../lib/publication.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
@@ -54,7 +56,17 @@ interface TestNode {
   server: TestServer;
 }
 
-type Fault = "none" | "disk-full" | "hangs-up" | "wrong-receipt" | "receipt-of-another" | "refuses-names";
+type Fault =
+  | "none"
+  | "disk-full"
+  | "hangs-up"
+  | "wrong-receipt"
+  | "receipt-of-another"
+  | "refuses-names"
+  /** Has no URL: it is reached through the edge. */
+  | "behind-nat"
+  /** Has a URL where nobody answers. */
+  | "walled";
 
 /** A home node that checks grant and upload, keeps chunks and signs receipts, but for its fault. */
 async function startNode(fill: number, fault: Fault): Promise<TestNode> {
@@ -82,7 +94,14 @@ async function startNode(fill: number, fault: Fault): Promise<TestNode> {
     };
     answerJson(response, formatSigned(await signStatement(receiptKind, receipt, signReceipts)));
   });
-  return { contact: await contactAt(server.url, fill), chunks, published, server };
+  const contact = await contactAt(server.url, fill);
+  const urls: Partial<Record<Fault, string | null>> = { "behind-nat": null, walled: "http://127.0.0.1:1" };
+  return {
+    contact: { ...contact, ...(fault in urls && { url: urls[fault] ?? null }) },
+    chunks,
+    published,
+    server,
+  };
 }
 
 function takeNames(body: Buffer, fault: Fault, published: PublishedJson[], response: ServerResponse): void {
@@ -124,6 +143,8 @@ class TestEdge {
   readonly nodes: TestNode[];
   readonly plans: { chunks: number; receipts: number; avoid: number }[] = [];
   readonly posts: NamesRequest[] = [];
+  /** What was asked of nodes through it. */
+  readonly relayed: string[] = [];
   refuseWith: string | null = null;
   server: TestServer | null = null;
   #published: PublishedJson[] = [];
@@ -138,14 +159,34 @@ class TestEdge {
   }
 
   readonly #handle: Handler = async (request, response) => {
+    const [, via, path] = /^\/via\/([0-9a-f]{64})(\/.*)$/.exec(request.url ?? "") ?? [];
+    if (via !== undefined && path !== undefined) return this.#relay(via, path, request, response);
     const body = await readRequest(request);
     const json = body.length === 0 ? null : JSON.parse(body.toString());
     if (request.url === "/chunk/plan") return answerJson(response, await this.#plan(json));
     if (request.url === "/chunk/locate") return answerJson(response, this.#locate(json.chunks));
     if (request.url === "/names") return this.#accept(parseNamesRequest(json), response);
+    if (request.url === "/name/lookup") return answerJson(response, nothingKnownOf(json.names));
     if (request.url?.startsWith("/name/")) return answerJson(response, this.#name());
     notFound(request, response);
   };
+
+  /** As it comes: what a relay checks has its own suites. */
+  async #relay(id: string, path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.relayed.push(`${request.method} ${path}`);
+    const node = this.nodes.find(({ contact }) => contact.id === id);
+    const { host: _, ...headers } = request.headers;
+    const passed = httpRequest(
+      `${node?.server.url}${path}`,
+      { method: request.method, headers },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    passed.on("error", () => response.destroy());
+    request.pipe(passed);
+  }
 
   async #plan(json: unknown) {
     const { grant, replicas, chunks, avoid, receipts } = parsePlanRequest(json);
@@ -194,6 +235,10 @@ class TestEdge {
       next: null,
     };
   }
+}
+
+function nothingKnownOf(names: unknown[]) {
+  return { names: names.map(() => ({ version: null, manifest: null })) };
 }
 
 async function witnessOf(signed: SignedJson): Promise<SignedJson> {
@@ -264,7 +309,7 @@ describe("publish", () => {
     const { nodes, server } = await startNetwork("none", "none", "none");
     const bytes = seededBytes("object", 3_000_000);
     const result = await publish(requestFor(bytes), optionsFor(server));
-    expect(result).toMatchObject({ status: "published", warnings: [], bundle: { kept: 2, reachable: 2 } });
+    expect(result).toMatchObject({ status: "published", warnings: [], bundle: { kept: 2, holders: 2 } });
     const { manifest, sequence, previous, size } = result.version.body;
     expect({ sequence, previous, size }).toEqual({ sequence: 1, previous: null, size: 3_000_000 });
     const held = nodes.filter((node) => node.chunks.has(manifest));
@@ -323,8 +368,37 @@ describe("publish", () => {
   test("warns when fewer of the Manifest's holders than asked keep the Version", async () => {
     const { server } = await startNetwork("refuses-names", "none");
     const result = await publish(requestFor(seededBytes("a", 1000)), optionsFor(server));
-    expect(result.bundle).toMatchObject({ reachable: 2, kept: 1 });
+    expect(result.bundle).toMatchObject({ holders: 2, kept: 1 });
     expect(result.warnings).toEqual([expect.stringContaining("1 of 2 holders")]);
+  });
+
+  test.each(["behind-nat", "walled"] as const)(
+    "gives the bundle through the edge to a holder that is %s",
+    async (fault) => {
+      const { nodes, edge, server } = await startNetwork(fault, "none");
+      const result = await publish(requestFor(seededBytes("a", 1000)), optionsFor(server));
+      expect(result).toMatchObject({ warnings: [], bundle: { holders: 2, kept: 2, failures: [] } });
+      expect(nodes.map(({ published }) => published.length)).toEqual([1, 1]);
+      expect(edge.relayed.filter((request) => request === "POST /names").length).toBe(1);
+    },
+  );
+
+  test("hands the bundles of many objects to a holder behind NAT in one request", async () => {
+    const { nodes, edge, server } = await startNetwork("behind-nat", "none");
+    const requests = Array.from({ length: GROUP_OBJECTS }, (_, i) => ({
+      name: parseName(`file ${i}`),
+      open: async function* () {
+        yield seededBytes(`file ${i}`, 100);
+      },
+      sizeBytes: 100,
+      contentType: "text/plain",
+      redundancy: { replicas: 2 },
+    }));
+    const options = { ...optionsFor(server), domain: DOMAIN, author: AUTHOR };
+    const outcomes = await Array.fromAsync(publishBatch(requests, options));
+    expect(outcomes.every(({ status }) => status === "published")).toBe(true);
+    expect(nodes.map(({ published }) => published.length)).toEqual([GROUP_OBJECTS, GROUP_OBJECTS]);
+    expect(edge.relayed.filter((request) => request === "POST /names").length).toBe(1);
   });
 
   test("makes no new Version of bytes that are published already", async () => {

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from "vitest";
 import { nodeHasher, nodeHost } from "../../cli/node-host.ts";
-import { directUrl, routesTo } from "../../lib/client/holders.ts";
+import { directUrl, routesTo, type Teller } from "../../lib/client/holders.ts";
 import { requestJson } from "../../lib/client/request.ts";
 import { parseServerUrl, Server } from "../../lib/client/server.ts";
 import { findDifference } from "../../lib/client/verify.ts";
@@ -132,8 +132,8 @@ describe("a server's URL", () => {
 });
 
 describe("where a node is reached", () => {
-  const local = { url: "http://127.0.0.1:8787" };
-  const remote = { url: "https://edge.example.org" };
+  const local = { url: "http://127.0.0.1:8787", isEdge: true };
+  const remote = { url: "https://edge.example.org", isEdge: true };
 
   test("is its own URL first, then the relay of the server that told of it", async () => {
     const contact = await contactAt("https://node.example.net", 5);
@@ -142,6 +142,26 @@ describe("where a node is reached", () => {
     expect(routesTo(contact, remote)).toEqual([direct, relay]);
     expect(routesTo({ ...contact, url: null }, remote)).toEqual([relay]);
     expect(directUrl({ url: null }, remote)).toBe(null);
+  });
+
+  test("is also by the relays that it lists, after that of the edge that told of it", async () => {
+    const relays = ["https://a.example.net", "https://b.example.net"];
+    const contact = { ...(await contactAt("https://node.example.net", 5)), relays };
+    const urlsBy = (teller: Teller) => routesTo(contact, teller).map(({ url }) => url);
+    const [a, b] = relays.map((relay) => `${relay}/via/${contact.id}`);
+    expect(urlsBy(remote)).toEqual([contact.url, `${remote.url}/via/${contact.id}`, a, b]);
+    // A home node relays for nobody but those that say so.
+    expect(urlsBy({ url: "https://c.example.net", isEdge: false })).toEqual([contact.url, a, b]);
+    expect(urlsBy({ url: "https://b.example.net", isEdge: false })).toEqual([contact.url, b, a]);
+  });
+
+  test("is no relay at an address to which the teller may send nobody", async () => {
+    const relays = ["http://127.0.0.1:9000", "https://10.0.0.1", "https://node.example.net/path"];
+    const contact = { ...(await contactAt("https://node.example.net", 5)), url: null, relays };
+    expect(routesTo(contact, { url: "https://c.example.net", isEdge: false })).toEqual([]);
+    expect(routesTo(contact, { url: "http://127.0.0.1:1", isEdge: false })).toEqual([
+      { url: `http://127.0.0.1:9000/via/${contact.id}`, isRelay: true, node: contact.id },
+    ]);
   });
 
   test("is never a loopback or private address on a remote server's word", async () => {

@@ -48,9 +48,11 @@ describe("traffic", () => {
     traffic.count("direct", "out", { requests: 1 });
     traffic.count("direct", "out", { bytes: 100 });
     traffic.count("tunnel", "in", { requests: 1, bytes: 7 });
+    traffic.count("relay", "out", { bytes: 3 });
     const flows = {
       direct: { in: NONE, out: { requests: 1, bytes: 100 } },
       tunnel: { in: { requests: 1, bytes: 7 }, out: NONE },
+      relay: { in: NONE, out: { requests: 0, bytes: 3 } },
     };
     expect(traffic.report()).toEqual({
       since: "2026-03-01T12:00:00.000Z",

@@ -80,6 +80,7 @@ describe("the configuration", () => {
       diskReserveBytes: 1024 ** 3,
       repairRate: null,
       lostDisk: false,
+      relay: true,
       name: null,
     };
     expect(parseNodeConfig(good)).toEqual({ ...good, ...left, scrubRate: 1024 ** 2, collectSeconds: 86_400 });
@@ -116,7 +117,7 @@ describe("the HTTP surface", () => {
 
   it("answers what is not there with a problem", async () => {
     const { url } = await startTestNode(cleanup, dns);
-    for (const path of ["/node", "/obj/example.org/a"]) {
+    for (const path of ["/nodes", "/obj/example.org/a"]) {
       expect(await problemIn(await fetch(url + path))).toBe("404 not-found");
     }
   });

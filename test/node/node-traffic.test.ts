@@ -60,6 +60,7 @@ describe("at the listener", () => {
     expect(await total()).toEqual({
       direct: { in: { requests: 1, bytes: 400_000 }, out: { requests: 1, bytes: 400_000 } },
       tunnel: IDLE,
+      relay: IDLE,
     });
   });
 
@@ -137,6 +138,7 @@ describe("through the tunnel", () => {
     expect(await bytesIn(await connection.opener.request({ head: get, body: null }))).toBe(5000);
     expect(await total()).toEqual({
       direct: IDLE,
+      relay: IDLE,
       tunnel: { in: { requests: 1, bytes: 5000 }, out: { requests: 1, bytes: 5000 } },
     });
     const [edge] = (await node.node.status()).edges;

@@ -119,19 +119,20 @@ export class Connection {
 }
 
 export class Edge {
-  readonly id = randomHash();
+  readonly id: Hash;
   readonly connections: Connection[] = [];
   readonly #clock: ManualClock;
   url = "";
   /** Answers what is posted to it; what throws is answered by 500. */
   answer: (path: string, body: unknown) => Promise<unknown> = async () => ({});
 
-  private constructor(clock: ManualClock) {
+  private constructor(clock: ManualClock, id: Hash) {
     this.#clock = clock;
+    this.id = id;
   }
 
-  static async start(cleanup: Cleanup, clock: ManualClock): Promise<Edge> {
-    const edge = new Edge(clock);
+  static async start(cleanup: Cleanup, clock: ManualClock, id = randomHash()): Promise<Edge> {
+    const edge = new Edge(clock, id);
     const server = createServer((request, response) => void edge.#reply(request, response));
     const sockets = new WebSocketServer({ server, perMessageDeflate: true });
     sockets.on("connection", (socket, request) => edge.#accept(socket, request.url ?? ""));
