@@ -20,8 +20,10 @@ import { Drain } from "./leaving/drain.ts";
 import { type Announced, hasLostDisk, Intent } from "./leaving/intent.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
+import { keptHashes, onKept } from "./overlay/kept-hashes.ts";
+import type { ResolveHost } from "./overlay/networks.ts";
+import { Overlay } from "./overlay/overlay.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
-import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
@@ -52,6 +54,8 @@ export interface HomeNodeDeps {
   fetch?: Fetch;
   /** Reads from nodes that an edge names, whose URLs are a stranger's word: to public addresses only. */
   strangerFetch?: Fetch;
+  /** An address of a host that a stranger named: limits count by its network. */
+  resolveHost?: ResolveHost;
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
@@ -158,6 +162,7 @@ async function prepare(
     unlock,
     fetch: deps.fetch ?? fetch,
     strangerFetch: deps.strangerFetch ?? fetch,
+    resolveHost: deps.resolveHost,
   });
 }
 
@@ -174,13 +179,14 @@ interface Parts
   random: () => number;
   fetch: Fetch;
   strangerFetch: Fetch;
+  resolveHost: ResolveHost | undefined;
   unlock: () => Promise<void>;
 }
 
 class RunningNode {
   readonly #config: NodeConfig;
   readonly #parts: Parts;
-  readonly #contacts: RoutingTable;
+  readonly #overlay: Overlay;
   readonly #links: EdgeLink[];
   readonly #doors: Doors;
   readonly #collection: Collection;
@@ -192,7 +198,14 @@ class RunningNode {
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
     this.#parts = parts;
-    this.#contacts = new RoutingTable(parts.identity.id);
+    this.#overlay = new Overlay({
+      ...parts,
+      ...{ dir: config.dir, join: config.join, edges: config.edges },
+      url: () => this.#advertisedUrl(),
+      relays: () => [],
+      everything: () => keptHashes(parts),
+    });
+    onKept(parts, (hash) => this.#overlay.kept(hash));
     this.#links = config.edges.map((edge) => this.#createLink(edge));
     this.#onlineSince = new Date(parts.clock.now()).toISOString();
     const app = createNodeApp(this.#appDeps());
@@ -236,6 +249,7 @@ class RunningNode {
     await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
+    await this.#overlay.start();
     await this.#collection.start();
     await this.#scrub.start();
     if (this.#parts.intent.leavingSince !== null) this.#drain.start();
@@ -245,6 +259,7 @@ class RunningNode {
   async stop(): Promise<void> {
     await Promise.all([this.#drain.stop(), this.#scrub.stop(), this.#collection.stop()]);
     await Promise.all(this.#links.map((link) => link.stop()));
+    await this.#overlay.stop();
     await this.#doors.stop();
     await this.#parts.intent.settle();
     await this.#parts.counters.stop();
@@ -299,7 +314,7 @@ class RunningNode {
       pledge,
       name,
       diskReserveBytes,
-      contacts: this.#contacts,
+      overlay: this.#overlay,
       links: this.#links,
       onlineSince: this.#onlineSince,
       url: this.#advertisedUrl(),
@@ -329,7 +344,7 @@ class RunningNode {
       pullSlots: new Slots(PULLS_AT_ONCE_MAX),
       takesMore: () => intent.takesMore,
       hours: pledge.hours ?? null,
-      contacts: this.#contacts,
+      overlay: this.#overlay,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
     };
@@ -359,7 +374,7 @@ class RunningNode {
         });
       },
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
-      learnContacts: (contacts) => void this.#contacts.add(contacts),
+      learnContacts: (contacts) => this.#overlay.learn(contacts, edge),
     });
   }
 
