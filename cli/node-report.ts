@@ -4,6 +4,7 @@ import { plainText } from "../lib/client/request.ts";
 import { formatAge, formatCount, formatSize, formatTime, plural } from "../lib/format.ts";
 import {
   describeCare,
+  describeOverlay,
   describeRecord,
   describeRelaying,
   type EdgeReport,
@@ -31,7 +32,7 @@ export function formatNodeStatus(
   if (isLocal(status)) {
     const care = describeCare(status, nowMs);
     if (care.length > 0) sections.push(section(care.flatMap(([label, text]) => wrapped(label, text, width))));
-    sections.push(space(status, width), domains(status), traffic(status));
+    sections.push(space(status, width), ...overlay(status, width), domains(status), traffic(status));
     sections.push(...edgeSections(status, nowMs, width));
     const relaying = describeRelaying(status, nowMs);
     if (relaying.length > 0)
@@ -95,6 +96,11 @@ function space({ pledge, usedBytes, freeBytes, disk }: LocalNodeStatus, width: n
     ["", `room for ${formatSize(freeBytes)} more`],
     ...wrapped("", diskText, width),
   ]);
+}
+
+function overlay(status: LocalNodeStatus, width: number): string[] {
+  const rows = describeOverlay(status).flatMap(([label, text]) => wrapped(label, text, width));
+  return rows.length === 0 ? [] : [section(rows)];
 }
 
 function domains({ pledge, accepted, traffic, receipts, reclaimed }: LocalNodeStatus): string {

@@ -16,7 +16,7 @@ const publicFetch = createPublicFetch(createPublicLookup());
 export function createStrangerFetch(serverUrls: readonly string[], elsewhere: Fetch = publicFetch): Fetch {
   const servers = serverUrls.map((url) => new URL(url));
   const own = new Set(servers.map(({ origin }) => origin));
-  const isLocal = servers.every(({ hostname }) => isLocalHost(hostname));
+  const isLocal = servers.length > 0 && servers.every(({ hostname }) => isLocalHost(hostname));
   const hasLoopback = servers.some(({ hostname }) => isLoopbackHost(hostname));
   return (url, init) => {
     const { origin, hostname } = new URL(url);

@@ -10,7 +10,8 @@ import type { Env } from "./env.ts";
 
 /** A holder gets this long for a whole chunk: 2 MiB at 1 Mbit/s. */
 export const CHUNK_TIMEOUT_MS = 16_000;
-const NOT_FOUND = [404, 410, 451];
+/** One that refers to others does not have the chunk. */
+const NOT_FOUND = [307, 404, 410, 451];
 
 /** By its hash only: a size that a Manifest states may be false, and the holder must not answer for that. */
 export interface WantedChunk {

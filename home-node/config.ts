@@ -7,6 +7,8 @@ import { countSchema, parseWith, positiveSchema } from "../lib/schema.ts";
 
 export const EDGES_MAX = 16;
 export const DOH_URLS_MAX = 8;
+/** Nodes by which to join the overlay. */
+export const JOIN_URLS_MAX = 16;
 /** Below this a chunk takes longer than requests are given. */
 export const RATE_MIN = 64 * 1024;
 /** Bytes of the file system that a node leaves free. */
@@ -40,6 +42,8 @@ const configSchema = v.strictObject({
   /** Without a public URL, tell edges the listener's own. For one machine or one network. */
   advertise: v.boolean(),
   edges: v.pipe(v.array(urlSchema), v.maxLength(EDGES_MAX)),
+  /** Home nodes by which the node finds others where no edge tells it of any. */
+  join: v.optional(v.pipe(v.array(urlSchema), v.maxLength(JOIN_URLS_MAX)), []),
   dohUrls: v.pipe(v.array(urlSchema), v.minLength(1), v.maxLength(DOH_URLS_MAX)),
   pledge: v.pipe(
     pledgeSchema,

@@ -23,10 +23,12 @@ import { type Announced, hasLostDisk, Intent } from "./leaving/intent.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { RelayLinks } from "./link/relay-links.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
+import { keptHashes, onKept } from "./overlay/kept-hashes.ts";
+import type { ResolveHost } from "./overlay/networks.ts";
+import { Overlay } from "./overlay/overlay.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
 import { Epochs } from "./relay/epochs.ts";
 import { Relay } from "./relay/relay.ts";
-import { RoutingTable } from "./routing-table.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
@@ -59,6 +61,8 @@ export interface HomeNodeDeps {
   strangerFetch?: Fetch;
   /** Resolves the hosts of nodes that strangers tell of: to public addresses only. */
   strangerLookup?: LookupFunction;
+  /** An address of a host that a stranger named: limits count by its network. */
+  resolveHost?: ResolveHost;
   freeDiskBytes?: (dir: string) => Promise<number>;
 }
 
@@ -168,6 +172,7 @@ async function prepare(
     fetch: deps.fetch ?? fetch,
     strangerFetch: deps.strangerFetch ?? fetch,
     lookup: deps.strangerLookup,
+    resolveHost: deps.resolveHost,
   });
 }
 
@@ -186,13 +191,14 @@ interface Parts
   fetch: Fetch;
   strangerFetch: Fetch;
   lookup: LookupFunction | undefined;
+  resolveHost: ResolveHost | undefined;
   unlock: () => Promise<void>;
 }
 
 class RunningNode {
   readonly #config: NodeConfig;
   readonly #parts: Parts;
-  readonly #contacts: RoutingTable;
+  readonly #overlay: Overlay;
   readonly #links: EdgeLink[];
   readonly #relayLinks: RelayLinks;
   readonly #relay: Relay | null;
@@ -206,7 +212,15 @@ class RunningNode {
   constructor(config: NodeConfig, parts: Parts) {
     this.#config = config;
     this.#parts = parts;
-    this.#contacts = new RoutingTable(parts.identity.id);
+    this.#overlay = new Overlay({
+      ...parts,
+      ...{ dir: config.dir, join: config.join, edges: config.edges },
+      url: () => this.#advertisedUrl(),
+      relays: () => this.#relayLinks.relays(),
+      everything: () => keptHashes(parts),
+      onContacts: () => this.#relayLinks.refresh(),
+    });
+    onKept(parts, (hash) => this.#overlay.kept(hash));
     this.#links = config.edges.map((edge) => this.#createLink(edge));
     this.#relayLinks = this.#createRelayLinks();
     const [self, origin] = [parts.identity.id, () => this.#advertisedUrl()];
@@ -253,6 +267,7 @@ class RunningNode {
     await this.#doors.start();
     this.#parts.log.info({ id: this.id, url: this.url }, "the home node is running");
     for (const link of this.#links) link.start();
+    await this.#overlay.start();
     this.#relayLinks.start();
     await this.#collection.start();
     await this.#scrub.start();
@@ -264,6 +279,7 @@ class RunningNode {
     await Promise.all([this.#drain.stop(), this.#scrub.stop(), this.#collection.stop()]);
     await Promise.all([...this.#links, this.#relayLinks].map((links) => links.stop()));
     await this.#relay?.stop();
+    await this.#overlay.stop();
     await this.#doors.stop();
     await this.#parts.intent.settle();
     await this.#parts.counters.stop();
@@ -318,7 +334,7 @@ class RunningNode {
       pledge,
       name,
       diskReserveBytes,
-      contacts: this.#contacts,
+      overlay: this.#overlay,
       links: this.#links,
       relayLinks: this.#relayLinks,
       relay: this.#relay,
@@ -350,8 +366,8 @@ class RunningNode {
       pullSlots: new Slots(PULLS_AT_ONCE_MAX),
       takesMore: () => intent.takesMore,
       hours: pledge.hours ?? null,
-      contacts: this.#contacts,
       relay: this.#relay,
+      overlay: this.#overlay,
       linkedEdges: () => this.#linkedEdges(),
       status: () => publicStatusOf(this.#statusSources()),
     };
@@ -384,10 +400,7 @@ class RunningNode {
         });
       },
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: edge }),
-      learnContacts: (contacts) => {
-        this.#contacts.add(contacts);
-        this.#relayLinks.refresh();
-      },
+      learnContacts: (contacts) => this.#overlay.learn(contacts, edge),
       onEnd: () => undefined,
     });
   }
@@ -396,11 +409,14 @@ class RunningNode {
     const { identity, log } = this.#parts;
     return new RelayLinks({
       ...this.#parts,
-      candidates: () => this.#contacts.closest(identity.id),
+      candidates: () => this.#overlay.contacts.closest(identity.id),
       isNeeded: () => !this.#isReached(),
       // A relay is no edge of the volunteer's: it is answered what strangers are.
       answer: (request) => this.#answer(request, { way: "tunnel", edgeUrl: null }),
-      onChange: () => log.info({ relays: this.#relayLinks.relays() }, "reached through relays"),
+      onChange: () => {
+        log.info({ relays: this.#relayLinks.relays() }, "reached through relays");
+        this.#overlay.relaysChanged();
+      },
     });
   }
 

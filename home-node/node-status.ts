@@ -9,8 +9,8 @@ import type { Intent } from "./leaving/intent.ts";
 import type { EdgeLink } from "./link/edge-link.ts";
 import { SOFTWARE } from "./link/link-session.ts";
 import type { RelayLinks } from "./link/relay-links.ts";
+import type { Overlay } from "./overlay/overlay.ts";
 import type { Relay } from "./relay/relay.ts";
-import type { RoutingTable } from "./routing-table.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 import type { Room } from "./store/room.ts";
 import type { Scrub } from "./store/scrub.ts";
@@ -20,7 +20,7 @@ export interface StatusSources {
   identity: Identity;
   chunks: ChunkStore;
   statements: StatementStore;
-  contacts: RoutingTable;
+  overlay: Overlay;
   room: Room;
   counters: Counters;
   links: readonly EdgeLink[];
@@ -40,7 +40,7 @@ export interface StatusSources {
 
 /** For anybody. */
 export async function publicStatusOf(sources: StatusSources): Promise<PublicNodeStatus> {
-  const { identity, chunks, statements, contacts, room, onlineSince, url } = sources;
+  const { identity, chunks, statements, overlay, room, onlineSince, url } = sources;
   return {
     kind: "home-node",
     id: identity.id,
@@ -49,7 +49,7 @@ export async function publicStatusOf(sources: StatusSources): Promise<PublicNode
     url,
     chunks: chunks.totals.chunks,
     versions: statements.size,
-    contacts: contacts.size,
+    contacts: overlay.contacts.size,
     usedBytes: room.usedBytes,
     freeBytes: await room.freeBytes(),
     onlineSince,
@@ -60,6 +60,7 @@ export async function publicStatusOf(sources: StatusSources): Promise<PublicNode
 export async function localStatusOf(sources: StatusSources): Promise<LocalNodeStatus> {
   const { page, pledge, name, diskReserveBytes, freeDiskBytes, counters, intent, drain, scrub } = sources;
   const { links, relayLinks, relay, url } = sources;
+  const { announced, records } = sources.overlay.report;
   const { awayUntil, leavingSince, lostSince } = intent;
   return {
     ...(await publicStatusOf(sources)),
@@ -72,6 +73,7 @@ export async function localStatusOf(sources: StatusSources): Promise<LocalNodeSt
     name,
     disk: { freeBytes: await freeDiskBytes(), reserveBytes: diskReserveBytes },
     ...counters.report(),
+    overlay: { announced, records },
     edges: links.map((link) => link.status()),
     relays: relayLinks.report(),
     relayed: url === null ? null : (relay?.nodes ?? null),

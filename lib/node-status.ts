@@ -146,6 +146,18 @@ const localSchema = v.object({
     /** Days in UTC with traffic, the oldest first. */
     days: v.pipe(v.array(daySchema), v.maxLength(DAYS_LISTED_MAX)),
   }),
+  /** The node among other home nodes. Earlier nodes do not say. */
+  overlay: v.optional(
+    v.nullable(
+      v.object({
+        /** Of how many hashes other nodes were told, in the last round over everything and since; when that ended. */
+        announced: v.object({ hashes: countSchema, at: v.nullable(timeSchema) }),
+        /** What other nodes keep, as they say: pairs of a hash and a node, and how many nodes these are. */
+        records: v.object({ records: countSchema, nodes: countSchema }),
+      }),
+    ),
+    null,
+  ),
   edges: v.pipe(v.array(edgeSchema), v.maxLength(EDGES_LISTED_MAX)),
   relays: v.optional(v.pipe(v.array(relaySchema), v.maxLength(RELAYS_LISTED_MAX)), []),
   /** The nodes that this one relays for; null: it relays for none. */
@@ -212,6 +224,24 @@ function leavingWords({ since, chunks, asked, short, isSafe, problem }: Leaving)
 function scrubWords({ startedAt, isDone, read, bad }: Scrub): string {
   const found = bad === 0 ? "none bad" : `${formatCount(bad)} bad, reported and deleted`;
   return `${isDone ? "looked through" : "being looked through"} since ${formatTime(startedAt)}: ${plural(read, "chunk")} read, ${found}`;
+}
+
+/** The node among others, as labels and words. */
+export function describeOverlay({ contacts, overlay }: LocalNodeStatus): [label: string, text: string][] {
+  if (overlay === null) return [];
+  const { announced, records } = overlay;
+  const last = announced.at === null ? "" : `; the last round ended ${formatTime(announced.at)}`;
+  return [
+    ["contacts", `${plural(contacts, "home node")} known, which can name others`],
+    [
+      "announced",
+      `${formatCount(announced.hashes)} of its chunks and names to the nodes nearest to each${last}`,
+    ],
+    [
+      "for others",
+      `${plural(records.records, "record")} of what ${plural(records.nodes, "node")} said to keep`,
+    ],
+  ];
 }
 
 /** Of what went wrong, so much is told. */

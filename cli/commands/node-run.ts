@@ -14,6 +14,7 @@ import type { HomeNode } from "../../home-node/home-node.ts";
 import { parseServerUrl } from "../../lib/client/server.ts";
 import { isHoldfastError } from "../../lib/error.ts";
 import { type Domain, parseDomain } from "../../lib/names.ts";
+import { isLoopbackHost } from "../../lib/node-url.ts";
 import { type PledgeHours, parseHours, parseVolunteerName } from "../../lib/pledge.ts";
 import { formatSize } from "../format.ts";
 import { DEFAULT_NODE_DIR } from "../node-dir.ts";
@@ -30,6 +31,7 @@ const STDERR = 2;
 interface RunOptions {
   dir: string;
   edge?: string[];
+  join?: string[];
   doh?: string[];
   /** False for --no-listen. */
   listen: { host: string; port: number } | false;
@@ -63,6 +65,11 @@ export function nodeRunCommand(): Command {
     )
     .option("--dir <DIR>", "where identity and chunks lie", DEFAULT_NODE_DIR)
     .option("--edge <URL>", "an edge to register with; repeatable", repeated(parseServerUrl))
+    .option(
+      "--join <URL>",
+      "a home node by which to find others, should no edge name any; repeatable",
+      repeated(parseServerUrl),
+    )
     .option("--doh <URL>", "a DNS-over-HTTPS resolver; repeatable", repeated(String))
     .addOption(
       new Option("--listen <HOST:PORT>", "where to serve directly")
@@ -108,12 +115,15 @@ Examples:
   holdfast node run --domains example.org --pledge 50GB
   holdfast node run --domains example.org --name "Ada's attic" --hours 22:00-06:00
   holdfast node run --domains all --url https://node.example.net --listen 127.0.0.1:8790 --up 2MB
+  holdfast node run --domains example.org --join https://node.example.net
 `;
 
 async function run(options: RunOptions): Promise<void> {
   const config = parseNodeConfig(await configOf(options));
-  if (config.edges.length === 0)
-    warn("no edge is set (--edge URL): only those who know this node will find it");
+  if (config.edges.length === 0 && config.join.length === 0)
+    warn(
+      "neither an edge nor a node to join is set (--edge URL, --join URL): only those who know this node will find it",
+    );
   // The daemon's modules take longer to load than most commands take to run.
   const [{ createHomeNode }, { createStrangerFetch }, { createPublicLookup }, { pino }] = await Promise.all([
     import("../../home-node/home-node.ts"),
@@ -124,7 +134,7 @@ async function run(options: RunOptions): Promise<void> {
   const log = pino({ level: "info" }, pino.destination({ dest: STDERR, sync: true }));
   const node = createHomeNode(config, {
     log,
-    strangerFetch: createStrangerFetch(config.edges),
+    strangerFetch: createStrangerFetch(serversOf(config)),
     strangerLookup: createPublicLookup(),
   });
   const { id, url } = await node.start();
@@ -136,6 +146,12 @@ async function run(options: RunOptions): Promise<void> {
   );
 }
 
+/** The servers that the volunteer named; a node that is itself on this machine is one of those here. */
+function serversOf({ edges, join, publicUrl }: NodeConfig): string[] {
+  const isHere = publicUrl !== null && isLoopbackHost(new URL(publicUrl).hostname);
+  return [...edges, ...join, ...(isHere ? [publicUrl] : [])];
+}
+
 async function configOf(options: RunOptions): Promise<NodeConfig> {
   const settings = await loadSettings({});
   return {
@@ -144,6 +160,7 @@ async function configOf(options: RunOptions): Promise<NodeConfig> {
     publicUrl: options.url ?? null,
     advertise: false,
     edges: options.edge ?? settings.edgeUrls,
+    join: options.join ?? [],
     dohUrls: options.doh ?? settings.dohUrls,
     pledge: {
       bytes: options.pledge,

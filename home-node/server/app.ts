@@ -17,21 +17,27 @@ import {
   type NamesResult,
   parseNamesRequest,
 } from "../../lib/wire/names.ts";
-import type { ClosestAnswer } from "../../lib/wire/nodes.ts";
 import { GRANT_HEADER, UPLOAD_HEADER } from "../../lib/wire/signed.ts";
 import type { Relay } from "../relay/relay.ts";
 import { RELAYED_BYTES_MAX, relayVia, type ViaDeps } from "../relay/via.ts";
-import type { RoutingTable } from "../routing-table.ts";
 import { ByteBudget } from "./byte-budget.ts";
 import { putChunkBatch } from "./chunk-batch.ts";
 import { type ChunkRoutesDeps, getChunk, putChunk } from "./chunks.ts";
+import {
+  CONTACTS_AT_ONCE_MAX,
+  type ContactRoutesDeps,
+  getClosest,
+  postContact,
+  postProviders,
+} from "./contacts.ts";
 import { type HoursDeps, refusalOutsideHours } from "./hours.ts";
 import { getDigests, getPartition } from "./inventory.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
-import { countIn, countOut, type NodeApp, type NodeContext, type NodeEnv } from "./node-context.ts";
+import { countIn, type NodeApp, type NodeContext, type NodeEnv, sendWhole } from "./node-context.ts";
 import { answerError, problemResponse } from "./problem-response.ts";
 import { type PullDeps, pullChunk } from "./pull.ts";
 import type { Pace } from "./rate.ts";
+import { locateChunks, orCloser, orReferral, type ReferralDeps } from "./referrals.ts";
 import { receiveBody, Slots } from "./request-body.ts";
 
 /** Bodies of POST /names in memory at once: 64 MiB. */
@@ -40,8 +46,13 @@ const PREFLIGHT_SECONDS = 24 * 60 * 60;
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const SIGNATURE_SUFFIX = ".sig";
 
-export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps, HoursDeps {
-  contacts: RoutingTable;
+export interface NodeAppDeps
+  extends NamesDeps,
+    ChunkRoutesDeps,
+    PullDeps,
+    HoursDeps,
+    ContactRoutesDeps,
+    ReferralDeps {
   /** Paces what comes in. */
   receiving: Pace;
   /** Null where this node relays for no others. */
@@ -51,7 +62,10 @@ export interface NodeAppDeps extends NamesDeps, ChunkRoutesDeps, PullDeps, Hours
 }
 
 /** Asked about what the node keeps; /status is not what a volunteer serves. */
-const COUNTED_PATHS = ["/chunk/*", "/pull", "/names", "/name/*", "/version/*", "/closest/*"];
+const COUNTED_PATHS = [
+  ...["/chunk/*", "/pull", "/names", "/name/*", "/version/*"],
+  ...["/closest/*", "/contact", "/providers"],
+];
 
 export function createNodeApp(deps: NodeAppDeps): NodeApp {
   const app = new Hono<NodeEnv>();
@@ -66,8 +80,10 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
     await next();
   });
   for (const path of COUNTED_PATHS) app.use(path, countRequests(deps));
+  const contactSlots = new Slots(CONTACTS_AT_ONCE_MAX);
+  app.post("/chunk/locate", (c) => contactSlots.use(() => locateChunks(c, deps)));
   for (const path of ["/chunk", "/chunk/*"]) app.use(path, keepHours(deps));
-  app.get("/chunk/:hash", (c) => getChunk(c, deps));
+  app.get("/chunk/:hash", (c) => orReferral(c, deps, () => getChunk(c, deps)));
   app.put("/chunk", (c) => putChunkBatch(c, deps));
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
   app.post("/pull", (c) => pullChunk(c, deps));
@@ -75,6 +91,8 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
   app.get("/inventory/:partition", (c) => getPartition(c, deps));
   app.post("/names", (c) => namesSlots.use(() => postNames(c, deps)));
   app.get("/name/:nameHash", (c) => getName(c, deps));
+  app.post("/contact", (c) => contactSlots.use(() => postContact(c, deps)));
+  app.post("/providers", (c) => contactSlots.use(() => postProviders(c, deps)));
   app.get("/version/:id", (c) => getVersion(c, deps));
   app.get("/closest/:hash", (c) => getClosest(c, deps));
   if (deps.relay !== null) relayRoutes(app, deps, deps.relay);
@@ -141,11 +159,14 @@ function isReading({ req: { method } }: NodeContext): boolean {
 function refuseOtherMethods(app: NodeApp): void {
   const allowed: Record<string, string> = {
     "/chunk": "PUT",
+    "/chunk/locate": "POST",
     "/chunk/:hash": "GET, HEAD, PUT",
     "/names": "POST",
     "/name/:nameHash": "GET, HEAD",
     "/version/:id": "GET, HEAD",
     "/closest/:hash": "GET, HEAD",
+    "/contact": "POST",
+    "/providers": "POST",
     "/status": "GET, HEAD",
   };
   for (const [path, methods] of Object.entries(allowed)) {
@@ -179,14 +200,12 @@ async function getName(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
   if (domain === undefined) throw new HoldfastError("invalid-request", "the domain parameter is missing");
   const nameHash = parseHash(c.req.param("nameHash"));
   deps.denied.check(nameHash);
-  const answer = await answerName(
-    nameHash,
-    parseDomain(domain),
-    before === undefined ? null : parseHash(before),
-    deps,
-  );
-  const headers = { "Cache-Control": "no-cache", "Content-Type": "application/json" };
-  return sendWhole(c, JSON.stringify(answer), headers, deps);
+  const after = before === undefined ? null : parseHash(before);
+  return orCloser(nameHash, deps, async () => {
+    const answer = await answerName(nameHash, parseDomain(domain), after, deps);
+    const headers = { "Cache-Control": "no-cache", "Content-Type": "application/json" };
+    return sendWhole(c, JSON.stringify(answer), headers, deps);
+  });
 }
 
 async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> {
@@ -200,21 +219,4 @@ async function getVersion(c: NodeContext, deps: NodeAppDeps): Promise<Response> 
   return wantsSignature
     ? sendWhole(c, kept.signature, { ...headers, "Content-Type": "text/plain; charset=utf-8" }, deps)
     : sendWhole(c, kept.bytes, { ...headers, "Content-Type": "application/json" }, deps);
-}
-
-function getClosest(c: NodeContext, deps: NodeAppDeps): Response {
-  const answer: ClosestAnswer = { nodes: deps.contacts.closest(parseHash(c.req.param("hash"))) };
-  const headers = { "Cache-Control": "no-store", "Content-Type": "application/json" };
-  return sendWhole(c, JSON.stringify(answer), headers, deps);
-}
-
-/** Answers that are small, and in memory. */
-function sendWhole(
-  c: NodeContext,
-  body: string | Uint8Array<ArrayBuffer>,
-  headers: Record<string, string>,
-  { counters }: NodeAppDeps,
-): Response {
-  if (c.req.method !== "HEAD") countOut(c, counters)(Buffer.byteLength(body));
-  return c.body(body, 200, headers);
 }

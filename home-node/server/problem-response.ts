@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { HoldfastError } from "../../lib/error.ts";
 import { PROBLEM_TYPE, type Problem, problemOf } from "../../lib/problem.ts";
 import type { NamesResult } from "../../lib/wire/names.ts";
+import type { Referred } from "../../lib/wire/overlay.ts";
 
 const BUSY_SECONDS = 1;
 
@@ -16,7 +17,7 @@ export function answerError(error: Error, log: Logger): Response {
 }
 
 export function problemResponse(
-  problem: Problem & { results?: NamesResult[] },
+  problem: Problem & Partial<Referred> & { results?: NamesResult[] },
   headers: Record<string, string> = {},
 ): Response {
   const retry: Record<string, string> =

@@ -8,6 +8,7 @@ import { formatAge, formatCount, formatSize, formatTime, plural } from "../../li
 import {
   DAYS_LISTED_MAX,
   describeCare,
+  describeOverlay,
   describeRecord,
   describeRelaying,
   type EdgeReport,
@@ -74,7 +75,7 @@ function header(status: LocalNodeStatus, nowMs: number): Html {
         ${name === null ? "" : html`<dt>name</dt><dd>${name}</dd>`}
         ${pledge.hours === undefined ? "" : html`<dt>serves</dt><dd>${formatHours(pledge.hours)} UTC, each day</dd>`}
         <dt>software</dt><dd>${software}</dd>
-        ${describeCare(status, nowMs).map(([label, text]) => html`<dt>${label}</dt><dd>${plainText(text)}</dd>`)}
+        ${[...describeCare(status, nowMs), ...describeOverlay(status)].map(([label, text]) => html`<dt>${label}</dt><dd>${plainText(text)}</dd>`)}
       </dl>
     </header>`;
 }

@@ -53,6 +53,7 @@ export class ChunkStore {
   /** The last operation on each hash that is being written or deleted. */
   readonly #busy = new Map<Hash, Promise<unknown>>();
   #onLoss: (hash: Hash) => void = () => undefined;
+  #onStored: (hash: Hash) => void = () => undefined;
   #lost = 0;
   #count = 0;
   #bytes = 0;
@@ -79,6 +80,11 @@ export class ChunkStore {
   /** Has `tell` called with each chunk that is lost from now on. */
   onLoss(tell: (hash: Hash) => void): void {
     this.#onLoss = tell;
+  }
+
+  /** Has `tell` called with each chunk that is newly stored from now on. */
+  onStored(tell: (hash: Hash) => void): void {
+    this.#onStored = tell;
   }
 
   /** Clears what a crash left and counts what is held. */
@@ -149,6 +155,7 @@ export class ChunkStore {
       }
       await this.#room.use(bytes.length, () => this.#write(hash, bytes));
       this.#countIn(bytes.length);
+      this.#onStored(hash);
       return "stored";
     });
   }
@@ -175,11 +182,16 @@ export class ChunkStore {
   async *list(after = ""): AsyncGenerator<StoredChunk> {
     for (const prefix of hexDirectories(this.#chunksDir).sort()) {
       if (prefix < after.slice(0, prefix.length)) continue;
-      for (const hash of (await readdir(join(this.#chunksDir, prefix))).filter(isHash).sort()) {
+      for (const hash of await this.#hashesUnder(prefix)) {
         const file = hash > after ? this.#file(hash) : null;
         if (file !== null) yield { hash, ...file };
       }
     }
+  }
+
+  /** The hashes of all that are held, in order, without a look at their files. */
+  async *hashes(): AsyncGenerator<Hash> {
+    for (const prefix of hexDirectories(this.#chunksDir).sort()) yield* await this.#hashesUnder(prefix);
   }
 
   /** Deletes a chunk that has not come again since `storedMs`; its bytes, or null where nothing was deleted. */
@@ -190,6 +202,10 @@ export class ChunkStore {
       if (size !== null) await this.#remove(hash, size);
       return size;
     });
+  }
+
+  async #hashesUnder(prefix: string): Promise<Hash[]> {
+    return (await readdir(join(this.#chunksDir, prefix))).filter(isHash).sort();
   }
 
   #file(hash: Hash): { storedMs: number; sizeBytes: number } | null {

@@ -47,6 +47,7 @@ export class RemovalStore {
   readonly #log: Logger;
   readonly #byId = new Map<Hash, Entry>();
   readonly #byName = new Map<string, Entry[]>();
+  #onName: (nameHash: Hash) => void = () => undefined;
   readonly #writing = new Map<Hash, Promise<void>>();
 
   constructor(deps: { dir: string; writeLog: WriteLog; room: Room; log: Logger }) {
@@ -62,6 +63,18 @@ export class RemovalStore {
       for (const name of readdirSync(join(this.#dir, prefix)))
         this.#load(join(this.#dir, prefix, name), name);
     }
+  }
+
+  /** Has `tell` called with each name of which a Removal is kept from now on, and none was before. */
+  onName(tell: (nameHash: Hash) => void): void {
+    this.#onName = tell;
+  }
+
+  /** The names of which Removals are kept; one that several domains use comes several times. */
+  names(): Hash[] {
+    return [...this.#byName.values()].flatMap((entries) =>
+      entries.slice(0, 1).map((one) => nameOf(one).nameHash),
+    );
   }
 
   get(id: Hash): KeptRemoval | null {
@@ -92,6 +105,7 @@ export class RemovalStore {
     await this.#room.use(bytes.length, () =>
       this.#writeLog.write(join(this.#dir, id.slice(0, 2), id), bytes),
     );
+    if (!this.#byName.has(keyOf(entry))) this.#onName(nameOf(entry).nameHash);
     this.#insert(entry);
   }
 
@@ -122,9 +136,13 @@ export class RemovalStore {
   }
 }
 
-function keyOf({ bytes }: SignedStatement): string {
-  const { nameHash, domain } = parseStatement(removalKind, bytes);
+function keyOf(entry: SignedStatement): string {
+  const { nameHash, domain } = nameOf(entry);
   return nameKey(nameHash, domain);
+}
+
+function nameOf({ bytes }: SignedStatement): { nameHash: Hash; domain: Domain } {
+  return parseStatement(removalKind, bytes);
 }
 
 function nameKey(nameHash: Hash, domain: Domain): string {

@@ -9,7 +9,7 @@ import type { Logger } from "pino";
 import * as v from "valibot";
 import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
-import { type Hash, isHash } from "../../lib/hash.ts";
+import { HASH_BYTES, type Hash, isHash, parseHash } from "../../lib/hash.ts";
 import type { Domain } from "../../lib/names.ts";
 import { parseWith } from "../../lib/schema.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
@@ -50,6 +50,7 @@ export class StatementStore {
   readonly #log: Logger;
   readonly #byId = new Map<Hash, IndexEntry>();
   readonly #byName = new Map<string, IndexEntry[]>();
+  #onName: (nameHash: Hash) => void = () => undefined;
   /** The last change of each Version that is being changed. */
   readonly #changing = new Map<Hash, Promise<unknown>>();
 
@@ -75,6 +76,16 @@ export class StatementStore {
 
   has(id: Hash): boolean {
     return this.#byId.has(id);
+  }
+
+  /** Has `tell` called with each name of which a Version is kept from now on, and none was before. */
+  onName(tell: (nameHash: Hash) => void): void {
+    this.#onName = tell;
+  }
+
+  /** The names of which Versions are kept; one that several domains use comes several times. */
+  names(): Hash[] {
+    return [...this.#byName.keys()].map(nameHashIn);
   }
 
   /** Newest first. */
@@ -115,6 +126,7 @@ export class StatementStore {
     const bytes = formatFile(kept);
     await this.#room.use(bytes.length, () => this.#writeLog.write(this.#path(id), bytes));
     if (before === undefined) {
+      if (this.list(version.nameHash, version.domain).length === 0) this.#onName(version.nameHash);
       this.#insert(version, headOf(id, version, bytes.length));
     } else {
       this.#room.remove(before.fileBytes);
@@ -165,6 +177,10 @@ function headOf(id: Hash, version: Version, fileBytes: number): IndexEntry {
 
 function nameKey(nameHash: Hash, domain: Domain): string {
   return `${nameHash} ${domain}`;
+}
+
+function nameHashIn(key: string): Hash {
+  return parseHash(key.slice(0, 2 * HASH_BYTES));
 }
 
 function formatFile(kept: KeptVersion): Uint8Array {

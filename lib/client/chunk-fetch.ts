@@ -14,6 +14,9 @@ export const CHUNK_LIMITS: DeadlineLimits = { idleMs: 10_000, totalMs: 120_000 }
 /** A relay sends nothing before it has the whole chunk and has hashed it: 2 MiB at 1 Mbit/s. */
 export const RELAY_IDLE_MS = 20_000;
 
+/** How a server sends a reader on to those that have a chunk. */
+const REFERRED = 307;
+
 export interface WantedChunk {
   hash: Hash;
   /** What the Manifest says; null for a Manifest itself, whose size nobody vouches for. */
@@ -49,6 +52,7 @@ export function createChunkFetch(
     const exchange = { headers, limits: isRelayed ? relayLimits : limits, waitsMax, signal };
     const found = await withResponse(fetch, url, exchange, async (response) => {
       if (redirectsMax > 0 && isRedirect(response)) return { moved: await locationOf(response, url) };
+      if (response.status === REFERRED) throw await referredOn(response, url);
       await checkStatus(response, url);
       return { bytes: await readChunk(response, wanted, url, allocate) };
     });
@@ -71,6 +75,12 @@ async function readChunk(
     if (!isHoldfastError(cause, "body-too-large")) throw cause;
     throw new HoldfastError("length-mismatch", `${url} sent more bytes than the chunk has`, { cause });
   }
+}
+
+/** A holder that refers to others does not have the chunk. */
+async function referredOn(response: FetchResponse, url: string): Promise<HoldfastError> {
+  await response.body?.getReader().cancel();
+  return new HoldfastError("not-found", `${url} refers to others: the chunk is not there`);
 }
 
 function isRedirect(response: FetchResponse): boolean {

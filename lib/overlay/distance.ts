@@ -20,6 +20,14 @@ export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) =
   return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);
 }
 
+/** How many bits `a` and `b` begin with in common: 0 to 256. */
+export function sharedBits(a: Hash, b: Hash): number {
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] !== b[i]) return 4 * i + Math.clz32(digit(a, i) ^ digit(b, i)) - 28;
+  }
+  return 4 * a.length;
+}
+
 function digit(hash: Hash, index: number): number {
   return Number.parseInt(hash.charAt(index), 16);
 }

@@ -6,7 +6,7 @@ import { HoldfastError } from "../error.ts";
 import { decodeHash, encodeHash, HASH_BYTES, type Hash } from "../hash.ts";
 import { countSchema, parseWith } from "../schema.ts";
 import { CLOSEST_NODES_MAX, contactSchema } from "./nodes.ts";
-import { base64Text, signedSchema } from "./signed.ts";
+import { base64Text, type SignedJson, signedSchema } from "./signed.ts";
 
 /** Hashes in one POST /providers. */
 export const PROVIDED_PER_POST_MAX = 1024;
@@ -23,33 +23,41 @@ export const parseContactRequest = (value: unknown): ContactExchange =>
 export const parseContactAnswer = (value: unknown): ContactExchange =>
   parseWith(contactExchangeSchema, value, "bad-answer");
 
-// POST /providers: the node of the card keeps what has these Content Hashes, and the bundles of these Name Hashes
+// POST /providers: the node of the card keeps what has these Content Hashes, and the bundles of these Name Hashes.
 const providersRequestSchema = v.strictObject({
   card: signedSchema,
+  /** A statement of lib/provided.ts: that it is the node itself that says so. */
+  provided: signedSchema,
   /** Base64 of the hashes' bytes, one after the other. */
   hashes: base64Text(Math.ceil((PROVIDED_PER_POST_MAX * HASH_BYTES) / 3) * 4),
 });
 const providersAnswerSchema = v.object({ kept: countSchema });
 export interface ProvidersRequest extends ContactExchange {
+  provided: SignedJson;
   hashes: Hash[];
 }
 export type ProvidersAnswer = v.InferOutput<typeof providersAnswerSchema>;
 
-export function formatProvidersRequest({ card, hashes }: ProvidersRequest): string {
+/** The hashes' bytes, one after the other. */
+export function joinHashes(hashes: readonly Hash[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(hashes.length * HASH_BYTES);
   for (const [i, hash] of hashes.entries()) bytes.set(decodeHash(hash), i * HASH_BYTES);
-  return JSON.stringify({ card, hashes: base64.encode(bytes) });
+  return bytes;
+}
+
+export function formatProvidersRequest({ card, provided, hashes }: ProvidersRequest): string {
+  return JSON.stringify({ card, provided, hashes: base64.encode(joinHashes(hashes)) });
 }
 
 /** Throws `invalid-request`. */
 export function parseProvidersRequest(value: unknown): ProvidersRequest {
-  const { card, hashes } = parseWith(providersRequestSchema, value, "invalid-request");
+  const { card, provided, hashes } = parseWith(providersRequestSchema, value, "invalid-request");
   const bytes = decodeBase64(hashes);
   if (bytes.length === 0 || bytes.length % HASH_BYTES !== 0)
     throw new HoldfastError("invalid-request", "hashes are not whole hashes one after the other");
   const count = bytes.length / HASH_BYTES;
   const at = (i: number) => encodeHash(bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
-  return { card, hashes: Array.from({ length: count }, (_, i) => at(i)) };
+  return { card, provided, hashes: Array.from({ length: count }, (_, i) => at(i)) };
 }
 
 export const parseProvidersAnswer = (value: unknown): ProvidersAnswer =>

@@ -109,7 +109,7 @@ const MISBEHAVIOURS: Record<string, { act: Misbehaviour; code: ErrorCode }> = {
       response.writeHead(307, { location: `http://127.0.0.1:1${request.url}` });
       response.end();
     },
-    code: "bad-answer",
+    code: "not-found",
   },
 };
 

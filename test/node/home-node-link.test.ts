@@ -24,6 +24,7 @@ import {
   type TestNode,
   until,
 } from "./home-node-fixture.ts";
+import { closestAt, untilContacts } from "./overlay-fixture.ts";
 import { type Connection, Edge, randomHash, stateOf, untilClosed, untilState } from "./test-edge.ts";
 
 const cleanup = new Cleanup();
@@ -131,13 +132,15 @@ describe("a link to an edge", () => {
     expect((await node.node.status()).edges).toMatchObject([{ record: null }]);
   });
 
-  it("learns contacts whose id is their key's, and serves the closest of them", async () => {
+  it("learns contacts that answer where the edge says, and serves the closest of them", async () => {
     const [node, connection] = await startLinked();
-    const [one, two, liar] = [await contactOf(), await contactOf(), await contactOf()];
-    await connection.register([one, two, { ...liar, key: one.key }]);
-    await untilState(node, "registered");
-    const response = await fetch(`${node.url}/closest/${two.id}`);
-    expect(await response.json()).toEqual({ nodes: [two, one] });
+    const other = await startTestNode(cleanup, dns, { clock });
+    const { key } = await other.node.status();
+    const told = { id: other.id, key, url: other.url };
+    const [absent, liar] = [await contactOf(), await contactOf()];
+    await connection.register([absent, { ...liar, url: other.url }, { ...liar, key, url: other.url }, told]);
+    await untilContacts([node, other], 1);
+    expect(await closestAt(node, liar.id)).toEqual([told]);
   });
 
   it("says why a refused registration was refused, and tries again", async () => {

@@ -7,17 +7,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseNodeConfig } from "../../home-node/config.ts";
 import { SOFTWARE } from "../../home-node/link/link-session.ts";
-import { RoutingTable } from "../../home-node/routing-table.ts";
 import { RateLimit } from "../../home-node/server/rate.ts";
-import { type Hash, type NodeId, parseHash } from "../../lib/hash.ts";
-import { formatPublicKeyText, nodeIdOf, parsePublicKeyLine } from "../../lib/openssh-key.ts";
+import { nodeIdOf, parsePublicKeyLine } from "../../lib/openssh-key.ts";
 import { parseNodeStatus } from "../../lib/wire/nodes.ts";
 import { requirePrograms } from "../e2e/requires.ts";
 import {
   Cleanup,
   chunkOf,
   createPublisher,
-  createSigner,
   ManualClock,
   problemIn,
   putChunk,
@@ -78,6 +75,7 @@ describe("the configuration", () => {
     const left = {
       denyFile: null,
       diskReserveBytes: 1024 ** 3,
+      join: [],
       repairRate: null,
       lostDisk: false,
       relay: true,
@@ -278,44 +276,4 @@ async function secondsUntil(clock: ManualClock, work: Promise<unknown>): Promise
     if (!isDone && nextMs !== undefined) await clock.advance(nextMs);
   }
   return Math.round((clock.now() - startMs) / 1000);
-}
-
-describe("the routing table", () => {
-  it("answers the 20 closest of what it knows, nearest first, exactly", async () => {
-    const table = new RoutingTable(nodeIdOf((await createSigner()).key));
-    const contacts = await Promise.all(
-      Array.from({ length: 60 }, async () => {
-        const { key } = await createSigner();
-        return { id: nodeIdOf(key), key: formatPublicKeyText(key), url: null };
-      }),
-    );
-    table.add(contacts.slice(0, 20));
-    for (const target of contacts.slice(15, 25).map(({ id }) => id)) {
-      const known = contacts.slice(0, 20).map(({ id }) => id);
-      expect(table.closest(target).map(({ id }) => id)).toEqual(sortedByDistance(target, known));
-    }
-    table.add(contacts);
-    const answer = table.closest(parseHash("0".repeat(64))).map(({ id }) => id);
-    expect(answer).toHaveLength(20);
-    expect(answer).toEqual([...answer].sort());
-  });
-
-  it("knows no contact whose id is not its key's, and not itself", async () => {
-    const [{ key }, { key: other }] = [await createSigner(), await createSigner()];
-    const table = new RoutingTable(nodeIdOf(key));
-    const text = formatPublicKeyText(key);
-    expect(
-      table.add([
-        { id: nodeIdOf(key), key: text, url: null },
-        { id: nodeIdOf(other), key: text, url: null },
-      ]),
-    ).toBe(0);
-    expect(table.size).toBe(0);
-  });
-});
-
-/** An independent account of the XOR metric: 256-bit integers. */
-function sortedByDistance(target: Hash, ids: NodeId[]): NodeId[] {
-  const distance = (id: NodeId) => BigInt(`0x${id}`) ^ BigInt(`0x${target}`);
-  return [...ids].sort((a, b) => (distance(a) < distance(b) ? -1 : 1));
 }
