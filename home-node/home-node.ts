@@ -167,7 +167,7 @@ async function prepare(
     unlock,
     fetch: deps.fetch ?? fetch,
     strangerFetch: deps.strangerFetch ?? fetch,
-    lookup: deps.strangerLookup,
+    strangerLookup: deps.strangerLookup,
   });
 }
 
@@ -185,7 +185,7 @@ interface Parts
   random: () => number;
   fetch: Fetch;
   strangerFetch: Fetch;
-  lookup: LookupFunction | undefined;
+  strangerLookup: LookupFunction | undefined;
   unlock: () => Promise<void>;
 }
 
@@ -393,9 +393,10 @@ class RunningNode {
   }
 
   #createRelayLinks(): RelayLinks {
-    const { identity, log } = this.#parts;
+    const { identity, log, strangerLookup } = this.#parts;
     return new RelayLinks({
       ...this.#parts,
+      lookup: strangerLookup,
       candidates: () => this.#contacts.closest(identity.id),
       isNeeded: () => !this.#isReached(),
       // A relay is no edge of the volunteer's: it is answered what strangers are.
