@@ -171,7 +171,7 @@ async function prepare(
     unlock,
     fetch: deps.fetch ?? fetch,
     strangerFetch: deps.strangerFetch ?? fetch,
-    lookup: deps.strangerLookup,
+    strangerLookup: deps.strangerLookup,
     resolveHost: deps.resolveHost,
   });
 }
@@ -190,7 +190,7 @@ interface Parts
   random: () => number;
   fetch: Fetch;
   strangerFetch: Fetch;
-  lookup: LookupFunction | undefined;
+  strangerLookup: LookupFunction | undefined;
   resolveHost: ResolveHost | undefined;
   unlock: () => Promise<void>;
 }
@@ -406,9 +406,10 @@ class RunningNode {
   }
 
   #createRelayLinks(): RelayLinks {
-    const { identity, log } = this.#parts;
+    const { identity, log, strangerLookup } = this.#parts;
     return new RelayLinks({
       ...this.#parts,
+      lookup: strangerLookup,
       candidates: () => this.#overlay.contacts.closest(identity.id),
       isNeeded: () => !this.#isReached(),
       // A relay is no edge of the volunteer's: it is answered what strangers are.

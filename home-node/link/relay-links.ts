@@ -2,6 +2,7 @@
 // the reachable nodes nearest its id. They are strangers that relay, not edges that the volunteer chose: they learn nothing
 // of the pledge, and nothing passes but what anybody may ask.
 
+import { once } from "node:events";
 import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import type { NodeId } from "../../lib/hash.ts";
@@ -106,9 +107,18 @@ export class RelayLinks {
     while (!this.#stopping.signal.aborted) {
       this.#wake = new AbortController();
       this.#settle();
-      const isShort = this.#deps.isNeeded() && this.#links.size < RELAYS_WANTED;
-      await this.#deps.clock.sleep(isShort ? RELAYS_SOUGHT_MS : RELAYS_CHECKED_MS, this.#wake.signal);
+      await this.#pause(this.#wake.signal);
     }
+  }
+
+  /** A node that needs no relays waits until that is otherwise. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    if (this.#deps.isNeeded())
+      return this.#deps.clock.sleep(
+        this.#links.size < RELAYS_WANTED ? RELAYS_SOUGHT_MS : RELAYS_CHECKED_MS,
+        signal,
+      );
+    if (!signal.aborted) await once(signal, "abort");
   }
 
   /** Brings the links to what is wanted now; those that work are kept until the ones in their place do. */

@@ -1,5 +1,6 @@
 // The home node's link to an edge, against a WebSocket server that plays the edge's side with lib's functions.
 
+import type { LookupFunction } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { hashBytes, type NodeId } from "../../lib/hash.ts";
 import type { NodeRecord } from "../../lib/node-record.ts";
@@ -71,6 +72,13 @@ describe("a link to an edge", () => {
     expect(registration).toMatchObject({ node: node.id, edge: edge.id, url: node.url, pledge, freeBytes });
     await untilState(node, "registered");
     expect((await node.node.status()).edges).toMatchObject([{ url: edge.url, edge: edge.id, direct: true }]);
+  });
+
+  it("resolves an edge's host as the volunteer's machine does: strangers' hosts are others", async () => {
+    const strangerLookup: LookupFunction = (_host, _options, callback) => callback(new Error("asked"), "");
+    const edges = [edge.url.replace("127.0.0.1", "localhost")];
+    await startTestNode(cleanup, dns, { clock, deps: { strangerLookup }, config: { edges } });
+    expect((await edge.connection(0)).path).toMatch(/^\/node/);
   });
 
   it("signs nothing that another challenge would accept", async () => {
