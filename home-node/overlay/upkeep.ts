@@ -109,11 +109,11 @@ export class Upkeep {
     await Promise.all(joining);
   }
 
-  /** Looks `target` up and exchanges cards with those nearest to it; returns how many they are. */
+  /** Looks `target` up and exchanges cards with those nearest to it; returns how many are who they are said to be. */
   async #explore(target: Hash): Promise<number> {
     const { closest } = await this.#deps.finder.find(target);
-    await Promise.all(closest.map((contact) => this.#deps.acquaintances.visit(contact)));
-    return closest.length;
+    const met = await Promise.all(closest.map((contact) => this.#deps.acquaintances.visit(contact)));
+    return met.filter(Boolean).length;
   }
 
   #staleBuckets(): number[] {
