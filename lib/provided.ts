@@ -4,12 +4,11 @@
 import * as v from "valibot";
 import { CARD_SKEW_MAX_MS, verifyContactCard } from "./contact-card.ts";
 import { HoldfastError } from "./error.ts";
-import { type Hash, hashBytes, type NodeId } from "./hash.ts";
+import { hashBytes, type NodeId } from "./hash.ts";
 import { formatPublicKeyText } from "./openssh-key.ts";
 import { hashSchema, nodeIdSchema, timeSchema } from "./schema.ts";
 import { type SignedStatement, verifyStatement } from "./statement.ts";
 import type { Contact } from "./wire/nodes.ts";
-import { joinHashes } from "./wire/overlay.ts";
 
 const providedSchema = v.strictObject({
   type: v.literal("holdfast-provided-1"),
@@ -32,11 +31,8 @@ export const providedKind = {
 export interface ProvidedWord {
   card: SignedStatement;
   provided: SignedStatement;
-  hashes: readonly Hash[];
-}
-
-export function digestHashes(hashes: readonly Hash[]): Hash {
-  return hashBytes(joinHashes(hashes));
+  /** Their bytes, one after the other. */
+  hashes: Uint8Array;
 }
 
 /**
@@ -52,7 +48,7 @@ export async function verifyProvided(
   const { body, key } = await verifyStatement(providedKind, provided);
   if (body.node !== contact.id || formatPublicKeyText(key) !== contact.key)
     throw new HoldfastError("contact-invalid", "another node says so than the one of the card");
-  if (body.to !== to || body.hashes !== digestHashes(hashes))
+  if (body.to !== to || body.hashes !== hashBytes(hashes))
     throw new HoldfastError("contact-invalid", "that was said to another node, or of other hashes");
   const timeMs = Date.parse(body.time);
   if (Math.abs(nowMs - timeMs) > CARD_SKEW_MAX_MS)

@@ -78,21 +78,12 @@ export class Acquaintances {
   /** Exchanges cards with a node that somebody told of. False where it is not there, or this is not the time. */
   async meet(contact: Reachable): Promise<boolean> {
     if (this.#deps.contacts.has(contact)) return true;
-    try {
-      return (await this.#find(contact, (one) => this.#exchange(one))) !== null;
-    } catch (error) {
-      if (!isHoldfastError(error, "rate-limited")) throw error;
-      return false;
-    }
+    return this.#isFound(() => this.#find(contact, (one) => this.#exchange(one)));
   }
 
-  /** Exchanges cards with a node, also where it is known already: so that it knows this one. */
-  async visit(contact: Reachable): Promise<void> {
-    try {
-      await this.#dial(contact, (one) => this.#exchange(one));
-    } catch (error) {
-      if (!isHoldfastError(error, "rate-limited")) throw error;
-    }
+  /** As meet, also where the node is known already: so that it knows this one. */
+  visit(contact: Reachable): Promise<boolean> {
+    return this.#isFound(() => this.#dial(contact, (one) => this.#exchange(one)));
   }
 
   /** Exchanges cards with whoever is at a URL that the volunteer gave. Throws where there is no home node. */
@@ -107,6 +98,15 @@ export class Acquaintances {
     for (const contact of told) {
       const reachable = reachableBy(teller, contact);
       if (reachable !== null) this.#inBackground(() => this.meet(reachable));
+    }
+  }
+
+  async #isFound(search: () => Promise<string | null>): Promise<boolean> {
+    try {
+      return (await search()) !== null;
+    } catch (error) {
+      if (!isHoldfastError(error, "rate-limited")) throw error;
+      return false;
     }
   }
 

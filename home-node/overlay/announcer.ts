@@ -5,8 +5,8 @@
 import pLimit from "p-limit";
 import type { Logger } from "pino";
 import { isHoldfastError } from "../../lib/error.ts";
-import type { Hash, NodeId } from "../../lib/hash.ts";
-import { PROVIDED_PER_POST_MAX } from "../../lib/wire/overlay.ts";
+import { HASH_BYTES, type Hash, type NodeId } from "../../lib/hash.ts";
+import { joinHashes, PROVIDED_PER_POST_MAX } from "../../lib/wire/overlay.ts";
 import type { Clock } from "../clock.ts";
 import { backoffDelay } from "../link/backoff.ts";
 import { Due } from "./due.ts";
@@ -15,19 +15,21 @@ import type { Reachable } from "./reachable.ts";
 import type { Regions } from "./regions.ts";
 import type { RoutingTable } from "./routing-table.ts";
 
-/** From something new to its announcement; and where more has come while that was made. */
+/** From something new to its announcement. */
 export const ANNOUNCE_DELAY_MS = 1_000;
-export const ANNOUNCE_BUSY_DELAY_MS = 4_000;
+/** While so many wait and more come, a publish is under way that has better uses for the processor; but no longer than that. */
+export const FLOOD_HASHES = 256;
+export const FLOOD_WAIT_MAX_MS = 30_000;
 /** New hashes that wait. More than that are left to a round over everything. */
 export const NEW_HASHES_MAX = 100_000;
 /** Hashes that are sorted by destination at a time. */
-export const BATCH_HASHES = 8 * 1024;
+export const BATCH_HASHES = 2 * 1024;
 /** From one round over everything to the next; and after one that reached nobody, at first and at most. */
 export const ROUND_PERIOD_MS = 24 * 3600 * 1000;
 export const ROUND_RETRY_MS = 5 * 60_000;
 export const ROUND_RETRY_MAX_MS = 3600 * 1000;
-/** Between two batches of a round. */
-export const ROUND_PAUSE_MS = 500;
+/** Between two batches. */
+export const BATCH_PAUSE_MS = 1_000;
 export const POSTS_AT_ONCE_MAX = 4;
 /** Tries of one POST; those that wait for their next. */
 export const POST_TRIES_MAX = 3;
@@ -49,10 +51,11 @@ export interface AnnouncerDeps {
   signal: AbortSignal;
 }
 
-/** Hashes that a node is told of. */
+/** What a node is told of: places in a batch of hashes, and the bytes of these hashes. */
 interface Post {
   node: Reachable;
-  hashes: Hash[];
+  places: number[];
+  hashes: Uint8Array<ArrayBuffer>;
 }
 
 export class Announcer {
@@ -61,7 +64,6 @@ export class Announcer {
   readonly #newDue: Due;
   readonly #roundDue: Due;
   #new: Hash[] = [];
-  #delayMs = ANNOUNCE_DELAY_MS;
   #postsWaiting = 0;
   #hashes = 0;
   #endedMs: number | null = null;
@@ -83,7 +85,7 @@ export class Announcer {
   add(hash: Hash): void {
     if (this.#deps.contacts.size === 0) return;
     if (this.#new.length >= NEW_HASHES_MAX) this.#roundDue.now();
-    else if (this.#new.push(hash) === 1) this.#newDue.set(this.#deps.clock.now() + this.#delayMs);
+    else if (this.#new.push(hash) === 1) this.#newDue.set(this.#deps.clock.now() + ANNOUNCE_DELAY_MS);
   }
 
   /** Everything is to be announced now: there are other nodes than before, or another card. */
@@ -102,17 +104,24 @@ export class Announcer {
   }
 
   async #announceNew(): Promise<void> {
+    const { clock } = this.#deps;
+    let [waiting, waitedMs] = [0, 0];
     while (await this.#newDue.wait()) {
+      const isFlood = this.#new.length >= FLOOD_HASHES && this.#new.length > waiting;
+      if (isFlood && waitedMs < FLOOD_WAIT_MAX_MS) {
+        waiting = this.#new.length;
+        waitedMs += ANNOUNCE_DELAY_MS;
+        this.#newDue.set(clock.now() + ANNOUNCE_DELAY_MS);
+        continue;
+      }
+      [waiting, waitedMs] = [0, 0];
       this.#newDue.set(Number.POSITIVE_INFINITY);
-      this.#delayMs = ANNOUNCE_BUSY_DELAY_MS;
       const hashes = this.#new.sort();
       this.#new = [];
       await this.#orLog(async () => {
-        for (let at = 0; at < hashes.length; at += BATCH_HASHES)
-          this.#hashes += await this.#announce(hashes.slice(at, at + BATCH_HASHES));
+        this.#hashes += await this.#announceEach(hashes);
         return true;
       });
-      this.#delayMs = ANNOUNCE_DELAY_MS;
     }
   }
 
@@ -139,42 +148,59 @@ export class Announcer {
 
   /** False where there is something to announce, and nobody was told. */
   async #round(): Promise<boolean> {
-    const { contacts, isReached, everything, clock, signal } = this.#deps;
+    const { contacts, isReached, everything, clock } = this.#deps;
     if (contacts.size === 0 || !isReached()) return false;
-    let [kept, told] = [0, 0];
-    let batch: Hash[] = [];
-    for await (const hash of everything()) {
-      kept += 1;
-      if (batch.push(hash) < BATCH_HASHES) continue;
-      told += await this.#announce(batch);
-      batch = [];
-      await clock.sleep(ROUND_PAUSE_MS, signal);
-      if (signal.aborted) return false;
-    }
-    told += await this.#announce(batch);
+    let kept = 0;
+    const counted = async function* () {
+      for await (const hash of everything()) {
+        kept += 1;
+        yield hash;
+      }
+    };
+    const told = await this.#announceEach(counted());
     this.#hashes = told;
     this.#endedMs = clock.now();
     return told > 0 || kept === 0;
   }
 
+  /** As #announce, in batches with pauses between them. */
+  async #announceEach(hashes: Iterable<Hash> | AsyncIterable<Hash>): Promise<number> {
+    const { clock, signal } = this.#deps;
+    let told = 0;
+    let batch: Hash[] = [];
+    for await (const hash of hashes) {
+      if (batch.length === BATCH_HASHES) {
+        told += await this.#announce(batch);
+        batch = [];
+        await clock.sleep(BATCH_PAUSE_MS, signal);
+      }
+      if (signal.aborted) return told;
+      batch.push(hash);
+    }
+    return told + (await this.#announce(batch));
+  }
+
   /** Tells the nodes closest to each of the sorted hashes; returns of how many of them somebody was told. */
   async #announce(hashes: readonly Hash[]): Promise<number> {
-    if (!this.#deps.isReached()) return 0;
-    const byNode = new Map<NodeId, Post>();
-    for (const hash of hashes) {
-      const { nodes } = await this.#deps.regions.around(hash);
+    const { isReached, regions } = this.#deps;
+    if (!isReached()) return 0;
+    const byNode = new Map<NodeId, { node: Reachable; places: number[] }>();
+    for (const [place, hash] of hashes.entries()) {
+      const { nodes } = regions.known(hash) ?? (await regions.look(hash));
       for (const node of nodes) {
-        const post = byNode.get(node.id);
-        if (post === undefined) byNode.set(node.id, { node, hashes: [hash] });
-        else post.hashes.push(hash);
+        const known = byNode.get(node.id);
+        if (known === undefined) byNode.set(node.id, { node, places: [place] });
+        else known.places.push(place);
       }
     }
-    const told = new Set<Hash>();
-    const sending = [...byNode.values()].flatMap(inPosts).map(async (post) => {
-      if (await this.#limit(() => this.#send(post, 1))) for (const hash of post.hashes) told.add(hash);
+    const bytes = joinHashes(hashes);
+    const isTold = new Uint8Array(hashes.length);
+    const sending = [...byNode.values()].map(async ({ node, places }) => {
+      for (const post of inPosts(node, places, bytes))
+        if (await this.#limit(() => this.#send(post, 1))) for (const place of post.places) isTold[place] = 1;
     });
     await Promise.all(sending);
-    return told.size;
+    return isTold.reduce((sum, one) => sum + one, 0);
   }
 
   /** False where the node did not take it; it is tried again later, a few times. */
@@ -207,9 +233,13 @@ export class Announcer {
   }
 }
 
-function inPosts({ node, hashes }: Post): Post[] {
-  return Array.from({ length: Math.ceil(hashes.length / PROVIDED_PER_POST_MAX) }, (_, i) => ({
-    node,
-    hashes: hashes.slice(i * PROVIDED_PER_POST_MAX, (i + 1) * PROVIDED_PER_POST_MAX),
-  }));
+/** One after the other, so that a node is not sent a second list before it has taken the first. */
+function* inPosts(node: Reachable, places: number[], bytes: Uint8Array): Generator<Post> {
+  for (let at = 0; at < places.length; at += PROVIDED_PER_POST_MAX) {
+    const some = places.slice(at, at + PROVIDED_PER_POST_MAX);
+    const hashes = new Uint8Array(some.length * HASH_BYTES);
+    for (const [i, place] of some.entries())
+      hashes.set(bytes.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES), i * HASH_BYTES);
+    yield { node, places: some, hashes };
+  }
 }

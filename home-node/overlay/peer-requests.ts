@@ -7,7 +7,7 @@ import type { DeadlineLimits } from "../../lib/deadline.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import type { Fetch } from "../../lib/fetch.ts";
 import type { Hash } from "../../lib/hash.ts";
-import { digestHashes, providedKind } from "../../lib/provided.ts";
+import { providedKind } from "../../lib/provided.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { type Contact, type NodeStatus, parseClosestAnswer, parseNodeStatus } from "../../lib/wire/nodes.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import { formatSigned, parseSigned } from "../../lib/wire/signed.ts";
 import type { Clock } from "../clock.ts";
 import type { Identity } from "../identity.ts";
+import { digestOf } from "../store/digest.ts";
 import type { OwnCard } from "./own-card.ts";
 import { type Reachable, reachableBy } from "./reachable.ts";
 
@@ -70,8 +71,8 @@ export class PeerRequests {
     return this.#ask(`${origin}/status`, { maxBytes: PEER_ANSWER_MAX, parse: parseNodeStatus });
   }
 
-  /** Nodes that this one knows closest to `target`, of those that it may send us to. */
-  async closest({ url }: Reachable, target: Hash): Promise<Reachable[]> {
+  /** Nodes that the one there, or an edge, knows closest to `target`, of those that it may send us to. */
+  async closest({ url }: Pick<Reachable, "url">, target: Hash): Promise<Reachable[]> {
     const { nodes } = await this.#ask(`${url}/closest/${target}`, {
       maxBytes: PEER_ANSWER_MAX,
       parse: parseClosestAnswer,
@@ -79,11 +80,11 @@ export class PeerRequests {
     return nodes.flatMap((contact: Contact) => reachableBy(url, contact) ?? []);
   }
 
-  /** Tells a node that this one keeps these; returns how many of them it keeps in mind. */
-  async provide({ id, url }: Reachable, hashes: Hash[]): Promise<number> {
+  /** Tells a node that this one keeps these, their bytes one after the other; returns how many it keeps in mind. */
+  async provide({ id, url }: Reachable, hashes: Uint8Array<ArrayBuffer>): Promise<number> {
     const { identity, clock, card } = this.#deps;
     const time = new Date(clock.now()).toISOString();
-    const said = { type: providedKind.type, node: identity.id, to: id, hashes: digestHashes(hashes), time };
+    const said = { type: providedKind.type, node: identity.id, to: id, hashes: digestOf(hashes), time };
     const provided = formatSigned(await signStatement(providedKind, said, identity.signer));
     const body = formatProvidersRequest({ card: formatSigned(await card.current()), provided, hashes });
     const { kept } = await this.#ask(`${url}/providers`, {

@@ -68,14 +68,18 @@ export class ProviderRecords {
     return { records: this.#table.size, nodes: this.#placeOf.size };
   }
 
-  /** Keeps what a node says, as far as there is room for it; returns how many of the hashes are kept for it now. */
-  keep(provider: Provider, hashes: readonly Hash[]): number {
+  /**
+   * Keeps what a node says, as far as there is room for it. Of `hashes`, bytes one after the other, returns how many are
+   * kept for it now.
+   */
+  keep(provider: Provider, hashes: Uint8Array): number {
     if (this.#table.isFull) this.expire();
     const place = this.#placeFor(provider);
     if (place === null) return 0;
     const ends = this.#minute() + RECORD_LIFETIME_MS / MINUTE_MS;
     let kept = 0;
-    for (const hash of hashes) if (this.#keepOne(decodeHash(hash), place, ends)) kept += 1;
+    for (let at = 0; at < hashes.length; at += HASH_BYTES)
+      if (this.#keepOne(hashes.subarray(at, at + HASH_BYTES), place, ends)) kept += 1;
     return kept;
   }
 

@@ -37,16 +37,25 @@ export class Regions {
     this.#deps = deps;
   }
 
-  async around(hash: Hash): Promise<Region> {
+  /** The region that a hash is in; null where it is to be looked up. */
+  known(hash: Hash): Region | null {
     const nowMs = this.#deps.clock.now();
     const covers = ({ hash: middle, bits, untilMs }: Region) =>
       untilMs > nowMs && sharedBits(middle, hash) >= bits;
-    const at = this.#regions.findIndex(covers);
-    const known = this.#regions[at];
-    if (known !== undefined && at === 0) return known;
-    const region = known ?? (await this.#look(hash, nowMs));
-    const others = this.#regions.filter((other) => other !== region);
-    this.#regions = [region, ...others.slice(0, REGIONS_MAX - 1)];
+    const region = this.#regions.find(covers) ?? null;
+    if (region !== null && region !== this.#regions[0]) this.#putFirst(region);
+    return region;
+  }
+
+  async look(hash: Hash): Promise<Region> {
+    const { find, isGenuine, clock } = this.#deps;
+    const closest = await find(hash);
+    const judged = await Promise.all(closest.map(async (node) => ((await isGenuine(node)) ? node : null)));
+    const nodes = judged.filter((node) => node !== null);
+    // Where nobody was found, the next hash is looked up anew.
+    const untilMs = clock.now() + (nodes.length === 0 ? 0 : REGION_LIFETIME_MS);
+    const region = { hash, bits: bitsOf(hash, closest), nodes, untilMs };
+    this.#putFirst(region);
     return region;
   }
 
@@ -59,13 +68,9 @@ export class Regions {
     this.#regions = [];
   }
 
-  async #look(hash: Hash, nowMs: number): Promise<Region> {
-    const { find, isGenuine } = this.#deps;
-    const closest = await find(hash);
-    const judged = await Promise.all(closest.map(async (node) => ((await isGenuine(node)) ? node : null)));
-    const nodes = judged.filter((node) => node !== null);
-    const untilMs = nodes.length === 0 ? nowMs : nowMs + REGION_LIFETIME_MS;
-    return { hash, bits: bitsOf(hash, closest), nodes, untilMs };
+  #putFirst(region: Region): void {
+    const others = this.#regions.filter((other) => other !== region);
+    this.#regions = [region, ...others.slice(0, REGIONS_MAX - 1)];
   }
 }
 

@@ -11,6 +11,7 @@ import { backoffDelay } from "../link/backoff.ts";
 import type { Acquaintances } from "./acquaintances.ts";
 import { Due } from "./due.ts";
 import type { Finder } from "./finder.ts";
+import type { PeerRequests } from "./peer-requests.ts";
 import type { RoutingTable } from "./routing-table.ts";
 
 export const UPKEEP_PERIOD_MS = 3600 * 1000;
@@ -27,8 +28,10 @@ export interface UpkeepDeps {
   clock: Clock;
   random: () => number;
   log: Logger;
-  /** URLs of nodes by which to join. */
+  peers: Pick<PeerRequests, "closest">;
+  /** URLs of nodes by which to join, and of the edges, which know some. */
   join: readonly string[];
+  edges: readonly string[];
   /** After each round. */
   onRound: () => void;
   signal: AbortSignal;
@@ -74,10 +77,10 @@ export class Upkeep {
     }
   }
 
-  /** Until a node that knows nobody tries again; where it has nobody to try, it waits for an edge's word. */
+  /** Until a node that knows nobody tries again; where it has nobody to try, it waits until somebody comes. */
   #aloneMs(failures: number): number {
-    const { join, random } = this.#deps;
-    return join.length === 0 ? Number.POSITIVE_INFINITY : backoffDelay(failures, random);
+    const { join, edges, random } = this.#deps;
+    return join.length + edges.length === 0 ? Number.POSITIVE_INFINITY : backoffDelay(failures, random);
   }
 
   async #round(): Promise<void> {
@@ -96,24 +99,31 @@ export class Upkeep {
     }
   }
 
+  /** By the nodes that the volunteer named, and by those that the edges know: one that registered first was told of nobody. */
   async #join(): Promise<void> {
-    const { acquaintances, join, log } = this.#deps;
-    const joining = join.map(async (url) => {
-      try {
-        await acquaintances.join(url);
-      } catch (error) {
-        if (!isHoldfastError(error)) throw error;
-        log.warn({ url, reason: error.message }, "could not join by this node");
-      }
-    });
-    await Promise.all(joining);
+    const { self, acquaintances, peers, join, edges } = this.#deps;
+    await Promise.all([
+      ...join.map((url) => this.#try(url, () => acquaintances.join(url))),
+      ...edges.map((url) =>
+        this.#try(url, async () => acquaintances.learn(await peers.closest({ url }, self), url)),
+      ),
+    ]);
   }
 
-  /** Looks `target` up and exchanges cards with those nearest to it; returns how many they are. */
+  async #try(url: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error;
+      this.#deps.log.warn({ url, reason: error.message }, "could not join by this server");
+    }
+  }
+
+  /** Looks `target` up and exchanges cards with those nearest to it; returns how many are who they are said to be. */
   async #explore(target: Hash): Promise<number> {
     const { closest } = await this.#deps.finder.find(target);
-    await Promise.all(closest.map((contact) => this.#deps.acquaintances.visit(contact)));
-    return closest.length;
+    const met = await Promise.all(closest.map((contact) => this.#deps.acquaintances.visit(contact)));
+    return met.filter(Boolean).length;
   }
 
   #staleBuckets(): number[] {

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { base64, decodeBase64 } from "../base64.ts";
 import { HoldfastError } from "../error.ts";
-import { decodeHash, encodeHash, HASH_BYTES, type Hash } from "../hash.ts";
+import { decodeHash, HASH_BYTES, type Hash } from "../hash.ts";
 import { countSchema, parseWith } from "../schema.ts";
 import { CLOSEST_NODES_MAX, contactSchema } from "./nodes.ts";
 import { base64Text, type SignedJson, signedSchema } from "./signed.ts";
@@ -34,7 +34,8 @@ const providersRequestSchema = v.strictObject({
 const providersAnswerSchema = v.object({ kept: countSchema });
 export interface ProvidersRequest extends ContactExchange {
   provided: SignedJson;
-  hashes: Hash[];
+  /** The hashes' bytes, one after the other: nobody needs a thousand texts of them. */
+  hashes: Uint8Array<ArrayBuffer>;
 }
 export type ProvidersAnswer = v.InferOutput<typeof providersAnswerSchema>;
 
@@ -46,7 +47,7 @@ export function joinHashes(hashes: readonly Hash[]): Uint8Array<ArrayBuffer> {
 }
 
 export function formatProvidersRequest({ card, provided, hashes }: ProvidersRequest): string {
-  return JSON.stringify({ card, provided, hashes: base64.encode(joinHashes(hashes)) });
+  return JSON.stringify({ card, provided, hashes: base64.encode(hashes) });
 }
 
 /** Throws `invalid-request`. */
@@ -55,9 +56,7 @@ export function parseProvidersRequest(value: unknown): ProvidersRequest {
   const bytes = decodeBase64(hashes);
   if (bytes.length === 0 || bytes.length % HASH_BYTES !== 0)
     throw new HoldfastError("invalid-request", "hashes are not whole hashes one after the other");
-  const count = bytes.length / HASH_BYTES;
-  const at = (i: number) => encodeHash(bytes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
-  return { card, provided, hashes: Array.from({ length: count }, (_, i) => at(i)) };
+  return { card, provided, hashes: bytes };
 }
 
 export const parseProvidersAnswer = (value: unknown): ProvidersAnswer =>

@@ -10,7 +10,6 @@ import { CARD_LIFETIME_MS, CARD_SKEW_MAX_MS, contactCardKind } from "../../lib/c
 import type { Fetch } from "../../lib/fetch.ts";
 import { nodeIdOf } from "../../lib/openssh-key.ts";
 import { ASKED_MAX } from "../../lib/overlay/lookup.ts";
-import { digestHashes } from "../../lib/provided.ts";
 import { signStatement } from "../../lib/statement.ts";
 import { CONTACT_BODY_MAX, PROVIDED_PER_POST_MAX } from "../../lib/wire/overlay.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
@@ -50,7 +49,9 @@ beforeEach(async () => {
   clock = new ManualClock();
   dns = await TestDns.start(cleanup);
 });
-afterEach(() => cleanup.run());
+/** A node that is being asked by another waits for it. */
+const STOP_TIMEOUT_MS = 60_000;
+afterEach(() => cleanup.run(), STOP_TIMEOUT_MS);
 
 const startNode = () => startTestNode(cleanup, dns, { clock });
 
@@ -250,7 +251,7 @@ describe("word that a node keeps something", () => {
     const refusal = async (change: Parameters<Stranger["provide"]>[3]) =>
       problemIn(await stranger.provide(node, card, hashes, change));
     expect(await refusal({ to: other.id })).toBe("403 contact-invalid");
-    expect(await refusal({ hashes: digestHashes([chunkOf(1).hash]) })).toBe("403 contact-invalid");
+    expect(await refusal({ hashes: chunkOf(1).hash })).toBe("403 contact-invalid");
     expect(await refusal({ time: isoTime(clock.now() - CARD_SKEW_MAX_MS - 1) })).toBe("403 contact-expired");
     expect(await refusal({})).toBe("200");
   });

@@ -4,15 +4,17 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
+import { digestOf } from "../../home-node/store/digest.ts";
 import { type ContactCard, contactCardKind } from "../../lib/contact-card.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
-import { digestHashes, type Provided, providedKind } from "../../lib/provided.ts";
+import { type Provided, providedKind } from "../../lib/provided.ts";
 import type { StatementSigner } from "../../lib/sshsig.ts";
 import { type SignedStatement, signStatement } from "../../lib/statement.ts";
 import { type ClosestAnswer, type Contact, parseClosestAnswer } from "../../lib/wire/nodes.ts";
 import {
   formatProvidersRequest,
+  joinHashes,
   parseContactAnswer,
   parseReferred,
   type Referred,
@@ -114,11 +116,12 @@ export class Stranger {
   ): Promise<Response> {
     const { id } = this.contact(null);
     const time = isoTime(this.#clock.now());
+    const bytes = joinHashes(hashes);
     const said = {
       type: providedKind.type,
       node: id,
       to: to.id,
-      hashes: digestHashes(hashes),
+      hashes: digestOf(bytes),
       time,
       ...change,
     };
@@ -126,7 +129,7 @@ export class Stranger {
     const body = formatProvidersRequest({
       card: formatSigned(card),
       provided: formatSigned(provided),
-      hashes,
+      hashes: bytes,
     });
     return postJson(`${to.url}/providers`, body);
   }

@@ -48,7 +48,9 @@ beforeEach(async () => {
   clock = new ManualClock();
   dns = await TestDns.start(cleanup);
 });
-afterEach(() => cleanup.run());
+/** A node that is being asked by another waits for it. */
+const STOP_TIMEOUT_MS = 60_000;
+afterEach(() => cleanup.run(), STOP_TIMEOUT_MS);
 
 async function startMet(count: number): Promise<TestNode[]> {
   const nodes = await startNet(count, cleanup, dns, { clock });

@@ -12,6 +12,7 @@ import { RecordFile } from "../../home-node/overlay/record-file.ts";
 import { RecordTable } from "../../home-node/overlay/record-table.ts";
 import { decodeHash, type Hash, parseHash, parseNodeId } from "../../lib/hash.ts";
 import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
+import { joinHashes } from "../../lib/wire/overlay.ts";
 import { SeededRandom } from "../random.ts";
 import { Cleanup, createSigner, ManualClock } from "./home-node-fixture.ts";
 
@@ -37,6 +38,8 @@ function recordsWith(clock = new ManualClock()): ProviderRecords {
   return new ProviderRecords({ clock, random: () => 0.5 }, LIMITS);
 }
 
+const keepIn = (records: ProviderRecords, provider: Provider, hashes: Hash[]) =>
+  records.keep(provider, joinHashes(hashes));
 const holdersOf = (records: ProviderRecords, hash: Hash) => records.holders(hash).map(({ id }) => id);
 
 describe("provider records", () => {
@@ -46,8 +49,8 @@ describe("provider records", () => {
     const relayed = providerAt("b");
     relayed.contact = { ...relayed.contact, url: null, relays: ["https://relay.example.net"] };
     const direct = providerAt("a");
-    expect(records.keep(relayed, [hash])).toBe(1);
-    expect(records.keep(direct, [hash, other])).toBe(2);
+    expect(keepIn(records, relayed, [hash])).toBe(1);
+    expect(keepIn(records, direct, [hash, other])).toBe(2);
     expect(records.holders(hash)).toEqual([direct.contact, relayed.contact]);
     expect(records.holders(other)).toEqual([direct.contact]);
     expect(records.holders(hashOf())).toEqual([]);
@@ -59,9 +62,9 @@ describe("provider records", () => {
     const records = recordsWith(clock);
     const [once, again] = [hashOf(), hashOf()];
     const provider = providerAt("a");
-    records.keep(provider, [once, again]);
+    keepIn(records, provider, [once, again]);
     await clock.advance(RECORD_LIFETIME_MS / 2);
-    records.keep(provider, [again]);
+    keepIn(records, provider, [again]);
     await clock.advance(RECORD_LIFETIME_MS / 2);
     expect(records.holders(once)).toEqual([]);
     expect(holdersOf(records, again)).toEqual([provider.contact.id]);
@@ -70,33 +73,33 @@ describe("provider records", () => {
     await clock.advance(RECORD_LIFETIME_MS);
     records.expire();
     expect(records.totals).toEqual({ records: 0, nodes: 0 });
-    expect(records.keep(providerAt("b"), hashesOf(300))).toBe(300);
+    expect(keepIn(records, providerAt("b"), hashesOf(300))).toBe(300);
   });
 
   it("follow a node to its new place, and not back to an older one", () => {
     const records = recordsWith();
     const hash = hashOf();
     const provider = providerAt("a", { timeMs: 10 });
-    records.keep(provider, [hash]);
+    keepIn(records, provider, [hash]);
     const moved = {
       ...provider,
       contact: { ...provider.contact, url: "https://new.example.net" },
       network: "b",
     };
-    records.keep({ ...moved, timeMs: 20 }, [hash]);
+    keepIn(records, { ...moved, timeMs: 20 }, [hash]);
     expect(records.holders(hash)).toEqual([moved.contact]);
-    records.keep({ ...provider, timeMs: 15 }, [hash]);
+    keepIn(records, { ...provider, timeMs: 15 }, [hash]);
     expect(records.holders(hash)).toEqual([moved.contact]);
   });
 
   it("leave room for others, whatever a node or a network says", () => {
     const records = recordsWith();
     const flood = providerAt("a");
-    expect(records.keep(flood, hashesOf(1000))).toBe(LIMITS.perProvider);
-    expect(records.keep(flood, hashesOf(10))).toBe(0);
-    expect(records.keep(providerAt("a"), hashesOf(1000))).toBe(LIMITS.perNetwork - LIMITS.perProvider);
-    expect(records.keep(providerAt("a"), hashesOf(1))).toBe(0);
-    expect(records.keep(providerAt("b"), hashesOf(10))).toBe(10);
+    expect(keepIn(records, flood, hashesOf(1000))).toBe(LIMITS.perProvider);
+    expect(keepIn(records, flood, hashesOf(10))).toBe(0);
+    expect(keepIn(records, providerAt("a"), hashesOf(1000))).toBe(LIMITS.perNetwork - LIMITS.perProvider);
+    expect(keepIn(records, providerAt("a"), hashesOf(1))).toBe(0);
+    expect(keepIn(records, providerAt("b"), hashesOf(10))).toBe(10);
   });
 
   it("keep what they have when they are full, until it ends", async () => {
@@ -104,25 +107,25 @@ describe("provider records", () => {
     const records = recordsWith(clock);
     const first = hashesOf(300);
     const provider = providerAt("a");
-    records.keep(provider, first);
-    for (const network of ["b", "c", "d"]) records.keep(providerAt(network), hashesOf(300));
+    keepIn(records, provider, first);
+    for (const network of ["b", "c", "d"]) keepIn(records, providerAt(network), hashesOf(300));
     expect(records.totals.records).toBe(LIMITS.records);
-    expect(records.keep(providerAt("e"), hashesOf(5))).toBe(0);
-    expect(records.keep(provider, first)).toBe(300);
+    expect(keepIn(records, providerAt("e"), hashesOf(5))).toBe(0);
+    expect(keepIn(records, provider, first)).toBe(300);
     await clock.advance(RECORD_LIFETIME_MS);
-    expect(records.keep(providerAt("e"), hashesOf(5))).toBe(5);
+    expect(keepIn(records, providerAt("e"), hashesOf(5))).toBe(5);
     expect(records.totals.records).toBe(5);
   });
 
   it("name at most twenty nodes for a hash, two of one network, and know so many nodes and no more", () => {
     const records = recordsWith();
     const hash = hashOf();
-    for (let i = 0; i < 5; i++) records.keep(providerAt("a"), [hash]);
+    for (let i = 0; i < 5; i++) keepIn(records, providerAt("a"), [hash]);
     expect(records.holders(hash)).toHaveLength(2);
-    for (let i = 0; i < 30; i++) records.keep(providerAt(`network ${i}`), [hash]);
+    for (let i = 0; i < 30; i++) keepIn(records, providerAt(`network ${i}`), [hash]);
     expect(records.totals.nodes).toBe(LIMITS.providers);
     const wide = new ProviderRecords({ clock: new ManualClock(), random: () => 0 });
-    for (let i = 0; i < 30; i++) wide.keep(providerAt(`network ${i}`), [hash]);
+    for (let i = 0; i < 30; i++) keepIn(wide, providerAt(`network ${i}`), [hash]);
     expect(wide.holders(hash)).toHaveLength(PROVIDERS_PER_HASH_MAX);
   });
 
@@ -137,7 +140,7 @@ describe("provider records", () => {
         const { key } = await createSigner();
         const contact = { id: nodeIdOf(key), key: formatPublicKeyText(key), url: "https://node.example.net" };
         const hashes = hashesOf(200);
-        records.keep({ contact, network, timeMs: 5 }, hashes);
+        keepIn(records, { contact, network, timeMs: 5 }, hashes);
         return { contact, hashes };
       }),
     );
