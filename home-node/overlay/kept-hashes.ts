@@ -21,7 +21,7 @@ export async function* keptHashes({
   denied,
 }: KeptStores): AsyncGenerator<Hash> {
   for await (const hash of chunks.hashes()) if (!denied.has(hash)) yield hash;
-  const names = new Set([...statements.names(), ...removals.names()]);
+  const names = new Set([...statements.names, ...removals.names()]);
   for (const hash of [...names].sort()) if (!denied.has(hash)) yield hash;
 }
 

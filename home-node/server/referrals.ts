@@ -19,6 +19,7 @@ import type { Counters } from "../counters/counters.ts";
 import type { DenyList } from "../deny-list.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
+import type { StatementStore } from "../store/statement-store.ts";
 import { receiveJson } from "./contacts.ts";
 import { type NodeContext, sendWhole } from "./node-context.ts";
 import { problemResponse } from "./problem-response.ts";
@@ -30,6 +31,7 @@ const NO_STORE = { "Cache-Control": "no-store", Vary: "Accept" };
 export interface ReferralDeps {
   overlay: Overlay;
   chunks: ChunkStore;
+  statements: StatementStore;
   denied: DenyList;
   hours: PledgeHours | null;
   clock: Clock;
@@ -68,7 +70,7 @@ export async function orCloser(
   }
 }
 
-/** POST /chunk/locate: this node among the holders of what it keeps, first. */
+/** POST /chunk/locate, of Content Hashes and Name Hashes: this node among the holders of what it keeps, first. */
 export async function locateChunks(c: NodeContext, deps: ReferralDeps): Promise<Response> {
   const { overlay, denied, hours, clock } = deps;
   const request = parseLocateRequest(await receiveJson(c, LOCATE_BODY_MAX, deps));
@@ -76,7 +78,8 @@ export async function locateChunks(c: NodeContext, deps: ReferralDeps): Promise<
   const nodes = new Map<string, Contact>();
   const chunks = await Promise.all(
     request.chunks.map(async (hash) => {
-      const own = (await deps.chunks.size(hash)) === null ? [] : [self];
+      const isOwn = deps.statements.names.has(hash) || (await deps.chunks.size(hash)) !== null;
+      const own = isOwn ? [self] : [];
       const holders = denied.has(hash) ? [] : [...own, ...overlay.records.holders(hash)];
       for (const holder of holders) nodes.set(holder.id, holder);
       return { hash, holders: holders.map(({ id }) => id) };

@@ -9,7 +9,7 @@ import type { Logger } from "pino";
 import * as v from "valibot";
 import { parseJson } from "../../lib/canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "../../lib/error.ts";
-import { HASH_BYTES, type Hash, isHash, parseHash } from "../../lib/hash.ts";
+import { type Hash, isHash } from "../../lib/hash.ts";
 import type { Domain } from "../../lib/names.ts";
 import { parseWith } from "../../lib/schema.ts";
 import type { SignedStatement } from "../../lib/statement.ts";
@@ -50,6 +50,7 @@ export class StatementStore {
   readonly #log: Logger;
   readonly #byId = new Map<Hash, IndexEntry>();
   readonly #byName = new Map<string, IndexEntry[]>();
+  readonly #names = new Set<Hash>();
   #onName: (nameHash: Hash) => void = () => undefined;
   /** The last change of each Version that is being changed. */
   readonly #changing = new Map<Hash, Promise<unknown>>();
@@ -83,9 +84,9 @@ export class StatementStore {
     this.#onName = tell;
   }
 
-  /** The names of which Versions are kept; one that several domains use comes several times. */
-  names(): Hash[] {
-    return [...this.#byName.keys()].map(nameHashIn);
+  /** The names of which Versions are kept. */
+  get names(): ReadonlySet<Hash> {
+    return this.#names;
   }
 
   /** Newest first. */
@@ -162,6 +163,7 @@ export class StatementStore {
     const later = entries.findIndex((other) => compareNewestFirst(entry, other) < 0);
     entries.splice(later === -1 ? entries.length : later, 0, entry);
     this.#byName.set(key, entries);
+    this.#names.add(version.nameHash);
     this.#byId.set(entry.id, entry);
   }
 
@@ -177,10 +179,6 @@ function headOf(id: Hash, version: Version, fileBytes: number): IndexEntry {
 
 function nameKey(nameHash: Hash, domain: Domain): string {
   return `${nameHash} ${domain}`;
-}
-
-function nameHashIn(key: string): Hash {
-  return parseHash(key.slice(0, 2 * HASH_BYTES));
 }
 
 function formatFile(kept: KeptVersion): Uint8Array {
