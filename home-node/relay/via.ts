@@ -17,7 +17,6 @@ import {
   tooLarge,
   uploadBytesMax,
 } from "../../lib/tunnel/via.ts";
-import { SMALL_ANSWER_MAX } from "../../lib/wire/problem.ts";
 import type { ByteBudget } from "../server/byte-budget.ts";
 import { type ChunkRoutesDeps, pacedBody } from "../server/chunks.ts";
 import { type HoursDeps, refusalOutsideHours } from "../server/hours.ts";
@@ -59,8 +58,8 @@ function movesChunks({ method, resource }: Passage): boolean {
 /** A node that takes what is sent to it no faster than it must leaves all of it in memory. */
 function bytesHeldFor(passage: Passage): number {
   const { method } = passage;
-  if (method === "GET") return answerBytesMax(passage);
-  return method === "HEAD" ? 0 : uploadBytesMax(passage) + SMALL_ANSWER_MAX;
+  if (method === "HEAD") return 0;
+  return answerBytesMax(passage) + (method === "GET" ? 0 : uploadBytesMax(passage));
 }
 
 /** Throws `rate-limited` while others have all of the budget. `release` gives back what the answer's body still holds. */

@@ -49,9 +49,9 @@ export interface RelayHost<A extends FetchResponse> {
   onChunk: (chunk: Hash, sight: ChunkSight) => void;
 }
 
-/** The most bytes that are read of an answer to `passage`. */
+/** The most bytes that are read of an answer to `passage`, a problem among them. */
 export function answerBytesMax({ method, resource }: Pick<Passage, "method" | "resource">): number {
-  return method === "GET" ? ANSWERS[resource].maxBytes : SMALL_ANSWER_MAX;
+  return method === "GET" ? Math.max(ANSWERS[resource].maxBytes, SMALL_ANSWER_MAX) : SMALL_ANSWER_MAX;
 }
 
 /**

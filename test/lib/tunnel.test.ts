@@ -476,7 +476,16 @@ describe("what may pass", () => {
   });
 
   test.each([
-    ["POST", "/names", "", "not-found"],
+    ["PUT", "/chunk", "chunks"],
+    ["POST", "/names", "names"],
+  ])("%s %s passes, naming no hash, without what its query says", (method, path, resource) => {
+    expect(parsePassage(method, path, "?a=b")).toEqual({ method, path, resource, hash: null });
+  });
+
+  test.each([
+    ["POST", "/names/", "", "not-found"],
+    ["GET", "/names", "", "method-not-allowed"],
+    ["PUT", "/names", "", "method-not-allowed"],
     ["POST", "/pull", "", "not-found"],
     ["GET", "/status", "", "not-found"],
     ["GET", "/", "", "not-found"],
