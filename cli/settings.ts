@@ -140,7 +140,7 @@ export function hostFor(servers: readonly Pick<Server, "url">[]): ClientHost {
 /** How home nodes are asked that servers tell of. */
 export function nodeAt(servers: readonly Server[]): (url: string) => Server {
   const { fetch } = hostFor(servers);
-  return (url) => new Server(url, fetch, HOLDER_OPTIONS);
+  return (url) => new Server(url, fetch, { ...HOLDER_OPTIONS, isEdge: false });
 }
 
 /**

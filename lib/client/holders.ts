@@ -41,20 +41,23 @@ export interface Holder {
   isResting: boolean;
 }
 
-/** Whoever told of a node: an edge relays for all that it knows, a home node for those that say so. */
+/** Whoever told of a node. */
 export type Teller = Pick<Server, "url" | "isEdge">;
 
-/** The ways to a node that `teller` told of: its own URL, the teller's relay, and the relays that it lists. */
+/**
+ * The ways to a node that `teller` told of: its own URL, then relays. An edge relays for those of whom it lists no relays; a
+ * home node for those at whom it lists itself.
+ */
 export function routesTo(contact: Pick<Contact, "id" | "url" | "relays">, teller: Teller): Route[] {
   const node = contact.id;
   const direct = directUrl(contact, teller);
+  const own = teller.isEdge && contact.relays === undefined ? [teller.url] : [];
   const listed = (contact.relays ?? []).flatMap((relay) => originSentTo(relay, teller.url) ?? []);
-  const own = teller.isEdge || listed.includes(new URL(teller.url).origin) ? [teller.url] : [];
-  const others = listed.filter((origin) => origin !== new URL(teller.url).origin);
-  const relays = [...new Set([...own, ...others])];
+  const isTeller = (origin: string) => origin === new URL(teller.url).origin;
+  const relays = [...own, ...listed.filter(isTeller), ...listed.filter((origin) => !isTeller(origin))];
   return [
     ...(direct === null ? [] : [{ url: direct, isRelay: false, node }]),
-    ...relays.map((relay) => ({ url: `${relay}/via/${node}`, isRelay: true, node })),
+    ...[...new Set(relays)].map((relay) => ({ url: `${relay}/via/${node}`, isRelay: true, node })),
   ];
 }
 

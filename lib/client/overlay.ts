@@ -91,7 +91,7 @@ export class Overlay {
       this.#options.entries.map(async (server) => {
         const [identity] = await Promise.allSettled([server.identity()]);
         if (identity.status === "fulfilled" && identity.value.kind === "home-node")
-          this.#keep({ id: identity.value.id, server });
+          this.#keep({ id: identity.value.id, server: this.#options.nodeAt(server.url) });
       }),
     );
   }
