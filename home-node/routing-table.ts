@@ -1,29 +1,21 @@
-// The node's own Kademlia table: which nodes it knows, many near its id and few far from it. k-bucket keeps the
-// buckets; distances are lib's, because k-bucket's are floats and tie.
+// The node's own Kademlia table: which nodes it knows.
 
-/// <reference path="./k-bucket.d.ts" />
-import KBucket from "k-bucket";
 import { decodeHash, type Hash, type NodeId } from "../lib/hash.ts";
 import { nodeIdOf, parsePublicKeyText } from "../lib/openssh-key.ts";
-import { closestTo, K } from "../lib/overlay/distance.ts";
 import { CLOSEST_NODES_MAX, type Contact } from "../lib/wire/nodes.ts";
-
-interface Entry {
-  id: Uint8Array;
-  contact: Contact;
-}
+import { Buckets } from "./buckets.ts";
 
 export class RoutingTable {
   readonly #self: NodeId;
-  readonly #buckets: KBucket<Entry>;
+  readonly #buckets: Buckets<Contact>;
 
   constructor(self: NodeId) {
     this.#self = self;
-    this.#buckets = new KBucket({ localNodeId: decodeHash(self), numberOfNodesPerKBucket: K });
+    this.#buckets = new Buckets(decodeHash(self));
   }
 
   get size(): number {
-    return this.#buckets.count();
+    return this.#buckets.size;
   }
 
   /**
@@ -38,8 +30,7 @@ export class RoutingTable {
 
   /** The known nodes closest to `target`, nearest first; never this node itself. */
   closest(target: Hash): Contact[] {
-    const contacts = this.#buckets.toArray().map((entry) => entry.contact);
-    return closestTo(target, contacts, (contact) => contact.id, CLOSEST_NODES_MAX);
+    return this.#buckets.closest(target, CLOSEST_NODES_MAX);
   }
 }
 

@@ -142,18 +142,12 @@ class Search<C extends { id: NodeId }, T> {
   async #follow(hand: Candidate<C>[]): Promise<void> {
     const { parallel = PARALLEL, paths = PATHS, askedMax = ASKED_MAX } = this.#options;
     let left = Math.ceil(askedMax / paths);
-    let known = hand;
+    const known = new Known(this.#target, hand);
     /** Of the known, those of this path that answered or are being asked: the others were taken, or are no use. */
     const heard = new Set<NodeId>();
     const asking = new Set<Promise<void>>();
-    const learn = (told: Candidate<C>[]) => {
-      const byId = new Map(known.map((one) => [one.contact.id, one]));
-      const fresh = told.filter(({ contact }) => !byId.has(contact.id));
-      for (const { contact, tellers } of told) byId.get(contact.id)?.tellers.push(...tellers);
-      known = this.#nearest([...known, ...fresh]);
-    };
     for (;;) {
-      const next = left > 0 ? this.#next(known, heard) : null;
+      const next = left > 0 ? this.#next(known.nearest, heard) : null;
       if (next !== null && asking.size < parallel) {
         left -= 1;
         this.#taken.add(next.contact.id);
@@ -161,7 +155,7 @@ class Search<C extends { id: NodeId }, T> {
         const asked = this.#ask(next).then((told) => {
           asking.delete(asked);
           if (told === null) heard.delete(next.contact.id);
-          else learn(told);
+          else known.learn(told);
         });
         asking.add(asked);
       } else if (asking.size > 0) await Promise.race(asking);
@@ -211,5 +205,42 @@ class Search<C extends { id: NodeId }, T> {
 
   #nearest(candidates: readonly Candidate<C>[]): Candidate<C>[] {
     return candidates.toSorted((a, b) => compareDistance(this.#target, a.contact.id, b.contact.id));
+  }
+}
+
+/** What a path knows of, nearest first. */
+class Known<C extends { id: NodeId }> {
+  readonly nearest: Candidate<C>[];
+  readonly #target: Hash;
+  readonly #byId: Map<NodeId, Candidate<C>>;
+
+  constructor(target: Hash, sorted: readonly Candidate<C>[]) {
+    this.#target = target;
+    this.nearest = [...sorted];
+    this.#byId = new Map(sorted.map((one) => [one.contact.id, one]));
+  }
+
+  learn(told: readonly Candidate<C>[]): void {
+    for (const one of told) {
+      const { id } = one.contact;
+      const known = this.#byId.get(id);
+      if (known !== undefined) {
+        known.tellers.push(...one.tellers);
+        continue;
+      }
+      this.#byId.set(id, one);
+      this.nearest.splice(this.#placeOf(id), 0, one);
+    }
+  }
+
+  #placeOf(id: NodeId): number {
+    let [low, high] = [0, this.nearest.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const there = this.nearest[middle];
+      if (there !== undefined && compareDistance(this.#target, there.contact.id, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
