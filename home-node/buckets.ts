@@ -1,10 +1,13 @@
-// A Kademlia table of nodes: many near one's own id and few far from it. k-bucket keeps the buckets; what comes out is
-// ordered by lib's distance, because k-bucket's are floats and tie.
+// A Kademlia table of nodes: many near one's own id and few far from it. k-bucket keeps the buckets and orders by a
+// distance that is a number; what comes out is ordered by lib's, which is exact.
 
 /// <reference path="./k-bucket.d.ts" />
 import KBucket from "k-bucket";
 import { decodeHash, type Hash, type NodeId } from "../lib/hash.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
+
+/** As many more are taken out roughly: none of the nearest is cut off by a tie. */
+const ROUGH_TIES = 4;
 
 /** A contact with its id in bytes, as k-bucket has it. */
 export interface Entry<C> {
@@ -17,7 +20,7 @@ export class Buckets<C extends { id: NodeId }> {
   #oldest: Entry<C>[] = [];
 
   constructor(self: Uint8Array) {
-    this.#tree = new KBucket({ localNodeId: self, numberOfNodesPerKBucket: K });
+    this.#tree = new KBucket({ localNodeId: self, numberOfNodesPerKBucket: K, distance: roughDistance });
     this.#tree.on("ping", (oldest) => {
       this.#oldest = oldest;
     });
@@ -44,8 +47,7 @@ export class Buckets<C extends { id: NodeId }> {
 
   /** The `count` closest to `target`, nearest first. */
   closest(target: Hash, count = K): C[] {
-    // Twice as many: none of the nearest is among those that a tie may cut off.
-    const near = this.#tree.closest(decodeHash(target), 2 * count);
+    const near = this.#tree.closest(decodeHash(target), count + ROUGH_TIES);
     return closestTo(
       target,
       near.map(({ contact }) => contact),
@@ -53,4 +55,12 @@ export class Buckets<C extends { id: NodeId }> {
       count,
     );
   }
+}
+
+/** By the first 48 bits: what a number holds exactly. */
+function roughDistance(a: Uint8Array, b: Uint8Array): number {
+  const xor = (i: number) => (a[i] ?? 0) ^ (b[i] ?? 0);
+  const high = (xor(0) << 16) | (xor(1) << 8) | xor(2);
+  const low = (xor(3) << 16) | (xor(4) << 8) | xor(5);
+  return high * 2 ** 24 + low;
 }

@@ -168,7 +168,8 @@ describe("a look-up", () => {
     expect(far.hops).toBeLessThanOrEqual(HOPS_MAX);
     const all = nodesOf(30);
     const round = await lookup(target, all, { ask: async () => ({ value: null, contacts: all }) });
-    expect(round.asked).toBe(30);
+    expect(round.asked).toBeGreaterThanOrEqual(K);
+    expect(round.asked).toBeLessThanOrEqual(30);
   });
 
   test("stops when it has enough, when it is told to, and where nobody is known", async () => {
