@@ -12,14 +12,20 @@ import type { World } from "./world.ts";
 const HOUR_MS = 3600 * 1000;
 /** Half of the nodes leave within so long. */
 export const HALF_LIFE_MS = 2 * HOUR_MS;
+/** Chunks are looked up for so long; in a large network, where many come and go in that time, for a quarter of it. */
 const LOOKED_UP_FOR_MS = HALF_LIFE_MS;
+const LARGE_NODES = 20_000;
 /** A node joins so long after the one before it. */
 const ARRIVAL_INTERVAL_MS = 20;
 const CHUNKS_MAX = 1000;
 
+function lookedUpForMs(nodes: number): number {
+  return nodes > LARGE_NODES ? LOOKED_UP_FOR_MS / 4 : LOOKED_UP_FOR_MS;
+}
+
 /** Of `nodes`, so many come in their place while chunks are looked up; with room for chance. */
 export function arrivalsMax(nodes: number): number {
-  const expected = nodes * Math.LN2 * (LOOKED_UP_FOR_MS / HALF_LIFE_MS);
+  const expected = nodes * Math.LN2 * (lookedUpForMs(nodes) / HALF_LIFE_MS);
   return Math.ceil(expected + 8 * Math.sqrt(expected) + 10);
 }
 
@@ -64,11 +70,11 @@ export async function readChunks(
 ): Promise<Read[]> {
   const churn = churns ? new Churn(world) : null;
   churn?.start();
-  const { lookups } = world.scene;
+  const { nodes, lookups } = world.scene;
   const random = world.random("readers");
   const reads: Promise<Read | null>[] = [];
   for (let i = 0; i < lookups; i++) {
-    await world.clock.sleep(LOOKED_UP_FOR_MS / lookups);
+    await world.clock.sleep(lookedUpForMs(nodes) / lookups);
     reads.push(read(world, random.pick(chunks), world.population.pickHonest(random)));
     onProgress("look-ups", i + 1, lookups);
   }
