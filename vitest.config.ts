@@ -13,6 +13,7 @@ const bindings = {
   FAILURE_DOMAIN: "node",
   ALLOW_LOCAL_NODES: "true",
   DOH_URLS: "http://127.0.0.1:1/dns-query",
+  INDEX_CHUNKS: process.env.INDEX_CHUNKS ?? "5000",
   OPERATOR_KEYS: formatPublicKeyLine((await operatorSigner()).key, "operator@example.org"),
 };
 const wrangler = { configPath: "./wrangler.toml" };

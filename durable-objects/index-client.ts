@@ -8,6 +8,7 @@ import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { closestTo, K } from "../lib/overlay/distance.ts";
+import { closestInShards } from "../lib/overlay/members.ts";
 import {
   groupByShard,
   leafPrefix,
@@ -326,12 +327,11 @@ export class IndexClient {
 
   /** The `count` online members closest to a hash: its leaf shard, then ancestors; three calls at most. */
   async closest(target: Hash, count = K): Promise<Member[]> {
-    let members: Member[] = [];
-    for (const prefix of membershipPrefixes(target, this.settings.shardDepth)) {
-      ({ members } = await this.#shard(prefix).closest(target, count));
-      if (members.length >= count) break;
-    }
-    return members;
+    const depth = this.settings.shardDepth;
+    return closestInShards(target, { count, depth }, async (prefix) => {
+      const { members } = await this.#shard(prefix).closest(target, count);
+      return members;
+    });
   }
 
   /** Online nodes that placement may choose for a chunk. */

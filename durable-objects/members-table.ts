@@ -4,7 +4,7 @@
 import { STANDING_UNKNOWN } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { closestTo } from "../lib/overlay/distance.ts";
+import { closestInRanges } from "../lib/overlay/members.ts";
 import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
 
@@ -140,11 +140,12 @@ export function membersById(sql: SqlStorage, ids: NodeId[]): Member[] {
 
 /** The `count` online members closest to `target`, nearest first, exactly. */
 export function closestMembers(sql: SqlStorage, target: Hash, count: number): Member[] {
-  for (let digits = 16; digits > 0; digits--) {
-    const rows = onlineInRange(sql, target.slice(0, digits));
-    if (rows.length >= count) return closestTo(target, rows, (member) => member.id, count);
-  }
-  return closestTo(target, onlineInRange(sql, ""), (member) => member.id, count);
+  return closestInRanges(
+    target,
+    count,
+    ({ id }) => id,
+    (idPrefix) => onlineInRange(sql, idPrefix),
+  );
 }
 
 export function listMembers(sql: SqlStorage, limit: number): Member[] {

@@ -1,11 +1,9 @@
-// The node's own Kademlia table: which nodes it knows, many near its id and few far from it. k-bucket keeps the
-// buckets; distances are lib's, because k-bucket's are floats and tie. Whoever adds a node has made sure that it is the one
-// that answers at its URL; here is decided whether there is a place for it.
+// The node's own Kademlia table: which nodes it knows, many near its id and few far from it. Whoever adds a node has made sure
+// that it is the one that answers at its URL; here is decided whether there is a place for it.
 
-/// <reference path="./k-bucket.d.ts" />
-import KBucket from "k-bucket";
 import { decodeHash, type Hash, type NodeId } from "../../lib/hash.ts";
-import { closestTo, K, sharedBits } from "../../lib/overlay/distance.ts";
+import { K, sharedBits } from "../../lib/overlay/distance.ts";
+import { Buckets } from "./buckets.ts";
 import type { Reachable } from "./reachable.ts";
 
 /** Nodes of one network (a /24, a /48) in one bucket, and in the table: whoever owns a network does not own the table. */
@@ -31,7 +29,7 @@ export interface RoutingTableDeps {
 
 export class RoutingTable {
   readonly #deps: RoutingTableDeps;
-  readonly #buckets: KBucket<Entry>;
+  readonly #buckets: Buckets<Reachable, Entry>;
   /** Buckets whose oldest nodes are being asked: others that come meanwhile find it full. */
   readonly #pinging = new Set<number>();
   /** Nodes that answered, in all; and how many had when each last failed. */
@@ -40,21 +38,16 @@ export class RoutingTable {
 
   constructor(deps: RoutingTableDeps) {
     this.#deps = deps;
-    this.#buckets = new KBucket({
-      localNodeId: decodeHash(deps.self),
-      numberOfNodesPerKBucket: K,
-      arbiter: (_, candidate) => candidate,
-    });
-    this.#buckets.on("ping", (old, candidate) => void this.#makeRoom(old, candidate));
+    this.#buckets = new Buckets(decodeHash(deps.self));
   }
 
   get size(): number {
-    return this.#buckets.toArray().length;
+    return this.#buckets.size;
   }
 
   /** All of them, each with its network. */
   entries(): { contact: Reachable; network: string }[] {
-    return this.#buckets.toArray().map(({ contact, network }) => ({ contact, network }));
+    return this.#buckets.entries().map(({ contact, network }) => ({ contact, network }));
   }
 
   /** Whether this node is in the table, at this URL. */
@@ -71,7 +64,9 @@ export class RoutingTable {
   add(contact: Reachable, network: string): void {
     if (contact.id === this.#deps.self || !this.#isRoomFor(contact.id, network)) return;
     const isNew = !this.has(contact);
-    this.#buckets.add({ id: decodeHash(contact.id), contact, network, failures: 0 });
+    const entry = { id: decodeHash(contact.id), contact, network, failures: 0 };
+    const oldest = this.#buckets.add(entry);
+    if (oldest.length > 0) void this.#makeRoom(oldest, entry);
     if (isNew) this.#deps.onChange?.();
   }
 
@@ -83,8 +78,9 @@ export class RoutingTable {
   }
 
   /**
-   * The node did not answer. Another URL than the table's, which somebody made up, says nothing about it. Counts against it only where another has answered since the last time: else it may be this
-   * node that is cut off, and would forget all that it knows.
+   * The node did not answer. Another URL than the table's, which somebody made up, says nothing about it. Counts against it
+   * only where another has answered since the last time: else it may be this node that is cut off, and would forget all that
+   * it knows.
    */
   failed({ id, url }: Reachable): void {
     const entry = this.#get(id);
@@ -96,13 +92,12 @@ export class RoutingTable {
 
   /** The known nodes closest to `target`, nearest first; never this node itself. */
   closest(target: Hash, count = K): Reachable[] {
-    const contacts = this.#buckets.toArray().map((entry) => entry.contact);
-    return closestTo(target, contacts, (contact) => contact.id, count);
+    return this.#buckets.closest(target, count);
   }
 
   /** How many buckets there are between this node and the nodes nearest to it. */
   get depth(): number {
-    const bits = this.#buckets.toArray().map(({ contact }) => this.#bucketOf(contact.id) + 1);
+    const bits = this.#buckets.entries().map(({ contact }) => this.#bucketOf(contact.id) + 1);
     return Math.max(0, ...bits);
   }
 
@@ -118,7 +113,7 @@ export class RoutingTable {
 
   #isRoomFor(id: NodeId, network: string): boolean {
     const bucket = this.#bucketOf(id);
-    const others = this.#buckets.toArray().filter((one) => one.network === network && one.contact.id !== id);
+    const others = this.#buckets.entries().filter((one) => one.network === network && one.contact.id !== id);
     const inBucket = others.filter(({ contact }) => this.#bucketOf(contact.id) === bucket);
     return others.length < NETWORK_PER_TABLE_MAX && inBucket.length < NETWORK_PER_BUCKET_MAX;
   }

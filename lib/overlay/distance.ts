@@ -5,14 +5,28 @@ import type { Hash } from "../hash.ts";
 /** k: how many closest nodes a lookup returns. */
 export const K = 20;
 
+const BITS_PER_DIGIT = 4;
+const [CODE_OF_0, CODE_OF_9, CODE_OF_A] = [0x30, 0x39, 0x61];
+
 /** Negative if `a` is closer to `target` than `b`, by XOR; 0 only if a equals b. */
 export function compareDistance(target: Hash, a: Hash, b: Hash): number {
   for (let i = 0; i < target.length; i++) {
-    if (a[i] === b[i]) continue;
-    const t = digit(target, i);
-    return (digit(a, i) ^ t) - (digit(b, i) ^ t);
+    const ofA = a.charCodeAt(i);
+    const ofB = b.charCodeAt(i);
+    if (ofA === ofB) continue;
+    const digit = digitOf(target.charCodeAt(i));
+    return (digitOf(ofA) ^ digit) - (digitOf(ofB) ^ digit);
   }
   return 0;
+}
+
+/** How many bits two ids have in common from their first on: the bucket of the one in the other's table. */
+export function sharedBits(a: Hash, b: Hash): number {
+  for (let i = 0; i < a.length; i++) {
+    const differing = digitOf(a.charCodeAt(i)) ^ digitOf(b.charCodeAt(i));
+    if (differing !== 0) return i * BITS_PER_DIGIT + Math.clz32(differing) - (32 - BITS_PER_DIGIT);
+  }
+  return a.length * BITS_PER_DIGIT;
 }
 
 /** The `count` items closest to `target`, nearest first. */
@@ -20,14 +34,7 @@ export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) =
   return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);
 }
 
-/** How many bits `a` and `b` begin with in common: 0 to 256. */
-export function sharedBits(a: Hash, b: Hash): number {
-  for (let i = 0; i < a.length; i++) {
-    if (a[i] !== b[i]) return 4 * i + Math.clz32(digit(a, i) ^ digit(b, i)) - 28;
-  }
-  return 4 * a.length;
-}
-
-function digit(hash: Hash, index: number): number {
-  return Number.parseInt(hash.charAt(index), 16);
+/** The value of a lower-case hex digit. */
+function digitOf(charCode: number): number {
+  return charCode <= CODE_OF_9 ? charCode - CODE_OF_0 : charCode - CODE_OF_A + 10;
 }

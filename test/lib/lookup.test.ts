@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
-import { closestTo, K } from "../../lib/overlay/distance.ts";
-import { ASKED_MAX, type AskNode, HOPS_MAX, lookup } from "../../lib/overlay/lookup.ts";
+import { closestTo, K, sharedBits } from "../../lib/overlay/distance.ts";
+import { ASKED_MAX, type AskNode, HOPS_MAX, lookup, SECOND_OPINIONS_MAX } from "../../lib/overlay/lookup.ts";
 
 interface Contact {
   id: NodeId;
@@ -25,14 +25,6 @@ function randomOf(seed: number): () => number {
   };
 }
 
-function prefixBits(a: Hash, b: Hash): number {
-  for (let i = 0; i < a.length; i++) {
-    const x = Number.parseInt(a.charAt(i), 16) ^ Number.parseInt(b.charAt(i), 16);
-    if (x !== 0) return i * 4 + Math.clz32(x) - 28;
-  }
-  return a.length * 4;
-}
-
 /** A network in which each node knows up to k of each bucket, at random. */
 class Network {
   readonly nodes: Contact[];
@@ -44,7 +36,7 @@ class Network {
     this.nodes = nodesOf(count, `${seed}`);
     this.liars = new Set(this.nodes.flatMap(({ id }) => (random() < liarShare ? [id] : [])));
     for (const { id } of this.nodes) {
-      const buckets = Map.groupBy(this.nodes, (other) => prefixBits(id, other.id));
+      const buckets = Map.groupBy(this.nodes, (other) => sharedBits(id, other.id));
       const chosen = [...buckets.values()].flatMap((bucket) =>
         bucket
           .map((contact) => ({ contact, at: random() }))
@@ -154,6 +146,51 @@ describe("a look-up", () => {
     },
   );
 
+  test("is not ended by friends who are closest and tell of each other only: it asks those whom others told of", async () => {
+    const target = hashOf("surrounded");
+    const byDistance = closestTo(target, nodesOf(60), ({ id }) => id, 60);
+    const [keeper, ...rest] = byDistance;
+    const [friends, [witness, first]] = [rest.slice(0, 30), rest.slice(40, 42)];
+    if (keeper === undefined || witness === undefined || first === undefined)
+      throw new Error("too few nodes");
+    const asked: Contact[] = [];
+    const { values } = await lookup<Contact, true>(target, [first], {
+      ...{ paths: 1, parallel: 1 },
+      isEnough: ({ length }) => length > 0,
+      ask: async (contact) => {
+        asked.push(contact);
+        if (contact === keeper) return { value: true, contacts: [] };
+        if (contact === witness) return { value: null, contacts: [keeper] };
+        return {
+          value: null,
+          contacts: contact === first ? [...friends.slice(0, 1), witness] : friends.slice(0, K),
+        };
+      },
+    });
+    expect(values).toMatchObject([{ from: keeper, hops: 3 }]);
+    expect(asked.indexOf(witness)).toBeGreaterThan(K / 2);
+    expect(asked.length).toBeLessThanOrEqual(K + 1 + SECOND_OPINIONS_MAX);
+  });
+
+  test("asks its only contact once more where that does not answer", async () => {
+    const [only, other] = nodesOf(2);
+    if (only === undefined || other === undefined) throw new Error("too few nodes");
+    let tries = 0;
+    const answerFrom =
+      (first: number): AskNode<Contact, true> =>
+      async (contact) => {
+        if (contact === other) return { value: true, contacts: [] };
+        tries += 1;
+        if (tries < first) throw new Error("lost");
+        return { value: null, contacts: [other] };
+      };
+    const found = await lookup(hashOf("x"), [only], { ask: answerFrom(2) });
+    expect(found).toMatchObject({ values: [{ from: other, hops: 2 }], asked: 2, failed: 0 });
+    tries = 0;
+    expect(await lookup(hashOf("x"), [only], { ask: answerFrom(3) })).toMatchObject({ asked: 1, failed: 1 });
+    expect(tries).toBe(2);
+  });
+
   test("ends where everybody tells of somebody nearer, and where everybody tells of everybody", async () => {
     const target = hashOf("target");
     let made = 0;
@@ -168,7 +205,8 @@ describe("a look-up", () => {
     expect(far.hops).toBeLessThanOrEqual(HOPS_MAX);
     const all = nodesOf(30);
     const round = await lookup(target, all, { ask: async () => ({ value: null, contacts: all }) });
-    expect(round.asked).toBe(30);
+    expect(round.asked).toBeGreaterThanOrEqual(K);
+    expect(round.asked).toBeLessThanOrEqual(30);
   });
 
   test("stops when it has enough, when it is told to, and where nobody is known", async () => {

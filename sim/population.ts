@@ -1,0 +1,102 @@
+// Who there is: ids, what each does, and whether it is there now. Numbers in typed arrays: a million nodes are some hundred
+// megabytes, most of it the text of their ids.
+
+import type { Entry } from "../home-node/overlay/buckets.ts";
+import { decodeHash, encodeHash, HASH_BYTES, hashBytes, type NodeId } from "../lib/hash.ts";
+import type { SeededRandom } from "../test/random.ts";
+
+export interface Contact {
+  readonly id: NodeId;
+  readonly index: number;
+}
+
+export const BEHAVIOURS = ["honest", "misleads", "is silent", "invents holders"] as const;
+export type Behaviour = (typeof BEHAVIOURS)[number];
+
+export class Population {
+  readonly #seed: string;
+  readonly #random: SeededRandom;
+  readonly #hostileShare: number;
+  readonly #ids: Uint8Array;
+  readonly #behaviours: Uint8Array;
+  /** Where the node stands among those that are there, from 1 on; 0: it is not. */
+  readonly #places: Int32Array;
+  readonly #entries: Entry<Contact>[] = [];
+  readonly #present: number[] = [];
+
+  constructor(capacity: number, { seed, hostile }: { seed: string; hostile: number }, random: SeededRandom) {
+    this.#seed = seed;
+    this.#random = random;
+    this.#hostileShare = hostile;
+    this.#ids = new Uint8Array(capacity * HASH_BYTES);
+    this.#behaviours = new Uint8Array(capacity);
+    this.#places = new Int32Array(capacity);
+  }
+
+  /** Nodes ever. */
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  /** Numbers of the nodes that are there, in no order. */
+  get present(): readonly number[] {
+    return this.#present;
+  }
+
+  create(): Entry<Contact> {
+    const index = this.count;
+    const at = index * HASH_BYTES;
+    if (at === this.#ids.length) throw new RangeError("more nodes come than there is room for");
+    this.#ids.set(decodeHash(hashBytes(new TextEncoder().encode(`${this.#seed} node ${index}`))), at);
+    const id = this.#ids.subarray(at, at + HASH_BYTES);
+    const entry = { id, contact: { id: encodeHash(id) as NodeId, index } };
+    this.#entries.push(entry);
+    const isHostile = this.#random.next() < this.#hostileShare;
+    this.#behaviours[index] = isHostile ? this.#random.between(1, BEHAVIOURS.length - 1) : 0;
+    return entry;
+  }
+
+  entry(index: number): Entry<Contact> {
+    const entry = this.#entries[index];
+    if (entry === undefined) throw new RangeError(`there is no node ${index}`);
+    return entry;
+  }
+
+  contact(index: number): Contact {
+    return this.entry(index).contact;
+  }
+
+  behaviourOf(index: number): Behaviour {
+    return BEHAVIOURS[this.#behaviours[index] ?? 0] ?? "honest";
+  }
+
+  isHonest(index: number): boolean {
+    return this.#behaviours[index] === 0;
+  }
+
+  isPresent(index: number): boolean {
+    return this.#places[index] !== 0;
+  }
+
+  arrive(index: number): void {
+    this.#places[index] = this.#present.push(index);
+  }
+
+  leave(index: number): void {
+    const place = this.#places[index] ?? 0;
+    const last = this.#present.pop();
+    if (place === 0 || last === undefined) return;
+    this.#places[index] = 0;
+    if (last === index) return;
+    this.#present[place - 1] = last;
+    this.#places[last] = place;
+  }
+
+  /** An honest node that is there. */
+  pickHonest(random: SeededRandom): Contact {
+    for (;;) {
+      const index = random.pick(this.#present);
+      if (this.isHonest(index)) return this.contact(index);
+    }
+  }
+}
