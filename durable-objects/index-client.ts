@@ -40,6 +40,7 @@ import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
 import type { AppendResult, ClaimAnswer, IndexWrites } from "./shard-answers.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
+import type { RestoredStatements } from "./statement-restore.ts";
 import type { StatementPlace } from "./statements-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { Use } from "./uses-table.ts";
@@ -288,6 +289,16 @@ export class IndexClient {
   /** Tells a partition's shard what a node says that it holds of it. */
   claim(claim: PartitionClaim): Promise<ClaimAnswer> {
     return this.#shard(partitionPrefix(claim.partition, this.settings.shardDepth)).claim(claim);
+  }
+
+  /** Of statements by names of one partition, those that are here. */
+  keptStatements(partition: number, ids: Hash[]): Promise<{ kept: Hash[]; isYoung: boolean }> {
+    return this.#shard(partitionPrefix(partition, this.settings.shardDepth)).keptStatements(ids);
+  }
+
+  /** Takes statements back by names of one partition; what became of each. */
+  restore(partition: number, statements: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
+    return this.#shard(partitionPrefix(partition, this.settings.shardDepth)).restore(statements);
   }
 
   /** Takes holders off the lists of chunks that they do not give. */

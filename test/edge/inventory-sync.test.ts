@@ -12,6 +12,7 @@ import { type Hash, hashBytes, type NodeId, partitionOf } from "../../lib/hash.t
 import {
   differingPartitions,
   digestInventory,
+  digestPartitions,
   INVENTORY_DIGESTS_BYTES,
   LISTED_CHUNKS_MAX,
 } from "../../lib/inventory-digests.ts";
@@ -90,8 +91,13 @@ class HoldingNode {
       return {
         root,
         partitions: value === root ? null : base64.encode(partitions),
-        chunks: this.held.size,
+        count: this.held.size,
       };
+    }
+    // It keeps no statements.
+    if (name === "/inventory/names") {
+      const { root, partitions } = digestPartitions(() => []);
+      return { root, partitions: value === root ? null : base64.encode(partitions), count: 0 };
     }
     const partition = Number(name.slice("/inventory/".length));
     const all = [...this.held].filter((hash) => partitionOf(hash) === partition && hash > value).sort();
@@ -114,7 +120,7 @@ async function row(chunk: Hash, node: NodeId): Promise<Record<string, SqlStorage
   );
 }
 
-const partitionsAsked = ({ asked }: HoldingNode) => asked.filter((path) => path.startsWith("/inventory/"));
+const partitionsAsked = ({ asked }: HoldingNode) => asked.filter((path) => /^\/inventory\/\d/.test(path));
 
 describe("what a node holds", () => {
   test("is claimed where something refers to it, comes last, and counts for no publish", async () => {
@@ -151,7 +157,10 @@ describe("what a node holds", () => {
     holding.node.close();
     await holding.join();
     await holding.sync();
-    expect(holding.asked).toEqual([expect.stringMatching(/^\/inventory\?known=[0-9a-f]{64}$/)]);
+    expect(holding.asked).toEqual([
+      expect.stringMatching(/^\/inventory\/names\?known=[0-9a-f]{64}$/),
+      expect.stringMatching(/^\/inventory\?known=[0-9a-f]{64}$/),
+    ]);
     expect(holding.sent).toBeLessThan(64 * 1024);
     const fresh = hashOf("fresh");
     holding.held.add(fresh);
@@ -243,7 +252,7 @@ describe("an inventory that is none", () => {
       "that leaves out digests of another root",
       async () => ({ ...(await answerOf([chunk])), partitions: null }),
     ],
-    ["whose digests are too short", () => ({ root: hashOf(""), partitions: "AAAA", chunks: 1 })],
+    ["whose digests are too short", () => ({ root: hashOf(""), partitions: "AAAA", count: 1 })],
     ["that is not JSON of an inventory", () => ({ chunks: [] })],
     ["that lists chunks of other partitions", (path) => listing(path, [hashOf("elsewhere 1")])],
     ["that lists a chunk twice", (path) => listing(path, [chunk, chunk])],
@@ -270,11 +279,11 @@ describe("an inventory that is none", () => {
 
   async function answerOf(hashes: Hash[]) {
     const { root, partitions } = await digests(hashes);
-    return { root, partitions: base64.encode(partitions), chunks: hashes.length };
+    return { root, partitions: base64.encode(partitions), count: hashes.length };
   }
 
   function listing(path: string, hashes: Hash[], next: Hash | null = null): unknown {
-    if (!path.startsWith("/inventory/")) return undefined;
+    if (!/^\/inventory\/\d/.test(path)) return undefined;
     return { chunks: hashes.map((hash) => ({ hash, size: 1000 })), next };
   }
 });
@@ -292,9 +301,9 @@ async function isAgreed({ link, held }: HoldingNode): Promise<boolean> {
   const { partitions } = await digestInventory(inOrder(held));
   return runInDurableObject(link, (_, { storage }) => {
     const [found] = storage.sql
-      .exec<{ partitions: ArrayBuffer }>("SELECT partitions FROM inventory")
+      .exec<{ agreed: ArrayBuffer }>("SELECT agreed FROM inventory_walks WHERE kind = 'chunks'")
       .toArray();
-    const agreed = new Uint8Array(found?.partitions ?? new ArrayBuffer(INVENTORY_DIGESTS_BYTES));
+    const agreed = new Uint8Array(found?.agreed ?? new ArrayBuffer(INVENTORY_DIGESTS_BYTES));
     return differingPartitions(agreed, partitions).length === 0;
   });
 }
