@@ -31,7 +31,7 @@ import type { RestoredRemoval, RestoredVersion } from "./statement-restore.ts";
 /** Statements fetched and verified at a time, with their Manifests of up to 1.5 MB each. */
 export const RESTORED_AT_ONCE = 8;
 /** Holders asked for a Manifest or a part that the node itself does not give. */
-const HOLDERS_ASKED_MAX = 3;
+export const HOLDERS_ASKED_MAX = 3;
 /** What may come, or mend: asked for again. */
 const WAITING = [
   "no-holder",
@@ -254,7 +254,6 @@ function waiting(code: HoldfastError["code"]): Outcome {
   return { status: "waiting", code };
 }
 
-function refused({ code, message }: HoldfastError): Outcome {
-  console.warn(`a statement that a node brought back was refused: ${code}: ${message}`);
+function refused({ code }: HoldfastError): Outcome {
   return { status: "refused", code };
 }

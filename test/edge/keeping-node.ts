@@ -40,7 +40,7 @@ export class KeepingNode {
   /** Bytes of JSON that it has sent. */
   sent = 0;
   node: TestNode;
-  /** What it says in place of the truth; undefined: the truth. */
+  /** What it says in place of the truth; null: nothing; undefined: the truth. */
   lie: (path: string) => unknown = () => undefined;
 
   constructor(node: TestNode) {
@@ -99,7 +99,8 @@ export class KeepingNode {
 
   async #answer({ path }: AcceptedRequest): Promise<Answer> {
     this.asked.push(path);
-    const said = (await this.lie(path)) ?? (await this.#truth(path));
+    const lie = await this.lie(path);
+    const said = lie === undefined ? await this.#truth(path) : lie;
     if (said === null) return NOT_FOUND;
     if (said instanceof Uint8Array) return { status: 200, headers: [], body: bodyOf(said) };
     const bytes = new TextEncoder().encode(JSON.stringify(said));

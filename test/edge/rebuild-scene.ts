@@ -43,6 +43,8 @@ export interface VersionOptions {
   keyFill?: number;
   /** The edge whose witness came along; null: none did. Left out: null. */
   witnessBy?: StatementSigner | null;
+  /** Of a Version that does not say its name. */
+  nameHash?: Hash;
   /** Its one chunk is listed by a part of the Manifest. */
   inParts?: boolean;
   changes?: Partial<Version>;
@@ -65,9 +67,10 @@ export async function makeVersion(options: VersionOptions = {}): Promise<Kept> {
   const head = { contentType: "text/plain", metadata: {}, redundancy: { replicas: 1 } };
   const chunks = chunksOf({ ...head, size: bytes.length, digest: hashBytes(bytes) }, bytes, inParts);
   const [manifestBytes = bytes] = chunks;
-  const nameHash = nameHashOf(domain, name);
+  const nameHash = options.nameHash ?? nameHashOf(domain, name);
   const body: Version = {
-    ...{ type: "holdfast-version-1", domain, name, nameHash, sequence, previous: previous?.id ?? null },
+    ...{ type: "holdfast-version-1", domain, nameHash, sequence, previous: previous?.id ?? null },
+    ...(options.nameHash === undefined ? { name } : {}),
     ...{ time: `2026-01-01T00:00:0${sequence}.000Z`, manifest: hashBytes(manifestBytes), size: bytes.length },
     ...{ author: AUTHOR, ...options.changes },
   };
