@@ -48,9 +48,9 @@ export function noteFilling(sql: SqlStorage, nowMs: number): void {
 
 /**
  * Nodes that have not come back yet are as good as offline: within the grace that those are given, nothing is copied because
- * they are missing.
+ * they are missing. Until when, milliseconds; null: it is over.
  */
-export function isFilling(sql: SqlStorage, graceMs: number, nowMs: number): boolean {
-  const atMs = readSetting(sql, FILLING_SETTING);
-  return atMs !== null && nowMs - Number(atMs) < graceMs;
+export function fillingUntilMs(sql: SqlStorage, graceMs: number, nowMs: number): number | null {
+  const untilMs = Number(readSetting(sql, FILLING_SETTING) ?? 0) + graceMs;
+  return untilMs > nowMs ? untilMs : null;
 }

@@ -24,6 +24,7 @@ import { CLAIMED, type HeldChunk, type Holding, sumTaken, type Taken } from "./c
 import type { PartitionClaim } from "./claims.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
+import type { ListedId } from "./inventory-sync.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
 import {
   cachedCandidates,
@@ -291,14 +292,34 @@ export class IndexClient {
     return this.#shard(partitionPrefix(claim.partition, this.settings.shardDepth)).claim(claim);
   }
 
-  /** Of statements by names of one partition, those that are here. */
-  keptStatements(partition: number, ids: Hash[]): Promise<{ kept: Hash[]; isYoung: boolean }> {
-    return this.#shard(partitionPrefix(partition, this.settings.shardDepth)).keptStatements(ids);
+  /** Those of the statements that are here; isYoung: a shard that was asked is. */
+  async keptStatements(listed: ListedId[]): Promise<{ kept: ReadonlySet<Hash>; isYoung: boolean }> {
+    const groups = Map.groupBy(listed, ({ partition }) =>
+      partitionPrefix(partition, this.settings.shardDepth),
+    );
+    const answers = await Promise.all(
+      [...groups].map(([prefix, group]) => this.#shard(prefix).keptStatements(group.map(({ id }) => id))),
+    );
+    return {
+      kept: new Set(answers.flatMap(({ kept }) => kept)),
+      isYoung: answers.some(({ isYoung }) => isYoung),
+    };
   }
 
-  /** Takes statements back by names of one partition; what became of each. */
-  restore(partition: number, statements: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
-    return this.#shard(partitionPrefix(partition, this.settings.shardDepth)).restore(statements);
+  /** Takes statements back; results by their ids. */
+  async restore({ versions, removals }: RestoredStatements): Promise<Map<Hash, AppendResult>> {
+    const depth = this.settings.shardDepth;
+    const versionsBy = groupByShard(versions, ({ nameHash }) => nameHash, depth);
+    const removalsBy = groupByShard(removals, ({ nameHash }) => nameHash, depth);
+    const answers = await Promise.all(
+      [...new Set([...versionsBy.keys(), ...removalsBy.keys()])].map((prefix) =>
+        this.#shard(prefix).restore({
+          versions: versionsBy.get(prefix) ?? [],
+          removals: removalsBy.get(prefix) ?? [],
+        }),
+      ),
+    );
+    return new Map(answers.flat().map(({ id, result }) => [id, result]));
   }
 
   /** Takes holders off the lists of chunks that they do not give. */

@@ -2,12 +2,12 @@
 // something refers to it, then its chunks. Digests are compared, and of the partitions that differ, and of no others, the
 // contents are asked for. So an edge that has lost its index, or is new, has it back from its volunteers.
 
+import pLimit from "p-limit";
 import { type ErrorCode, isHoldfastError } from "../lib/error.ts";
-import type { Hash, NodeId } from "../lib/hash.ts";
+import { type Hash, type NodeId, partitionOf } from "../lib/hash.ts";
 import {
   type DigestsAnswer,
   type ListedChunk,
-  type ListedStatements,
   parseListedChunks,
   parseListedStatements,
 } from "../lib/inventory-digests.ts";
@@ -29,6 +29,8 @@ export const INVENTORY_AGAIN_MS = 10_000;
 const DOUBLINGS_MAX = 14;
 /** Of one partition; what a node says beyond that is not taken in. */
 export const PARTITION_CHUNKS_MAX = 20_000;
+/** Partitions of which a node is asked at once. */
+export const LISTED_AT_ONCE = 8;
 /** Statements brought in at a time. */
 export const STATEMENTS_PER_STEP_MAX = 64;
 /** What a node brings back later than this after it was first asked is no longer counted as part of that. */
@@ -39,15 +41,21 @@ export const PROGRESS_INTERVAL_MS = 2_000;
 /** What became of a statement that a node listed. `waiting`: it lacks something that may come. */
 export type Outcome = { status: "taken" | "known" } | { status: "waiting" | "refused"; code: ErrorCode };
 
+/** A statement that a node lists in a partition. */
+export interface ListedId {
+  id: Hash;
+  partition: number;
+}
+
 export interface SyncDeps {
   sql: SqlStorage;
   node: NodeId;
   /** The node's JSON answer to a GET, through its tunnel. */
   ask: (path: string) => Promise<unknown>;
-  /** Those of the ids that the index has, and whether others may find their place later. */
-  kept: (partition: number, ids: Hash[]) => Promise<{ kept: Hash[]; isYoung: boolean }>;
-  /** Brings these statements in, of one partition. */
-  restore: (partition: number, ids: Hash[]) => Promise<Outcome[]>;
+  /** Those of the statements that the index has, and whether it is young: what is refused now may be taken later. */
+  kept: (listed: ListedId[]) => Promise<{ kept: ReadonlySet<Hash>; isYoung: boolean }>;
+  /** Brings these statements in; what became of each. */
+  restore: (listed: ListedId[]) => Promise<Outcome[]>;
   /** `isFinal`: what was ignored will not be asked for again. */
   claim: (claim: PartitionClaim) => Promise<ClaimResult & { isFinal: boolean }>;
   report: (report: InventoryReport) => Promise<void>;
@@ -71,8 +79,9 @@ async function stepNames(deps: SyncDeps, progress: SyncProgress): Promise<boolea
   const { isDone, count } = await stepWalk({
     sql: deps.sql,
     kind: "names",
+    first: partitionOf(deps.node),
     ask: (known) => askNames(deps, known),
-    visit: (partition, after) => visitNames(deps, progress, partition, after),
+    visit: (partitions, after) => visitNames(deps, progress, partitions, after),
   });
   progress.statementsListed = count ?? progress.statementsListed;
   return isDone;
@@ -82,8 +91,9 @@ async function stepChunks(deps: SyncDeps, progress: SyncProgress): Promise<boole
   const { isDone, count } = await stepWalk({
     sql: deps.sql,
     kind: "chunks",
+    first: partitionOf(deps.node),
     ask: (known) => askDigests(deps, INVENTORY_PATH, known),
-    visit: (partition) => visitChunks(deps, progress, partition),
+    visit: (partitions) => visitChunks(deps, progress, partitions),
   });
   progress.chunksListed = count ?? progress.chunksListed;
   return isDone;
@@ -103,40 +113,111 @@ async function askNames(deps: SyncDeps, known: Hash): Promise<unknown> {
   }
 }
 
-/** A page of the partition's list, as much of it as one step brings in. */
-async function visitNames(
-  { ask, kept, restore }: SyncDeps,
-  { round }: SyncProgress,
-  partition: number,
-  after: Hash | null,
-): Promise<Visit> {
-  const path = `${NAMES_INVENTORY_PATH}/${partition}${afterQuery(after)}`;
-  const { ids, next }: ListedStatements = parseListedStatements(await ask(path), after);
-  const { kept: known, isYoung } = await kept(partition, ids);
-  const isKnown = new Set(known);
-  const missing = ids.filter((id) => !isKnown.has(id));
-  const chosen = missing.slice(0, STATEMENTS_PER_STEP_MAX);
-  const outcomes = chosen.length === 0 ? [] : await restore(partition, chosen);
-  let open = 0;
-  for (const outcome of outcomes) {
-    if (outcome.status === "taken") round.statements += 1;
-    if (outcome.status === "waiting") round.waiting += 1;
-    if (outcome.status === "refused") round.refused[outcome.code] = (round.refused[outcome.code] ?? 0) + 1;
-    // What is refused may have its reason: DNS that was wrong, a witness that another node has.
-    if (outcome.status === "waiting" || (outcome.status === "refused" && isYoung)) open += 1;
-  }
-  round.isOpen ||= open > 0;
-  return { open, after: missing.length > chosen.length ? (chosen.at(-1) ?? null) : next };
+/** A page of what a partition has, and what of it is to be brought in. */
+interface Page {
+  partition: number;
+  missing: Hash[];
+  next: Hash | null;
 }
 
-async function visitChunks(deps: SyncDeps, { round }: SyncProgress, partition: number): Promise<Visit> {
+/** As many partitions as one step brings in; of the last, as much. */
+async function visitNames(
+  deps: SyncDeps,
+  { round }: SyncProgress,
+  partitions: readonly number[],
+  after: Hash | null,
+): Promise<Visit[]> {
+  const { pages, isYoung } = await pagesOf(deps, partitions, after);
+  const visited = withinStep(pages);
+  const listed = visited.flatMap(({ partition, ids }) => ids.map((id) => ({ id, partition })));
+  const outcomes = listed.length === 0 ? [] : await deps.restore(listed);
+  for (const outcome of outcomes) countOutcome(round, outcome);
+  const openIn = (partition: number) =>
+    outcomes.filter((outcome, i) => listed[i]?.partition === partition && isOpen(outcome, isYoung)).length;
+  const visits = visited.map(({ partition, after: next }) => ({
+    partition,
+    after: next,
+    open: openIn(partition),
+  }));
+  round.isOpen ||= visits.some(({ open }) => open > 0);
+  return visits;
+}
+
+/** The first of the pages, as far as a step goes: what comes after one that is half done is for the next step. */
+function withinStep(pages: readonly Page[]): { partition: number; ids: Hash[]; after: Hash | null }[] {
+  const visited: ReturnType<typeof withinStep> = [];
+  let room = STATEMENTS_PER_STEP_MAX;
+  for (const { partition, missing, next } of pages) {
+    if (room === 0 && missing.length > 0) break;
+    const ids = missing.slice(0, room);
+    room -= ids.length;
+    const after = ids.length < missing.length ? (ids.at(-1) ?? null) : next;
+    visited.push({ partition, ids, after });
+    if (after !== null) break;
+  }
+  return visited;
+}
+
+/** Some at a time, until there is enough for a step. */
+async function pagesOf(
+  { ask, kept }: SyncDeps,
+  partitions: readonly number[],
+  after: Hash | null,
+): Promise<{ pages: Page[]; isYoung: boolean }> {
+  const pages: Page[] = [];
+  let [missing, isYoung] = [0, false];
+  for (let at = 0; at < partitions.length && missing < STATEMENTS_PER_STEP_MAX; at += LISTED_AT_ONCE) {
+    const group = partitions.slice(at, at + LISTED_AT_ONCE);
+    const lists = await Promise.all(
+      group.map(async (partition, i) => {
+        const from = at + i === 0 ? after : null;
+        const path = `${NAMES_INVENTORY_PATH}/${partition}${afterQuery(from)}`;
+        return { partition, ...parseListedStatements(await ask(path), from) };
+      }),
+    );
+    const known = await kept(lists.flatMap(({ partition, ids }) => ids.map((id) => ({ id, partition }))));
+    isYoung ||= known.isYoung;
+    for (const { partition, ids, next } of lists) {
+      const page = { partition, next, missing: ids.filter((id) => !known.kept.has(id)) };
+      missing += page.missing.length;
+      pages.push(page);
+    }
+  }
+  return { pages, isYoung };
+}
+
+function countOutcome(round: SyncProgress["round"], outcome: Outcome): void {
+  if (outcome.status === "taken") round.statements += 1;
+  if (outcome.status === "waiting") round.waiting += 1;
+  if (outcome.status === "refused") round.refused[outcome.code] = (round.refused[outcome.code] ?? 0) + 1;
+}
+
+/** What is refused may have its reason: DNS that was wrong, a witness that another node has. */
+function isOpen({ status }: Outcome, isYoung: boolean): boolean {
+  return status === "waiting" || (status === "refused" && isYoung);
+}
+
+async function visitChunks(
+  deps: SyncDeps,
+  { round }: SyncProgress,
+  partitions: readonly number[],
+): Promise<Visit[]> {
+  const limit = pLimit(LISTED_AT_ONCE);
+  return Promise.all(partitions.map((partition) => limit(() => visitPartition(deps, round, partition))));
+}
+
+async function visitPartition(
+  deps: SyncDeps,
+  round: SyncProgress["round"],
+  partition: number,
+): Promise<Visit> {
   const askedMs = Date.now();
   const chunks = await chunksOf(deps, partition);
   const { added, ignored, isFinal } = await deps.claim({ node: deps.node, partition, chunks, askedMs });
-  const isOpen = ignored > 0 && !isFinal;
+  const isLeftOpen = ignored > 0 && !isFinal;
   round.chunks += added;
-  round.isOpen ||= isOpen;
-  return { open: Number(isOpen), after: null };
+  round.isOpen ||= isLeftOpen;
+  return { partition, open: Number(isLeftOpen), after: null };
 }
 
 async function chunksOf({ ask }: SyncDeps, partition: number): Promise<ListedChunk[]> {

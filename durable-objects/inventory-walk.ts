@@ -1,7 +1,7 @@
 // A walk over what a node keeps of one kind, partition by partition, towards the digests that it gave: those of which the
 // edge has agreed to something else are visited. Where it is stands in the link's tables, so an eviction loses a step at most.
 
-import { type Hash, hashBytes } from "../lib/hash.ts";
+import { type Hash, hashBytes, PARTITION_COUNT } from "../lib/hash.ts";
 import {
   differingPartitions,
   INVENTORY_DIGESTS_BYTES,
@@ -16,6 +16,7 @@ export type WalkKind = "names" | "chunks";
 
 /** What became of a visit to a partition. */
 export interface Visit {
+  partition: number;
   /** What is to be asked for again. */
   open: number;
   /** Where the next step goes on inside the partition; null: it is done. */
@@ -25,9 +26,15 @@ export interface Visit {
 export interface WalkDeps {
   sql: SqlStorage;
   kind: WalkKind;
+  /** The partition that comes first: nodes that keep the same do not all begin with the same. */
+  first: number;
   /** The node's answer about its digests; `known` is the root of those that are agreed on. */
   ask: (known: Hash) => Promise<unknown>;
-  visit: (partition: number, after: Hash | null) => Promise<Visit>;
+  /**
+   * Visits some of the partitions, from the first of them on, and that one after the hash `after`. Only the last may be left
+   * half done.
+   */
+  visit: (partitions: readonly number[], after: Hash | null) => Promise<Visit[]>;
 }
 
 /** What a step came to; `count` is what the node said that it has, where it was asked. */
@@ -40,13 +47,15 @@ interface Walk {
   agreed: Uint8Array<ArrayBuffer>;
   /** Null: none is under way. */
   wanted: Uint8Array<ArrayBuffer> | null;
-  partition: number;
+  /** How many partitions are behind, those that do not differ included. */
+  done: number;
+  /** Of the next partition: after which hash it goes on, and what was left open of it so far. */
   after: Hash | null;
   open: number;
 }
 
 /** One step. A partition that is left open is not agreed on: the next walk visits it again. */
-export async function stepWalk({ sql, kind, ask, visit }: WalkDeps): Promise<WalkStep> {
+export async function stepWalk({ sql, kind, first, ask, visit }: WalkDeps): Promise<WalkStep> {
   const walk = readWalk(sql, kind);
   let count: number | null = null;
   if (walk.wanted === null) {
@@ -56,22 +65,33 @@ export async function stepWalk({ sql, kind, ask, visit }: WalkDeps): Promise<Wal
     if (told.digests === null) return { isDone: true, count };
     walk.wanted = told.digests.partitions;
   }
-  const left = differingPartitions(walk.agreed, walk.wanted).filter((at) => at >= walk.partition);
-  for (const partition of left.slice(0, PARTITIONS_PER_STEP_MAX)) {
-    const { open, after } = await visit(partition, partition === walk.partition ? walk.after : null);
-    const isOpen = (partition === walk.partition ? walk.open : 0) + open;
-    if (after === null && isOpen === 0) agree(walk.agreed, walk.wanted, partition);
-    Object.assign(walk, after === null ? atStartOf(partition + 1) : { partition, after, open: isOpen });
-    writeWalk(sql, kind, walk);
-    if (after !== null) return { isDone: false, count };
+  const left = differingPartitions(walk.agreed, walk.wanted)
+    .map((partition) => ({ partition, at: (partition - first + PARTITION_COUNT) % PARTITION_COUNT }))
+    .filter(({ at }) => at >= walk.done)
+    .sort((a, b) => a.at - b.at);
+  const batch = left.slice(0, PARTITIONS_PER_STEP_MAX);
+  // A hash that the last step stopped at is of the partition that it stopped in.
+  const after = batch[0]?.at === walk.done ? walk.after : null;
+  const visits =
+    batch.length === 0
+      ? []
+      : await visit(
+          batch.map(({ partition }) => partition),
+          after,
+        );
+  for (const [i, { partition, open, after: next }] of visits.entries()) {
+    const isOpen = (i === 0 && after !== null ? walk.open : 0) + open;
+    if (next === null && isOpen === 0) agree(walk.agreed, walk.wanted, partition);
+    const at = batch[i]?.at ?? 0;
+    Object.assign(walk, next === null ? startAt(at + 1) : { done: at, after: next, open: isOpen });
   }
-  const isDone = left.length <= PARTITIONS_PER_STEP_MAX;
-  if (isDone) writeWalk(sql, kind, { ...walk, ...atStartOf(0), wanted: null });
+  const isDone = visits.length === left.length && walk.after === null;
+  writeWalk(sql, kind, isDone ? { ...walk, ...startAt(0), wanted: null } : walk);
   return { isDone, count };
 }
 
-function atStartOf(partition: number): Pick<Walk, "partition" | "after" | "open"> {
-  return { partition, after: null, open: 0 };
+function startAt(done: number): Pick<Walk, "done" | "after" | "open"> {
+  return { done, after: null, open: 0 };
 }
 
 function agree(agreed: Uint8Array, wanted: Uint8Array, partition: number): void {
@@ -84,13 +104,13 @@ function readWalk(sql: SqlStorage, kind: WalkKind): Walk {
     .exec<{
       agreed: ArrayBuffer;
       wanted: ArrayBuffer | null;
-      partition: number;
+      done: number;
       after: Hash | null;
       open: number;
-    }>("SELECT agreed, wanted, partition, after, open FROM inventory_walks WHERE kind = ?", kind)
+    }>("SELECT agreed, wanted, done, after, open FROM inventory_walks WHERE kind = ?", kind)
     .toArray();
   if (row === undefined)
-    return { agreed: new Uint8Array(INVENTORY_DIGESTS_BYTES), wanted: null, ...atStartOf(0) };
+    return { agreed: new Uint8Array(INVENTORY_DIGESTS_BYTES), wanted: null, ...startAt(0) };
   const { agreed, wanted, ...place } = row;
   return {
     ...place,
@@ -101,13 +121,13 @@ function readWalk(sql: SqlStorage, kind: WalkKind): Walk {
 
 function writeWalk(sql: SqlStorage, kind: WalkKind, walk: Walk): void {
   sql.exec(
-    `INSERT INTO inventory_walks (kind, agreed, wanted, partition, after, open) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET agreed = excluded.agreed, wanted = excluded.wanted, partition = excluded.partition,
+    `INSERT INTO inventory_walks (kind, agreed, wanted, done, after, open) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET agreed = excluded.agreed, wanted = excluded.wanted, done = excluded.done,
        after = excluded.after, open = excluded.open`,
     kind,
     walk.agreed,
     walk.wanted,
-    walk.partition,
+    walk.done,
     walk.after,
     walk.open,
   );

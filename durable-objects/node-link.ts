@@ -164,8 +164,8 @@ export class NodeLink extends DurableObject<Env> {
       return await syncInventory(
         {
           ...{ sql: this.#sql, node, ask },
-          kept: (partition, ids) => index.keptStatements(partition, ids),
-          restore: (partition, ids) => restorer.restore(partition, ids),
+          kept: (listed) => index.keptStatements(listed),
+          restore: (listed) => restorer.restore(listed),
           claim: (claim) => index.claim(claim),
           report: (report) => index.root().noteInventory(report),
         },

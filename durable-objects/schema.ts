@@ -214,10 +214,10 @@ const LINK_MIGRATIONS = [
   `-- What has to be done later: durable-objects/duties.ts. And the digests of what the node holds that was last agreed on.
    CREATE TABLE duties (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE inventory (one INTEGER PRIMARY KEY CHECK (one = 1), partitions BLOB NOT NULL);`,
-  `-- The same of its statements; and where a walk over either is: towards which digests, at which partition, after which hash
-   -- of it, and how much of that partition is left open. What came of it so far: durable-objects/sync-progress.ts.
+  `-- The same of its statements; and where a walk over either is: towards which digests, how many partitions are done, after which
+   -- hash of the next one, and how much of that one is left open. What came of it so far: durable-objects/sync-progress.ts.
    CREATE TABLE inventory_walks (
-     kind TEXT PRIMARY KEY, agreed BLOB NOT NULL, wanted BLOB, partition INTEGER NOT NULL, after TEXT, open INTEGER NOT NULL
+     kind TEXT PRIMARY KEY, agreed BLOB NOT NULL, wanted BLOB, done INTEGER NOT NULL, after TEXT, open INTEGER NOT NULL
    ) WITHOUT ROWID;
    INSERT INTO inventory_walks SELECT 'chunks', partitions, NULL, 0, NULL, 0 FROM inventory;
    DROP TABLE inventory;

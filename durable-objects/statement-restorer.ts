@@ -1,7 +1,7 @@
 // Brings in statements that a home node says it keeps: each is fetched through the node's tunnel, verified as POST /names would
 // and, where its key has left DNS, by the witnesses that came along; then its references are written, and then it itself.
 
-import { HoldfastError, isHoldfastError } from "../lib/error.ts";
+import { type ErrorCode, HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, type NodeId, partitionOf } from "../lib/hash.ts";
 import { type Manifest, namedHashes } from "../lib/manifest.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
@@ -23,13 +23,16 @@ import type { Reference } from "./chunks-table.ts";
 import type { EdgeKey } from "./edge-key.ts";
 import { edgeResolver } from "./edge-resolver.ts";
 import type { IndexClient } from "./index-client.ts";
-import type { Outcome } from "./inventory-sync.ts";
+import type { ListedId, Outcome } from "./inventory-sync.ts";
 import { QuotaRoom } from "./quota.ts";
 import { type Required, RequiredChunks, requiredBy } from "./required-chunks.ts";
+import type { AppendResult } from "./shard-answers.ts";
 import type { RestoredRemoval, RestoredVersion } from "./statement-restore.ts";
 
 /** Statements fetched and verified at a time, with their Manifests of up to 1.5 MB each. */
 export const RESTORED_AT_ONCE = 8;
+/** Manifests are handed to the index together, up to so many bytes and a group more. */
+export const WRITTEN_BYTES_AT_ONCE = 8 * 1024 * 1024;
 /** Holders asked for a Manifest or a part that the node itself does not give. */
 export const HOLDERS_ASKED_MAX = 3;
 /** What may come, or mend: asked for again. */
@@ -71,21 +74,23 @@ export class StatementRestorer {
   }
 
   /** What became of each, in their order. Throws `unreachable` or `timeout` where the node has gone. */
-  async restore(partition: number, ids: readonly Hash[]): Promise<Outcome[]> {
-    const outcomes: Outcome[] = [];
-    for (let at = 0; at < ids.length; at += RESTORED_AT_ONCE)
-      outcomes.push(...(await this.#restoreGroup(partition, ids.slice(at, at + RESTORED_AT_ONCE))));
-    return outcomes;
-  }
-
-  async #restoreGroup(partition: number, ids: readonly Hash[]): Promise<Outcome[]> {
-    const steps = await Promise.all(ids.map((id) => this.#attempt(partition, id)));
-    const prepared = steps.flatMap((step) => (step.ok ? [step.value] : []));
-    const results = await this.#write(partition, prepared);
+  async restore(listed: readonly ListedId[]): Promise<Outcome[]> {
+    const steps: Step[] = [];
+    const results = new Map<Hash, Outcome>();
+    let unwritten: Prepared[] = [];
+    for (let at = 0; at < listed.length; at += RESTORED_AT_ONCE) {
+      const group = listed.slice(at, at + RESTORED_AT_ONCE);
+      const attempted = await Promise.all(group.map((one) => this.#attempt(one)));
+      steps.push(...attempted);
+      unwritten.push(...attempted.flatMap((step) => (step.ok ? [step.value] : [])));
+      if (at + RESTORED_AT_ONCE < listed.length && bytesOf(unwritten) < WRITTEN_BYTES_AT_ONCE) continue;
+      for (const [id, outcome] of await this.#write(unwritten)) results.set(id, outcome);
+      unwritten = [];
+    }
     return steps.map((step) => (step.ok ? (results.get(step.id) ?? waiting("no-holder")) : step.outcome));
   }
 
-  async #attempt(partition: number, id: Hash): Promise<Step> {
+  async #attempt({ id, partition }: ListedId): Promise<Step> {
     const listed = await this.#fetch(id);
     if (listed === null) return { ok: false, outcome: { status: "refused", code: "bad-answer" } };
     try {
@@ -95,11 +100,7 @@ export class StatementRestorer {
         throw new HoldfastError("bad-answer", "the statement is not the one that was listed");
       return { ok: true, id, value: await this.#prepare(offered) };
     } catch (error) {
-      if (!isHoldfastError(error)) throw error;
-      return {
-        ok: false,
-        outcome: isHoldfastError(error, ...WAITING) ? waiting(error.code) : refused(error),
-      };
+      return { ok: false, outcome: outcomeOf(error) };
     }
   }
 
@@ -177,28 +178,20 @@ export class StatementRestorer {
     return null;
   }
 
-  async #write(partition: number, prepared: Prepared[]): Promise<Map<Hash, Outcome>> {
+  async #write(prepared: readonly Prepared[]): Promise<Map<Hash, Outcome>> {
     const { index } = this.#deps;
+    if (prepared.length === 0) return new Map();
     const versions = prepared.flatMap((one) => (one.kind === "version" ? [one.version] : []));
     const removals = prepared.flatMap((one) => (one.kind === "removal" ? [one.removal] : []));
-    if (prepared.length === 0) return new Map();
     const references = prepared.flatMap((one) => (one.kind === "version" ? one.references : []));
     const statements = [...versions, ...removals].map(({ id, nameHash, domain }) => ({
-      id,
-      nameHash,
-      domain,
+      ...{ id, nameHash, domain },
     }));
     await index.write({ held: [], references, statements });
-    const results = await index.restore(partition, { versions, removals });
+    const results = await index.restore({ versions, removals });
     if (removals.length > 0) await index.endUsesOf(removals);
-    return new Map(
-      results.map(({ id, result }) => {
-        if (result.status !== "refused")
-          return [id, { status: result.status === "known" ? "known" : "taken" }];
-        const error = new HoldfastError(result.code, result.detail);
-        return [id, isHoldfastError(error, ...WAITING) ? waiting(error.code) : refused(error)];
-      }),
-    );
+    const outcomes = [...results].map(([id, result]): [Hash, Outcome] => [id, resultOutcome(result)]);
+    return new Map(outcomes);
   }
 
   async #toVersion(
@@ -250,10 +243,26 @@ function referencesOf({ body }: VerifiedVersion, { required, sizes }: Required):
   });
 }
 
-function waiting(code: HoldfastError["code"]): Outcome {
-  return { status: "waiting", code };
+/** What of it is large. */
+function bytesOf(prepared: readonly Prepared[]): number {
+  return prepared.reduce(
+    (sum, one) => sum + (one.kind === "version" ? (one.version.manifestBytes?.length ?? 0) : 0),
+    0,
+  );
 }
 
-function refused({ code }: HoldfastError): Outcome {
-  return { status: "refused", code };
+function resultOutcome(result: AppendResult): Outcome {
+  if (result.status === "refused") return outcomeOf(new HoldfastError(result.code, result.detail));
+  return { status: result.status === "known" ? "known" : "taken" };
+}
+
+/** Throws what is no expected failure. */
+function outcomeOf(error: unknown): Outcome {
+  if (!isHoldfastError(error)) throw error;
+  const { code } = error;
+  return isHoldfastError(error, ...WAITING) ? waiting(code) : { status: "refused", code };
+}
+
+function waiting(code: ErrorCode): Outcome {
+  return { status: "waiting", code };
 }

@@ -110,7 +110,7 @@ describe.each([
     expect(after).toMatchObject({ isComplete: true, index: before.index });
     expect(await Promise.all([...objects.keys(), "withdrawn.txt"].map(log))).toEqual(logs);
     await expectAllBack();
-    await publish("small.txt", `the next one ${id}`);
+    await publish("small.txt", `what follows ${logs[0]?.[0]?.version}`);
     const [newest, previous] = await log("small.txt");
     expect(previous).toMatchObject({ version: logs[0]?.[0]?.version, sequence: (newest?.sequence ?? 0) - 1 });
     await expectAllBack();

@@ -249,7 +249,7 @@ async function agreeOn({ link, held }: KeepingNode): Promise<void> {
   const { partitions } = await digestInventory(inOrder(held.keys()));
   await runInDurableObject(link, (_, { storage }) =>
     storage.sql.exec(
-      "INSERT OR REPLACE INTO inventory_walks (kind, agreed, wanted, partition, after, open) VALUES ('chunks', ?, NULL, 0, NULL, 0)",
+      "INSERT OR REPLACE INTO inventory_walks (kind, agreed, wanted, done, after, open) VALUES ('chunks', ?, NULL, 0, NULL, 0)",
       partitions,
     ),
   );
