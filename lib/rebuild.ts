@@ -11,7 +11,7 @@ export interface Completeness {
   /** Chunks that something refers to, and what is known of where they are. */
   chunks: { needed: number; seen: number; unseen: number; unheld: number; short: number };
   inventories: InventoriesStatus;
-  /** From the first question to the last thing that was missing; null while nothing has been told. */
+  /** From the first question to the last thing that was missing; null while nodes are still to tell. */
   tookMs: number | null;
 }
 
@@ -38,6 +38,6 @@ export function completenessOf({ needed, inventories, repairs }: EdgeStatus): Co
     missing,
     chunks: { needed: needed.chunks, seen, unseen, unheld, short },
     inventories,
-    tookMs: since === null || until === null ? null : Date.parse(until) - Date.parse(since),
+    tookMs: told < online || since === null || until === null ? null : Date.parse(until) - Date.parse(since),
   };
 }
