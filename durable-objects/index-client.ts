@@ -24,7 +24,6 @@ import { CLAIMED, type HeldChunk, type Holding, sumTaken, type Taken } from "./c
 import type { PartitionClaim } from "./claims.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
-import type { ListedId } from "./inventory-sync.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
 import {
   cachedCandidates,
@@ -34,6 +33,7 @@ import {
   rememberMember,
 } from "./member-cache.ts";
 import type { Member, MemberRecord } from "./members-table.ts";
+import type { ListedId } from "./names-visit.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";

@@ -3,18 +3,14 @@
 // contents are asked for. So an edge that has lost its index, or is new, has it back from its volunteers.
 
 import pLimit from "p-limit";
-import { type ErrorCode, isHoldfastError } from "../lib/error.ts";
+import { isHoldfastError } from "../lib/error.ts";
 import { type Hash, type NodeId, partitionOf } from "../lib/hash.ts";
-import {
-  type DigestsAnswer,
-  type ListedChunk,
-  parseListedChunks,
-  parseListedStatements,
-} from "../lib/inventory-digests.ts";
+import { type DigestsAnswer, type ListedChunk, parseListedChunks } from "../lib/inventory-digests.ts";
 import { INVENTORY_PATH, NAMES_INVENTORY_PATH } from "../lib/tunnel/passage.ts";
 import type { ClaimResult, PartitionClaim } from "./claims.ts";
 import type { InventoryReport } from "./inventories-table.ts";
 import { stepWalk, type Visit } from "./inventory-walk.ts";
+import { afterQuery, LISTED_AT_ONCE, type NamesDeps, visitNames } from "./names-visit.ts";
 import { emptyRound, readProgress, type SyncProgress, writeProgress } from "./sync-progress.ts";
 
 /** After a node has registered: those that lost their edge come back together. */
@@ -29,33 +25,14 @@ export const INVENTORY_AGAIN_MS = 10_000;
 const DOUBLINGS_MAX = 14;
 /** Of one partition; what a node says beyond that is not taken in. */
 export const PARTITION_CHUNKS_MAX = 20_000;
-/** Partitions of which a node is asked at once. */
-export const LISTED_AT_ONCE = 8;
-/** Statements brought in at a time. */
-export const STATEMENTS_PER_STEP_MAX = 64;
 /** What a node brings back later than this after it was first asked is no longer counted as part of that. */
 export const FILLING_MS = 7 * 24 * 3600 * 1000;
 /** The edge's numbers are behind by so much at most while a node tells what it has. */
 export const PROGRESS_INTERVAL_MS = 2_000;
 
-/** What became of a statement that a node listed. `waiting`: it lacks something that may come. */
-export type Outcome = { status: "taken" | "known" } | { status: "waiting" | "refused"; code: ErrorCode };
-
-/** A statement that a node lists in a partition. */
-export interface ListedId {
-  id: Hash;
-  partition: number;
-}
-
-export interface SyncDeps {
+export interface SyncDeps extends NamesDeps {
   sql: SqlStorage;
   node: NodeId;
-  /** The node's JSON answer to a GET, through its tunnel. */
-  ask: (path: string) => Promise<unknown>;
-  /** Those of the statements that the index has, and whether it is young: what is refused now may be taken later. */
-  kept: (listed: ListedId[]) => Promise<{ kept: ReadonlySet<Hash>; isYoung: boolean }>;
-  /** Brings these statements in; what became of each. */
-  restore: (listed: ListedId[]) => Promise<Outcome[]>;
   /** `isFinal`: what was ignored will not be asked for again. */
   claim: (claim: PartitionClaim) => Promise<ClaimResult & { isFinal: boolean }>;
   report: (report: InventoryReport) => Promise<void>;
@@ -81,7 +58,7 @@ async function stepNames(deps: SyncDeps, progress: SyncProgress): Promise<boolea
     kind: "names",
     first: partitionOf(deps.node),
     ask: (known) => askNames(deps, known),
-    visit: (partitions, after) => visitNames(deps, progress, partitions, after),
+    visit: (partitions, after) => visitNames(deps, progress.round, partitions, after),
   });
   progress.statementsListed = count ?? progress.statementsListed;
   return isDone;
@@ -111,90 +88,6 @@ async function askNames(deps: SyncDeps, known: Hash): Promise<unknown> {
     if (!isHoldfastError(error, "not-found")) throw error;
     return { root: known, partitions: null, count: 0 } satisfies DigestsAnswer;
   }
-}
-
-/** A page of what a partition has, and what of it is to be brought in. */
-interface Page {
-  partition: number;
-  missing: Hash[];
-  next: Hash | null;
-}
-
-/** As many partitions as one step brings in; of the last, as much. */
-async function visitNames(
-  deps: SyncDeps,
-  { round }: SyncProgress,
-  partitions: readonly number[],
-  after: Hash | null,
-): Promise<Visit[]> {
-  const { pages, isYoung } = await pagesOf(deps, partitions, after);
-  const visited = withinStep(pages);
-  const listed = visited.flatMap(({ partition, ids }) => ids.map((id) => ({ id, partition })));
-  const outcomes = listed.length === 0 ? [] : await deps.restore(listed);
-  for (const outcome of outcomes) countOutcome(round, outcome);
-  const openIn = (partition: number) =>
-    outcomes.filter((outcome, i) => listed[i]?.partition === partition && isOpen(outcome, isYoung)).length;
-  const visits = visited.map(({ partition, after: next }) => ({
-    partition,
-    after: next,
-    open: openIn(partition),
-  }));
-  round.isOpen ||= visits.some(({ open }) => open > 0);
-  return visits;
-}
-
-/** The first of the pages, as far as a step goes: what comes after one that is half done is for the next step. */
-function withinStep(pages: readonly Page[]): { partition: number; ids: Hash[]; after: Hash | null }[] {
-  const visited: ReturnType<typeof withinStep> = [];
-  let room = STATEMENTS_PER_STEP_MAX;
-  for (const { partition, missing, next } of pages) {
-    if (room === 0 && missing.length > 0) break;
-    const ids = missing.slice(0, room);
-    room -= ids.length;
-    const after = ids.length < missing.length ? (ids.at(-1) ?? null) : next;
-    visited.push({ partition, ids, after });
-    if (after !== null) break;
-  }
-  return visited;
-}
-
-/** Some at a time, until there is enough for a step. */
-async function pagesOf(
-  { ask, kept }: SyncDeps,
-  partitions: readonly number[],
-  after: Hash | null,
-): Promise<{ pages: Page[]; isYoung: boolean }> {
-  const pages: Page[] = [];
-  let [missing, isYoung] = [0, false];
-  for (let at = 0; at < partitions.length && missing < STATEMENTS_PER_STEP_MAX; at += LISTED_AT_ONCE) {
-    const group = partitions.slice(at, at + LISTED_AT_ONCE);
-    const lists = await Promise.all(
-      group.map(async (partition, i) => {
-        const from = at + i === 0 ? after : null;
-        const path = `${NAMES_INVENTORY_PATH}/${partition}${afterQuery(from)}`;
-        return { partition, ...parseListedStatements(await ask(path), from) };
-      }),
-    );
-    const known = await kept(lists.flatMap(({ partition, ids }) => ids.map((id) => ({ id, partition }))));
-    isYoung ||= known.isYoung;
-    for (const { partition, ids, next } of lists) {
-      const page = { partition, next, missing: ids.filter((id) => !known.kept.has(id)) };
-      missing += page.missing.length;
-      pages.push(page);
-    }
-  }
-  return { pages, isYoung };
-}
-
-function countOutcome(round: SyncProgress["round"], outcome: Outcome): void {
-  if (outcome.status === "taken") round.statements += 1;
-  if (outcome.status === "waiting") round.waiting += 1;
-  if (outcome.status === "refused") round.refused[outcome.code] = (round.refused[outcome.code] ?? 0) + 1;
-}
-
-/** What is refused may have its reason: DNS that was wrong, a witness that another node has. */
-function isOpen({ status }: Outcome, isYoung: boolean): boolean {
-  return status === "waiting" || (status === "refused" && isYoung);
 }
 
 async function visitChunks(
@@ -230,10 +123,6 @@ async function chunksOf({ ask }: SyncDeps, partition: number): Promise<ListedChu
     after = listed.next;
   } while (after !== null && chunks.length < PARTITION_CHUNKS_MAX);
   return chunks;
-}
-
-function afterQuery(after: Hash | null): string {
-  return after === null ? "" : `?after=${after}`;
 }
 
 function endNames(progress: SyncProgress): void {

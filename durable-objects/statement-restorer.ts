@@ -23,7 +23,7 @@ import type { Reference } from "./chunks-table.ts";
 import type { EdgeKey } from "./edge-key.ts";
 import { edgeResolver } from "./edge-resolver.ts";
 import type { IndexClient } from "./index-client.ts";
-import type { ListedId, Outcome } from "./inventory-sync.ts";
+import type { ListedId, Outcome } from "./names-visit.ts";
 import { QuotaRoom } from "./quota.ts";
 import { type Required, RequiredChunks, requiredBy } from "./required-chunks.ts";
 import type { AppendResult } from "./shard-answers.ts";

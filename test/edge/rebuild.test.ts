@@ -6,7 +6,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { CLAIMED } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
-import { STATEMENTS_PER_STEP_MAX } from "../../durable-objects/inventory-sync.ts";
+import { STATEMENTS_PER_STEP_MAX } from "../../durable-objects/names-visit.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
 import { parseNameAnswer } from "../../lib/wire/names.ts";
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
