@@ -246,9 +246,9 @@ describe("midway", () => {
 test("the edge says how much is back, what it refused and why, and since when", async () => {
   const good = await makeVersion();
   const bad = await makeVersion({ keyFill: OLD_KEY_FILL });
-  const node = await keeper(good, bad);
+  // Before it registers: from then on the edge may ask by itself.
   const before = (await status()).inventories;
-  await node.sync();
+  await (await keeper(good, bad)).sync();
   const { inventories, needed } = await status();
   const refused = (of: typeof before) => of?.statements.refused["key-not-authorized"] ?? 0;
   expect(refused(inventories) - refused(before)).toBe(1);
