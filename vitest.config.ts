@@ -1,9 +1,9 @@
-// Four kinds of tests: lib in Node and in workerd, the edge in workerd, what needs Node, and real processes.
+// Kinds of tests: lib in Node and in workerd, the edge in workerd, what needs Node, and real processes.
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { formatPublicKeyLine } from "./lib/openssh-key.ts";
-import { answerDns } from "./test/edge/limited-domains.ts";
+import { answerDns } from "./test/edge/dns-answers.ts";
 import { operatorSigner } from "./test/edge/operator-key.ts";
 import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
@@ -18,6 +18,10 @@ const bindings = {
 };
 const wrangler = { configPath: "./wrangler.toml" };
 const edge = cloudflareTest({ wrangler, miniflare: { bindings: { ...bindings, RATE_LIMITS: "off" } } });
+const edgeWithDns = cloudflareTest({
+  wrangler,
+  miniflare: { bindings: { ...bindings, RATE_LIMITS: "off" }, outboundService: answerDns },
+});
 const tightly = (namespace_id: string, limit: number, period: 10 | 60) => ({
   namespace_id,
   simple: { limit, period },
@@ -38,6 +42,7 @@ const tightEdge = cloudflareTest({
   },
 });
 const TIGHT = "test/edge/rate-limits.test.ts";
+const WITH_DNS = "test/edge/rebuild*.test.ts";
 
 export default defineConfig({
   test: {
@@ -49,7 +54,14 @@ export default defineConfig({
       },
       {
         plugins: [edge],
-        test: { name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT], testTimeout: 60_000 },
+        test: {
+          ...{ name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT, WITH_DNS] },
+          testTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [edgeWithDns],
+        test: { name: "edge with DNS", include: [WITH_DNS], testTimeout: 60_000 },
       },
       {
         plugins: [tightEdge],

@@ -7,6 +7,7 @@ import { readSetting, writeSetting } from "./settings-table.ts";
 
 const BORN_SETTING = "born-at";
 const MADE_SETTING = "made-at";
+const FILLING_SETTING = "filling-at";
 
 /** Milliseconds: of what was written before then the shard may know nothing. `root` is asked once in its life. */
 export async function bornMs(
@@ -38,4 +39,18 @@ export function birthOf(sql: SqlStorage, prefix: ShardPrefix, depth: number, now
     .map((row) => row.prefix);
   const isLost = known.includes(prefix) || known.some(({ length }) => !depths.includes(length));
   return isLost ? nowMs : madeMs(sql);
+}
+
+/** A young shard has just heard of copies that it did not know. */
+export function noteFilling(sql: SqlStorage, nowMs: number): void {
+  writeSetting(sql, FILLING_SETTING, String(nowMs));
+}
+
+/**
+ * Nodes that have not come back yet are as good as offline: within the grace that those are given, nothing is copied because
+ * they are missing. Until when, milliseconds; null: it is over.
+ */
+export function fillingUntilMs(sql: SqlStorage, graceMs: number, nowMs: number): number | null {
+  const untilMs = Number(readSetting(sql, FILLING_SETTING) ?? 0) + graceMs;
+  return untilMs > nowMs ? untilMs : null;
 }

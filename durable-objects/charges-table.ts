@@ -21,11 +21,13 @@ export interface Usage {
   chunks: number;
 }
 
-/** Charges each domain once for each held chunk; returns the totals of all domains concerned. */
+/** Charges each domain once for each chunk that is held, or was; returns the totals of all domains concerned. */
 export function chargeReferences(sql: SqlStorage, references: readonly Reference[]): DomainTotal[] {
   const added = new Map<Domain, Usage>();
-  for (const { chunk, domain } of references) {
-    const { held, charged } = sizesOf(sql, chunk, domain);
+  for (const { chunk, domain, sizeBytes = null } of references) {
+    const sizes = sizesOf(sql, chunk, domain);
+    const { charged } = sizes;
+    const held = sizes.held ?? sizeBytes;
     // What nobody holds is not stored: its Version will be refused.
     if (held === null || (charged !== null && charged >= held)) continue;
     charge(sql, chunk, domain, held);

@@ -34,6 +34,8 @@ export interface Reference {
   copies: number;
   /** The Manifest or part whose stripes it is in; null where it has none. */
   listedIn: Hash | null;
+  /** As its Manifest says: what the domain is charged for where nobody has told yet that they hold it. */
+  sizeBytes?: number;
 }
 
 /** Who holds a chunk: who has shown it first, then the longest-standing ones. */

@@ -1,6 +1,7 @@
 // The bindings of wrangler.toml, and the settings parsed from them.
 
 import { HoldfastError } from "../lib/error.ts";
+import { type Hash, isHash } from "../lib/hash.ts";
 import { formatPublicKeyText, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
 import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
@@ -36,6 +37,8 @@ export interface Env {
   SWEEP_SECONDS?: string;
   /** Chunks of each node that are read to see whether it keeps them, a day. 0: none. */
   AUDITS_PER_DAY?: string;
+  /** Ids of edges: what two of them have witnessed stands here too, though its key has left DNS. */
+  PEER_EDGES?: string;
   /** "off" leaves the limits below unasked. */
   RATE_LIMITS?: string;
   /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
@@ -68,6 +71,7 @@ export interface EdgeSettings {
   sweepMs: number;
   /** Of each node. */
   auditsPerDay: number;
+  peerEdges: ReadonlySet<Hash>;
 }
 
 const DNSSEC_MEMORY_DAYS_MAX = 3650;
@@ -118,7 +122,14 @@ function parse(env: Env): EdgeSettings {
     repairGraceMs: parseCount("REPAIR_GRACE_SECONDS", env.REPAIR_GRACE_SECONDS ?? "3600") * SECOND_MS,
     sweepMs: parseCount("SWEEP_SECONDS", env.SWEEP_SECONDS ?? "600") * SECOND_MS,
     auditsPerDay: parseCount("AUDITS_PER_DAY", env.AUDITS_PER_DAY ?? "48"),
+    peerEdges: parsePeerEdges(env.PEER_EDGES ?? ""),
   };
+}
+
+function parsePeerEdges(text: string): ReadonlySet<Hash> {
+  const ids = text.split(/[\s,]+/).filter((id) => id !== "");
+  if (ids.every(isHash)) return new Set(ids);
+  throw new HoldfastError("internal", "PEER_EDGES must be ids of edges: 64 lower-case hex digits each");
 }
 
 function parseCount(setting: string, text: string): number {

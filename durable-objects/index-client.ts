@@ -34,6 +34,7 @@ import {
   rememberMember,
 } from "./member-cache.ts";
 import type { Member, MemberRecord } from "./members-table.ts";
+import type { ListedId } from "./names-visit.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
 import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";
@@ -41,6 +42,7 @@ import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
 import type { AppendResult, ClaimAnswer, IndexWrites } from "./shard-answers.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
+import type { RestoredStatements } from "./statement-restore.ts";
 import type { StatementPlace } from "./statements-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { Use } from "./uses-table.ts";
@@ -289,6 +291,36 @@ export class IndexClient {
   /** Tells a partition's shard what a node says that it holds of it. */
   claim(claim: PartitionClaim): Promise<ClaimAnswer> {
     return this.#shard(partitionPrefix(claim.partition, this.settings.shardDepth)).claim(claim);
+  }
+
+  /** Those of the statements that are here; isYoung: a shard that was asked is. */
+  async keptStatements(listed: ListedId[]): Promise<{ kept: ReadonlySet<Hash>; isYoung: boolean }> {
+    const groups = Map.groupBy(listed, ({ partition }) =>
+      partitionPrefix(partition, this.settings.shardDepth),
+    );
+    const answers = await Promise.all(
+      [...groups].map(([prefix, group]) => this.#shard(prefix).keptStatements(group.map(({ id }) => id))),
+    );
+    return {
+      kept: new Set(answers.flatMap(({ kept }) => kept)),
+      isYoung: answers.some(({ isYoung }) => isYoung),
+    };
+  }
+
+  /** Takes statements back; results by their ids. */
+  async restore({ versions, removals }: RestoredStatements): Promise<Map<Hash, AppendResult>> {
+    const depth = this.settings.shardDepth;
+    const versionsBy = groupByShard(versions, ({ nameHash }) => nameHash, depth);
+    const removalsBy = groupByShard(removals, ({ nameHash }) => nameHash, depth);
+    const answers = await Promise.all(
+      [...new Set([...versionsBy.keys(), ...removalsBy.keys()])].map((prefix) =>
+        this.#shard(prefix).restore({
+          versions: versionsBy.get(prefix) ?? [],
+          removals: removalsBy.get(prefix) ?? [],
+        }),
+      ),
+    );
+    return new Map(answers.flat().map(({ id, result }) => [id, result]));
   }
 
   /** Takes holders off the lists of chunks that they do not give. */

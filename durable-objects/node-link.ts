@@ -7,7 +7,7 @@ import { parseJson } from "../lib/canonical-json.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { readBody } from "../lib/fetch.ts";
 import { encodeHash, type Hash, type NodeId, parseNodeId } from "../lib/hash.ts";
-import { INVENTORY_ANSWER_MAX } from "../lib/inventory-digests.ts";
+import { INVENTORY_ANSWER_MAX, STATEMENT_ANSWER_MAX } from "../lib/inventory-digests.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
@@ -31,8 +31,9 @@ import {
   verifyRegistration,
 } from "../lib/registration.ts";
 import type { VerifiedStatement } from "../lib/statement.ts";
+import { STATEMENT_PATH } from "../lib/tunnel/passage.ts";
 import { parseProblem } from "../lib/wire/problem.ts";
-import { Duties } from "./duties.ts";
+import { DUTY_RETRY_MS, Duties } from "./duties.ts";
 import { edgeKey } from "./edge-key.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
@@ -40,11 +41,12 @@ import { INVENTORY_DELAY_MS, syncInventory } from "./inventory-sync.ts";
 import type { MemberReport } from "./members-table.ts";
 import { reachNode } from "./reach.ts";
 import { migrateLink } from "./schema.ts";
+import { StatementRestorer } from "./statement-restorer.ts";
 import { Tunnels } from "./tunnels.ts";
 
 /** Sockets of one node that have not answered their challenge yet. */
 export const PENDING_SOCKETS_MAX = 16;
-/** A node that did not say what it holds is asked again after this long. */
+/** A node that answers something else is asked again after this long. */
 export const INVENTORY_RETRY_MS = 60 * 60 * 1000;
 const CONTACTS_GIVEN = 20;
 const UNKNOWN_ADDRESS = "0.0.0.0";
@@ -153,27 +155,32 @@ export class NodeLink extends DurableObject<Env> {
     const member = this.#member();
     if (socket === undefined || member === null) return null;
     const index = new IndexClient(this.env);
+    const node = member.id;
+    const ask = (path: string) => this.#askNode(socket, path);
+    const restorer = new StatementRestorer({ index, edge: await edgeKey(this.env.EDGE_KEY), node, ask });
     try {
       return await syncInventory(
         {
-          sql: this.#sql,
-          node: member.id,
-          ask: (path) => this.#askNode(socket, path),
+          ...{ sql: this.#sql, node, ask },
+          kept: (listed) => index.keptStatements(listed),
+          restore: (listed) => restorer.restore(listed),
           claim: (claim) => index.claim(claim),
+          report: (report) => index.root().noteInventory(report),
         },
         nowMs,
       );
     } catch (error) {
       if (!isHoldfastError(error)) throw error;
-      console.warn(`what ${member.id} holds was not taken in: ${error.message}`);
-      return nowMs + INVENTORY_RETRY_MS;
+      console.warn(`what ${node} keeps was not taken in: ${error.message}`);
+      return nowMs + (isHoldfastError(error, "unreachable", "timeout") ? DUTY_RETRY_MS : INVENTORY_RETRY_MS);
     }
   }
 
   /** Throws the node's problem, and what the tunnel throws. */
   async #askNode(socket: WebSocket, path: string): Promise<unknown> {
+    const maxBytes = path.startsWith(STATEMENT_PATH) ? STATEMENT_ANSWER_MAX : INVENTORY_ANSWER_MAX;
     const response = await this.#tunnels.relay(socket, new Request(`http://link.invalid${path}`));
-    const body = parseJson(await readBody(response, INVENTORY_ANSWER_MAX), INVENTORY_ANSWER_MAX);
+    const body = parseJson(await readBody(response, maxBytes), maxBytes);
     if (response.status !== 200) throw errorOf(parseProblem(body));
     return body;
   }

@@ -12,7 +12,7 @@ import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire/names.ts";
 import type { Check } from "./audits.ts";
-import { birthOf } from "./birth.ts";
+import { birthOf, noteFilling } from "./birth.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -42,6 +42,7 @@ import {
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
+import { type InventoryReport, putInventory, sumInventories } from "./inventories-table.ts";
 import { type DomainKeepers, type Keeper, keepersOf, recordKeepers } from "./keepers-table.ts";
 import {
   closestMembers,
@@ -79,6 +80,13 @@ import type {
 } from "./shard-answers.ts";
 import { ShardDuties } from "./shard-duties.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
+import {
+  keptStatements,
+  type RestoredRemoval,
+  type RestoredStatements,
+  restoreRemoval,
+  restoreVersion,
+} from "./statement-restore.ts";
 import { indexStatements, placeOfStatement, type StatementPlace } from "./statements-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { keptWithout } from "./sweep.ts";
@@ -287,15 +295,62 @@ export class PartitionShard extends DurableObject<Env> {
     const nowMs = Date.now();
     const result = this.ctx.storage.transactionSync(() => takeClaim(this.#sql, claim, nowMs));
     if (result.added > 0 || result.lost > 0) await this.#duties.noteChange();
+    if (result.added > 0) await this.#noteClaims(nowMs);
     await this.#duties.askRepairs();
-    const isFinal = result.ignored === 0 || nowMs - (await this.#duties.bornMs()) > YOUNG_MS;
+    const isFinal = result.ignored === 0 || !(await this.#isYoung());
     return { ...result, isFinal };
+  }
+
+  /** Has them read; and while more may come, nothing is copied for want of them. */
+  async #noteClaims(nowMs: number): Promise<void> {
+    if (await this.#isYoung()) noteFilling(this.#sql, nowMs);
+    await this.#duties.askPromotion();
+  }
+
+  /** What nodes bring back may still be on its way. */
+  async #isYoung(): Promise<boolean> {
+    return Date.now() - (await this.#duties.bornMs()) <= YOUNG_MS;
   }
 
   /** Appends Versions in the order given; each is accepted or refused by itself. */
   async append(versions: NewVersion[]): Promise<AppendResult[]> {
     await this.#duties.noteChange();
     return versions.map((version) => this.#append(version));
+  }
+
+  /** A name's shard: those of the statements that are here; whether others may find their place later. */
+  async keptStatements(ids: Hash[]): Promise<{ kept: Hash[]; isYoung: boolean }> {
+    return { kept: keptStatements(this.#sql, ids), isYoung: await this.#isYoung() };
+  }
+
+  /** Takes statements back, those that others wait for first; each is accepted or refused by itself. */
+  async restore({ versions, removals }: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
+    await this.#duties.noteChange();
+    const [byDomain, byAuthors] = [true, false].map((isDomains) =>
+      removals.filter(({ right }) => (right === "domain-key") === isDomains),
+    );
+    const restore = (removal: RestoredRemoval) => ({
+      id: removal.id,
+      result: this.#accept(
+        () => restoreRemoval(this.#sql, removal),
+        removal.witness,
+        () => undefined,
+      ),
+    });
+    return [
+      ...(byDomain ?? []).map(restore),
+      ...versions
+        .toSorted((a, b) => a.sequence - b.sequence)
+        .map((version) => ({
+          id: version.id,
+          result: this.#accept(
+            () => restoreVersion(this.#sql, version),
+            version.witness,
+            () => undefined,
+          ),
+        })),
+      ...(byAuthors ?? []).map(restore),
+    ];
   }
 
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
@@ -369,6 +424,11 @@ export class PartitionShard extends DurableObject<Env> {
     return birthOf(this.#sql, prefix, parseSettings(this.env).shardDepth, Date.now());
   }
 
+  /** Root shard: hears how far a link has come with what its node keeps. */
+  async noteInventory(report: InventoryReport): Promise<void> {
+    putInventory(this.#sql, report);
+  }
+
   /** Root shard: takes a shard's report. */
   async report(prefix: ShardPrefix, report: ShardReport): Promise<void> {
     putReport(this.#sql, prefix, report, Date.now());
@@ -385,6 +445,7 @@ export class PartitionShard extends DurableObject<Env> {
       ...report,
       domains,
       counts: countMembers(this.#sql),
+      inventories: sumInventories(this.#sql),
       members: listMembers(this.#sql, memberLimit),
     };
   }

@@ -64,6 +64,25 @@ export function removeReference(
   return rowsWritten > 0;
 }
 
+/** Chunks that something refers to. */
+export interface NeededCounts {
+  chunks: number;
+  /** Those of them that nobody is said to hold, */
+  unheld: number;
+  /** and those that are only claimed, or were not given when they were last asked for. */
+  unseen: number;
+}
+
+export function countNeeded(sql: SqlStorage): NeededCounts {
+  return sql
+    .exec<{ chunks: number; unheld: number; unseen: number }>(
+      `SELECT COUNT(*) AS chunks, COUNT(*) - COUNT(best) AS unheld, COALESCE(SUM(best < 0), 0) AS unseen FROM (
+         SELECT (SELECT MAX(checked) FROM holders h WHERE h.chunk = r.chunk) AS best
+         FROM (SELECT DISTINCT chunk FROM refs) r)`,
+    )
+    .one();
+}
+
 export function hasReference(sql: SqlStorage, chunk: Hash, domain: Domain): boolean {
   return (
     sql.exec("SELECT 1 FROM refs WHERE chunk = ? AND domain = ? LIMIT 1", chunk, domain).toArray().length > 0

@@ -59,16 +59,24 @@ interface Removable {
   right: Right["by"];
 }
 
-/** Keeps a Removal and applies it; false if it was here already. Throws `not-found` or `quota-exceeded`. */
-export function applyRemoval(sql: SqlStorage, removal: NewRemoval, nowMs: number): boolean {
+/**
+ * Keeps a Removal and applies it; false if it was here already. One that this edge has witnessed may come before what it names.
+ * Throws `not-found` or `quota-exceeded`.
+ */
+export function applyRemoval(
+  sql: SqlStorage,
+  removal: NewRemoval,
+  acceptedMs: number,
+  mayComeFirst = false,
+): boolean {
   if (sql.exec("SELECT 1 FROM removals WHERE id = ?", removal.id).toArray().length > 0) return false;
   const body = parseStatement(removalKind, removal.bytes);
   const targets = versionsOf(sql, removal).filter((version) => takesBack(body, removal.right, version));
-  if (targets.length === 0 && removal.right !== "domain-key") {
+  if (targets.length === 0 && removal.right !== "domain-key" && !mayComeFirst) {
     throw new HoldfastError("not-found", `nothing that ${removal.author} published of this name is named`);
   }
   checkRoom(sql, removal);
-  insertRemoval(sql, removal, nowMs);
+  insertRemoval(sql, removal, acceptedMs);
   for (const { id } of targets)
     sql.exec("UPDATE versions SET removed_by = ? WHERE id = ? AND removed_by IS NULL", removal.id, id);
   return true;
@@ -147,7 +155,7 @@ function rowsOf(sql: SqlStorage, { domain, nameHash }: Name): RemovalRow[] {
     .toArray();
 }
 
-function insertRemoval(sql: SqlStorage, removal: NewRemoval, nowMs: number): void {
+function insertRemoval(sql: SqlStorage, removal: NewRemoval, acceptedMs: number): void {
   sql.exec(
     `INSERT INTO removals (id, name_hash, domain, author, right_by, bytes, signature, witness, witness_signature,
        delegation, delegation_signature, accepted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -162,7 +170,7 @@ function insertRemoval(sql: SqlStorage, removal: NewRemoval, nowMs: number): voi
     removal.witness.signature,
     removal.delegation?.bytes ?? null,
     removal.delegation?.signature ?? null,
-    nowMs,
+    acceptedMs,
   );
 }
 

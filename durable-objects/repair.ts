@@ -22,12 +22,14 @@ import { verifyReceipt } from "../lib/upload.ts";
 import { parseProblem, SMALL_ANSWER_MAX } from "../lib/wire/problem.ts";
 import { parseSigned } from "../lib/wire/signed.ts";
 import { applyChecks } from "./audits.ts";
+import { fillingUntilMs } from "./birth.ts";
 import { readJsonBody } from "./body.ts";
 import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { orAfter, pause } from "./patience.ts";
 import {
+  awaitHolders,
   dueRepairs,
   endRepair,
   markCrowded,
@@ -136,6 +138,9 @@ class Repair {
     await this.#readClaims();
     const { record, judged } = await this.#look();
     for (const { node } of judged.lost) removeHolder(this.#sql, record.chunk, node);
+    const fillingMs = fillingUntilMs(this.#sql, this.#index.settings.repairGraceMs, Date.now());
+    if (judged.shortages.length > 0 && fillingMs !== null)
+      return awaitHolders(this.#sql, record.chunk, fillingMs);
     const copied = await this.#copyFor(judged.shortages, record, judged);
     if (judged.shortages.length > 0 && (await this.#look()).judged.shortages.length > 0) {
       const failure = copied.find((one) => !one.ok);

@@ -87,6 +87,15 @@ export function postponeRepair(
   );
 }
 
+/** Those that hold it may still come back: a look before then would find no more. */
+export function awaitHolders(sql: SqlStorage, chunk: Hash, untilMs: number): void {
+  sql.exec(
+    "UPDATE repairs SET due = ?, detail = 'nodes are still telling what they hold' WHERE chunk = ?",
+    untilMs,
+    chunk,
+  );
+}
+
 /** What a shard reports of its repairs. */
 export interface RepairCounts {
   /** Chunks below target. */

@@ -5,6 +5,7 @@ import type { Domain } from "../lib/names.ts";
 import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
+import { countNeeded, type NeededCounts } from "./references-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
 
@@ -14,6 +15,7 @@ export interface ShardReport {
   partitions: PartitionCount[];
   recent: RecentObject[];
   repairs: RepairCounts;
+  needed: NeededCounts;
   /** Of the domains whose ledger is in the shard, those that are charged for most. */
   domains: { domain: Domain; bytes: number }[];
 }
@@ -24,6 +26,7 @@ export interface NetworkReport {
   recent: RecentObject[];
   /** Chunks below target, those of them that no holder gives, and what was copied today (in UTC). */
   repairs: { short: number; unreadable: number; copiesToday: number; bytesToday: number };
+  needed: NeededCounts;
   /** Those that are charged for most, on the whole edge. */
   domains: { domain: Domain; bytes: number }[];
   /** Milliseconds, or null before the first report. */
@@ -36,6 +39,7 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     partitions: countPartitions(sql),
     recent: recentObjects(sql),
     repairs: countRepairs(sql, nowMs),
+    needed: countNeeded(sql),
     domains: largestDomains(sql, LISTED_DOMAINS_MAX),
   };
 }
@@ -70,6 +74,11 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
       holders: spread(partitions, (partition) => partition.nodes),
     },
     repairs: mergeRepairs(reports, nowMs),
+    needed: {
+      chunks: sum((report) => report.needed.chunks),
+      unheld: sum((report) => report.needed.unheld),
+      unseen: sum((report) => report.needed.unseen),
+    },
     recent: newest(reports.flatMap((report) => report.recent)),
     domains: largest(reports.flatMap((report) => report.domains)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
@@ -98,6 +107,7 @@ function newest(objects: RecentObject[]): RecentObject[] {
   return objects.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, RECENT_OBJECTS_MAX);
 }
 
+const NOTHING_NEEDED: NeededCounts = { chunks: 0, unheld: 0, unseen: 0 };
 const NO_REPAIRS: RepairCounts = {
   short: 0,
   unreadable: 0,
@@ -115,7 +125,8 @@ function largest(domains: ShardReport["domains"]): ShardReport["domains"] {
 function parseReportRow(row: { report: string }): ShardReport {
   return {
     repairs: NO_REPAIRS,
+    needed: NOTHING_NEEDED,
     domains: [],
-    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "domains">),
+    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains">),
   };
 }

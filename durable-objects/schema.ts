@@ -194,6 +194,14 @@ const SHARD_MIGRATIONS = [
    CREATE TABLE keepers (
      domain TEXT NOT NULL, shard TEXT NOT NULL, keepers TEXT NOT NULL, PRIMARY KEY (domain, shard)
    ) WITHOUT ROWID;`,
+  `-- Kept by the root shard only: how far each node's link has come with what the node keeps.
+   CREATE TABLE inventories (
+     node TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, statements_listed INTEGER NOT NULL,
+     statements_taken INTEGER NOT NULL, waiting INTEGER NOT NULL, refused TEXT NOT NULL, chunks_listed INTEGER NOT NULL,
+     chunks_taken INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   -- Holders that only say that they hold a chunk (checked is CLAIMED): few, but after an index was lost.
+   CREATE INDEX holders_claimed ON holders (chunk, node) WHERE checked = -2;`,
 ];
 
 const LINK_MIGRATIONS = [
@@ -206,6 +214,14 @@ const LINK_MIGRATIONS = [
   `-- What has to be done later: durable-objects/duties.ts. And the digests of what the node holds that was last agreed on.
    CREATE TABLE duties (name TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE inventory (one INTEGER PRIMARY KEY CHECK (one = 1), partitions BLOB NOT NULL);`,
+  `-- The same of its statements; and where a walk over either is: towards which digests, how many partitions are done, after which
+   -- hash of the next one, and how much of that one is left open. What came of it so far: durable-objects/sync-progress.ts.
+   CREATE TABLE inventory_walks (
+     kind TEXT PRIMARY KEY, agreed BLOB NOT NULL, wanted BLOB, done INTEGER NOT NULL, after TEXT, open INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   INSERT INTO inventory_walks SELECT 'chunks', partitions, NULL, 0, NULL, 0 FROM inventory;
+   DROP TABLE inventory;
+   CREATE TABLE sync_progress (one INTEGER PRIMARY KEY CHECK (one = 1), progress TEXT NOT NULL);`,
 ];
 
 export function migrateShard(storage: DurableObjectStorage): void {

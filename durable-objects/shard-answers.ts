@@ -6,6 +6,7 @@ import type { Domain } from "../lib/names.ts";
 import type { DomainTotal } from "./charges-table.ts";
 import type { HeldChunk, Holding, Reference, Taken } from "./chunks-table.ts";
 import type { ClaimResult } from "./claims.ts";
+import type { Inventories } from "./inventories-table.ts";
 import type { Member, MemberCounts } from "./members-table.ts";
 import type { StoredRemoval } from "./removals-table.ts";
 import type { NetworkReport } from "./reports-table.ts";
@@ -57,6 +58,7 @@ export interface MemberPage {
 
 export interface Network extends Omit<NetworkReport, "domains"> {
   counts: MemberCounts;
+  inventories: Inventories;
   members: Member[];
   domains: { domain: Domain; bytes: number; pledgedBytes: number; supporters: number }[];
 }

@@ -1,5 +1,5 @@
 // What a shard does by itself, on its one alarm: report upward, look over what it holds, have it repaired, audit its holders,
-// collect what is no longer needed, and tell domains who keeps them. When each is due follows from what is written.
+// read what is claimed, collect what is no longer needed, and tell domains who keeps them. When each is due follows from what is written.
 
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
@@ -11,6 +11,7 @@ import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
 import { countKeepers, DOMAINS_TOLD_MAX, domainsToTell, nextTellingMs, noteTold } from "./keepers-table.ts";
 import type { PartitionShard } from "./partition-shard.ts";
+import { CLAIMS_PAUSE_MS, promoteClaims } from "./promotion.ts";
 import { repairStep } from "./repair.ts";
 import { countRepairs, nextRepairMs } from "./repairs-table.ts";
 import { collectReport } from "./reports-table.ts";
@@ -26,7 +27,7 @@ export class ShardDuties {
   readonly #sql: SqlStorage;
   readonly #env: Env;
   readonly #prefix: ShardPrefix;
-  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "collect" | "keepers">;
+  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers">;
 
   constructor({ storage }: DurableObjectState, env: Env, prefix: ShardPrefix) {
     this.#storage = storage;
@@ -38,6 +39,7 @@ export class ShardDuties {
       sweep: (nowMs) => this.#sweep(nowMs),
       repair: (nowMs) => this.#repair(nowMs),
       audit: (nowMs) => this.#audit(nowMs),
+      claims: (nowMs) => this.#promote(nowMs),
       collect: (nowMs) => collect(storage, new IndexClient(env), prefix, nowMs),
       keepers: (nowMs) => this.#tellKeepers(nowMs),
     });
@@ -142,6 +144,19 @@ export class ShardDuties {
   async #audit(nowMs: number): Promise<number | null> {
     const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.#env), nowMs);
     if (checks.length > 0) await this.noteChecks(checks);
+    return nextMs;
+  }
+
+  /** Has what nodes claim read soon. */
+  async askPromotion(): Promise<void> {
+    if (parseSettings(this.#env).sweepMs > 0) await this.#duties.ask("claims", Date.now() + CLAIMS_PAUSE_MS);
+  }
+
+  async #promote(nowMs: number): Promise<number | null> {
+    const { checks, isEnd, nextMs } = await promoteClaims(this.#sql, new IndexClient(this.#env), nowMs);
+    if (checks.length > 0) await this.noteChecks(checks);
+    // What was short for want of a look is so no more.
+    if (isEnd) await this.#duties.ask("sweep", Date.now());
     return nextMs;
   }
 

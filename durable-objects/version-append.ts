@@ -20,7 +20,7 @@ export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: numbe
 }
 
 // In the same call as the insert: of two authors who begin a name at once, one has it.
-function checkNameOwner(sql: SqlStorage, version: NewVersion): void {
+export function checkNameOwner(sql: SqlStorage, version: WrittenVersion): void {
   if (ownerBy(version.right, version.author) === null) return;
   const first = firstOf(sql, version);
   if (first !== null) checkOwner(ownerOfRow(first), version.right, version.author);
@@ -51,7 +51,7 @@ function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion
 }
 
 // Two Versions at one sequence by different keys are siblings, and both are kept; by one key they are a fork.
-function checkSiblings(sql: SqlStorage, version: NewVersion): void {
+export function checkSiblings(sql: SqlStorage, version: WrittenVersion): void {
   const [fork] = sql
     .exec<{ id: string }>(
       "SELECT id FROM versions WHERE name_hash = ? AND domain = ? AND sequence = ? AND key = ?",
@@ -69,13 +69,19 @@ function checkSiblings(sql: SqlStorage, version: NewVersion): void {
   }
 }
 
-function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): void {
-  const { right, delegation } = version;
-  sql.exec(
-    "INSERT INTO manifests (hash, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    version.manifest,
-    version.manifestBytes,
-  );
+/** What of a Version is written; a tombstone may come without its Manifest. */
+export type WrittenVersion = Omit<NewVersion, "manifestBytes" | "ifMatch"> & {
+  manifestBytes: Uint8Array<ArrayBuffer> | null;
+};
+
+export function insertVersion(sql: SqlStorage, version: WrittenVersion, acceptedMs: number): void {
+  const { right, delegation, manifest, manifestBytes } = version;
+  if (manifestBytes !== null)
+    sql.exec(
+      "INSERT INTO manifests (hash, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING",
+      manifest,
+      manifestBytes,
+    );
   sql.exec(
     `INSERT INTO versions (id, name_hash, domain, name, sequence, previous, time, expires, manifest, size, author, key,
        bytes, signature, witness, witness_signature, accepted_at, right_by, right_from, delegation,
@@ -97,7 +103,7 @@ function insertVersion(sql: SqlStorage, version: NewVersion, nowMs: number): voi
     version.signature,
     version.witness.bytes,
     version.witness.signature,
-    nowMs,
+    acceptedMs,
     right.by,
     right.by === "delegation" ? right.from : null,
     delegation?.bytes ?? null,

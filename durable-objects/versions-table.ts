@@ -216,9 +216,9 @@ export function objectHead(
   only: Hash | null,
 ): HeadAnswer | null {
   const rows = sql
-    .exec<Omit<ObjectHead, "manifestBytes"> & { bytes: ArrayBuffer; removed_by: Hash | null }>(
+    .exec<Omit<ObjectHead, "manifestBytes"> & { bytes: ArrayBuffer | null; removed_by: Hash | null }>(
       `SELECT v.id, v.time, v.expires, v.manifest, v.removed_by, m.bytes
-       FROM versions v JOIN manifests m ON m.hash = v.manifest
+       FROM versions v LEFT JOIN manifests m ON m.hash = v.manifest
        WHERE v.name_hash = ? AND v.domain = ? AND v.name IS NOT NULL AND (? IS NULL OR v.id = ?)
        ORDER BY v.removed_by IS NOT NULL, v.sequence DESC, v.time DESC, v.id DESC LIMIT 1`,
       nameHash,
@@ -231,7 +231,8 @@ export function objectHead(
   if (row === undefined) return null;
   const { bytes, removed_by, ...head } = row;
   const removed = removed_by === null ? null : noticeOf(sql, removed_by);
-  return removed === null ? { ...head, manifestBytes: new Uint8Array(bytes) } : { removed };
+  if (removed !== null) return { removed };
+  return bytes === null ? null : { ...head, manifestBytes: new Uint8Array(bytes) };
 }
 
 export function versionById(sql: SqlStorage, id: Hash): StoredVersion | null {

@@ -32,6 +32,10 @@ export interface Evidenced<T extends Witnessed> {
 export interface WitnessedRight {
   right: Right;
   isAuthorVerified: boolean;
+  /** The witness that shows it, and its edge and time in milliseconds. */
+  witness: SignedStatement;
+  edge: Hash;
+  atMs: number;
 }
 
 /** By what right edges that are trusted saw `statement` signed; null where too few of them did. */
@@ -46,7 +50,9 @@ export async function witnessedRight<T extends Witnessed & VerifiedStatement<{ t
     if (witness === null || shown === null) continue;
     const right = await rightIn(witness, delegation);
     const isAuthorVerified = right?.by !== "domain-key" || shown.emails.length > 0;
-    if (right !== null) rights.set(witness.edge, { right, isAuthorVerified });
+    if (right === null) continue;
+    const { edge, time } = witness;
+    rights.set(edge, { right, isAuthorVerified, witness: signed, edge, atMs: Date.parse(time) });
   }
   const own = [...rights].find(([edge]) => trusted.own.has(edge));
   if (own !== undefined) return own[1];

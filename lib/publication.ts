@@ -9,7 +9,7 @@ import { hashBytes } from "./hash.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
 import { type VerifiedRemoval, verifyRemoval } from "./removal.ts";
 import type { SignedStatement } from "./statement.ts";
-import { CLOCK_SKEW_MAX_MS, checkAge, type VerifiedVersion, verifyVersion } from "./version.ts";
+import { checkAge, checkNotAhead, type VerifiedVersion, verifyVersion } from "./version.ts";
 import type { PostedRemovalJson, PublishedJson } from "./wire/names.ts";
 import { parseSigned } from "./wire/signed.ts";
 
@@ -61,13 +61,9 @@ export async function verifyPublishedRemoval(
   nowMs: number,
 ): Promise<PublishedRemoval> {
   const removal = await verifyRemoval(parseSigned(posted.removal));
-  const { domain, author, time } = removal.body;
-  const timeMs = Date.parse(time);
-  if (timeMs > nowMs + CLOCK_SKEW_MAX_MS)
-    throw new HoldfastError("time-order", "the Removal is dated in the future: check the clock");
+  checkNotAhead(removal.body, nowMs);
   const delegation = posted.delegation === undefined ? null : parseSigned(posted.delegation);
-  const claim = { domain, author, key: removal.key, name: undefined, timeMs };
-  const authority = await authorizeFor(resolver, claim, delegation);
+  const authority = await authorizeFor(resolver, removalClaimOf(removal), delegation);
   return { removal, authority, delegation: authority.right.by === "delegation" ? delegation : null };
 }
 
@@ -75,6 +71,12 @@ export async function verifyPublishedRemoval(
 export function claimOf({ body, key }: VerifiedVersion): Claim {
   const { domain, author, name = null, time } = body;
   return { domain, author, key, name, timeMs: Date.parse(time) };
+}
+
+/** What a Removal claims; of which names a delegation is about is not asked for it. */
+export function removalClaimOf({ body, key }: VerifiedRemoval): Claim {
+  const { domain, author, time } = body;
+  return { domain, author, key, name: undefined, timeMs: Date.parse(time) };
 }
 
 /** A Manifest's bytes against the Version that names it. Throws `content-hash-mismatch` or `invalid-manifest`. */

@@ -5,14 +5,13 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { readJsonBody } from "../durable-objects/body.ts";
 import { edgeKey } from "../durable-objects/edge-key.ts";
+import { edgeResolver } from "../durable-objects/edge-resolver.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { IndexClient } from "../durable-objects/index-client.ts";
-import { createDomainKeyCache, createDomainKeyResolver, type DomainKeyResolver } from "../lib/domain-keys.ts";
+import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
-import { createFreshQuestions, createSpacedResolver } from "../lib/spaced-resolver.ts";
 import { INERT_POLICY, refuseServiceWorker } from "../lib/user-content.ts";
-import { createDnssecStates, createDnssecWatch } from "./dnssec-watch.ts";
 import { limitQuestions } from "./rate-limits.ts";
 
 export interface AppEnv {
@@ -35,20 +34,9 @@ export function edgeKeyOf(c: AppContext): ReturnType<typeof edgeKey> {
   return edgeKey(c.env.EDGE_KEY);
 }
 
-const domainKeyCache = createDomainKeyCache();
-const freshQuestions = createFreshQuestions();
-const dnssecStates = createDnssecStates();
-
-/** A resolver of this request's own, over the isolate's cache: one request must not wait for another's I/O. */
+/** This request's own. */
 export function resolverOf(c: AppContext): DomainKeyResolver {
-  const now = () => Date.now();
-  const index = new IndexClient(c.env);
-  const { dohUrls } = index.settings;
-  const dns = limitQuestions(c, (fetch) =>
-    createDomainKeyResolver({ fetch, dohUrls, now, cache: domainKeyCache }),
-  );
-  const resolver = createSpacedResolver(dns, now, freshQuestions);
-  return createDnssecWatch({ resolver, index, states: dnssecStates, now });
+  return edgeResolver(indexOf(c), (make) => limitQuestions(c, make));
 }
 
 /** The request's JSON body. Throws `body-too-large` or `invalid-request`. */

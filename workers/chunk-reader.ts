@@ -1,6 +1,7 @@
 // Reads chunks from home nodes, verified: at a node's own URL, or through its tunnel. A holder that fails, stalls or
 // lies costs the reader nothing but time: the next one is asked, and nothing leaves here before its hash has matched.
 
+import { CLAIMED } from "../durable-objects/chunks-table.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
 import type { ReadOutcome, WantedChunk } from "../durable-objects/node-reader.ts";
@@ -100,8 +101,8 @@ async function readFrom(
 }
 
 /**
- * Online before offline and before those that do not serve at this hour, those of low standing and those that failed lately
- * last; among equals as they come: who has shown the chunk, then the oldest claims. The first ones are asked in random order, to
+ * Those that only claim the chunk after all others; then online before offline and before those that do not serve at this hour,
+ * those of low standing and those that failed lately last; among equals as they come: who has shown the chunk, then the oldest claims. The first ones are asked in random order, to
  * spread the load, and the others after them: nodes that claim a chunk after it was published cannot push its holders out.
  */
 function rankHolders(holders: Holder[]): Holder[] {
@@ -121,7 +122,13 @@ function handicapOf(member: Member): number {
 
 function stateRank(member: Holder): number {
   const isThere = member.online && isServingAt(member.hours, Date.now());
-  return (isThere ? 0 : 4) + (isDelisted(member.standing) ? 2 : 0) + (hasFailedLately(member.id) ? 1 : 0);
+  const isClaim = member.checkedMs === CLAIMED;
+  return (
+    (isClaim ? 8 : 0) +
+    (isThere ? 0 : 4) +
+    (isDelisted(member.standing) ? 2 : 0) +
+    (hasFailedLately(member.id) ? 1 : 0)
+  );
 }
 
 function hasFailedLately(id: NodeId): boolean {

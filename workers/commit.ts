@@ -4,19 +4,15 @@
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import type { EdgeKey } from "../durable-objects/edge-key.ts";
 import type { IndexClient } from "../durable-objects/index-client.ts";
+import { QuotaRoom } from "../durable-objects/quota.ts";
 import type { NewRemoval } from "../durable-objects/removals-table.ts";
+import { type Required, requiredBy } from "../durable-objects/required-chunks.ts";
 import type { AppendResult } from "../durable-objects/shard-answers.ts";
 import type { NewVersion } from "../durable-objects/versions-table.ts";
 import type { DomainKeyResolver } from "../lib/domain-keys.ts";
 import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
-import {
-  type ChunkList,
-  checkStriping,
-  listedChunks,
-  namedHashes,
-  parseManifestPart,
-} from "../lib/manifest.ts";
+import { namedHashes } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import {
@@ -30,18 +26,13 @@ import { formatSigned, parseSigned, type SignedJson } from "../lib/wire/signed.t
 import { signWitness } from "../lib/witness.ts";
 import { findHolders, readChunk } from "./chunk-reader.ts";
 import { denylist } from "./denylist.ts";
-import { QuotaRoom } from "./quota.ts";
 import { verifyReceipts } from "./receipts.ts";
-import { RequiredChunks } from "./required-chunks.ts";
 
 /** A publication on its way, or the reason why it was refused. */
 type Step<T> = { ok: true; id: () => Hash | null; value: T } | { ok: false; result: NamesResult };
 
-interface Prepared {
+interface Prepared extends Required {
   publication: Publication;
-  required: RequiredChunks;
-  /** The Manifest, its parts, its payload chunks and their parity. */
-  sizes: Map<Hash, number>;
 }
 
 /** Commits each statement by itself; the results are in the order of the request. Versions come before Removals. */
@@ -115,31 +106,13 @@ async function prepare(index: IndexClient, publication: Publication): Promise<Pr
   const { manifest, version } = publication;
   denylist().checkName(version.body.domain, version.body.nameHash);
   denylist().checkManifest(version.body.manifest, manifest);
-  const required = new RequiredChunks(manifest.redundancy);
-  required.addManifest(version.body.manifest);
-  const sizes = new Map<Hash, number>([[version.body.manifest, publication.manifestBytes.length]]);
-  const addList = (listedIn: Hash, list: ChunkList) => {
-    required.addList(listedIn, list);
-    for (const { hash, size } of listedChunks(list)) sizes.set(hash, size);
-  };
-  if ("chunks" in manifest) {
-    addList(version.body.manifest, manifest);
-    return { publication, required, sizes };
-  }
-  const holders = await findHolders(index, namedHashes(manifest));
-  for (const { hash, size } of manifest.parts) {
-    const bytes = await readChunk(index, { hash }, holders.get(hash) ?? []);
-    const part = parseManifestPart(bytes);
-    // Nobody could read it.
-    if (part.size !== size)
-      throw new HoldfastError("invalid-manifest", `part ${hash} has not the size that the Manifest says`);
-    checkStriping(part, manifest.redundancy);
-    required.addManifest(hash);
-    sizes.set(hash, bytes.length);
-    addList(hash, part);
-    denylist().check(...listedChunks(part).map(({ hash: chunk }) => chunk));
-  }
-  return { publication, required, sizes };
+  const { manifest: hash } = version.body;
+  const holders = await findHolders(index, "parts" in manifest ? namedHashes(manifest) : []);
+  const readPart = (part: Hash) => readChunk(index, { hash: part }, holders.get(part) ?? []);
+  const sizeBytes = publication.manifestBytes.length;
+  const required = await requiredBy({ hash, sizeBytes, manifest }, readPart);
+  for (const chunk of required.sizes.keys()) denylist().check(chunk);
+  return { publication, ...required };
 }
 
 /** Refuses, in the order of the post, what a domain's quota has no room for. */

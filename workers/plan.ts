@@ -4,6 +4,7 @@
 import type { HeldChunk } from "../durable-objects/chunks-table.ts";
 import { contactOf, type IndexClient } from "../durable-objects/index-client.ts";
 import type { Member } from "../durable-objects/members-table.ts";
+import { QuotaRoom } from "../durable-objects/quota.ts";
 import { authorizeFor } from "../lib/authority.ts";
 import { isDelisted } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
@@ -15,7 +16,6 @@ import type { PlanAnswer, PlanRequest } from "../lib/wire/chunks.ts";
 import { parseSigned } from "../lib/wire/signed.ts";
 import { type AppContext, resolverOf } from "./app.ts";
 import { denylist } from "./denylist.ts";
-import { QuotaRoom } from "./quota.ts";
 import { spendDomain } from "./rate-limits.ts";
 import { verifyReceipts } from "./receipts.ts";
 import { type Placeable, type Placed, placeStripe } from "./stripe-placement.ts";

@@ -4,11 +4,11 @@
 import type { IndexClient } from "../durable-objects/index-client.ts";
 import type { Keeper } from "../durable-objects/keepers-table.ts";
 import type { Pledger } from "../durable-objects/pledges-table.ts";
+import { quotaIn } from "../durable-objects/quota.ts";
 import type { NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { PLACED_STANDING_MIN } from "../lib/overlay/placement.ts";
 import { type DomainSupport, SUPPORTERS_LISTED_MAX, type Supporter } from "../lib/wire/status.ts";
-import { quotaIn } from "./quota.ts";
 
 /** What the edge knows of a domain that DNS does not: what it is charged for, and who helps. */
 export async function supportOf(index: IndexClient, domain: Domain): Promise<DomainSupport> {

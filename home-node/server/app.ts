@@ -31,7 +31,7 @@ import {
   postProviders,
 } from "./contacts.ts";
 import { type HoursDeps, refusalOutsideHours } from "./hours.ts";
-import { getDigests, getPartition } from "./inventory.ts";
+import { getDigests, getNamesDigests, getNamesPartition, getPartition, getStatement } from "./inventory.ts";
 import { acceptNames, answerName, type NamesDeps } from "./names.ts";
 import { countIn, type NodeApp, type NodeContext, type NodeEnv, sendWhole } from "./node-context.ts";
 import { answerError, problemResponse } from "./problem-response.ts";
@@ -88,6 +88,9 @@ export function createNodeApp(deps: NodeAppDeps): NodeApp {
   app.put("/chunk/:hash", (c) => putChunk(c, deps));
   app.post("/pull", (c) => pullChunk(c, deps));
   app.get("/inventory", (c) => getDigests(c, deps));
+  app.get("/inventory/names", (c) => getNamesDigests(c, deps));
+  app.get("/inventory/names/:partition", (c) => getNamesPartition(c, deps));
+  app.get("/inventory/statement/:id", (c) => getStatement(c, deps));
   app.get("/inventory/:partition", (c) => getPartition(c, deps));
   app.post("/names", (c) => namesSlots.use(() => postNames(c, deps)));
   app.get("/name/:nameHash", (c) => getName(c, deps));

@@ -187,7 +187,13 @@ async function readVersion(id: Hash, statements: StatementStore): Promise<Listed
   return formatKept(kept);
 }
 
-function formatKept({ bytes, signature, witnesses, delegation }: KeptVersion | KeptRemoval): ListedJson {
+/** A Version or a Removal with what came along. */
+export function formatKept({
+  bytes,
+  signature,
+  witnesses,
+  delegation,
+}: KeptVersion | KeptRemoval): ListedJson {
   return {
     ...formatSigned({ bytes, signature }),
     witnesses: witnesses.map(formatSigned),

@@ -15,6 +15,7 @@ import { parseStatement, type SignedStatement } from "../../lib/statement.ts";
 import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire/signed.ts";
 import { digestOf } from "./digest.ts";
 import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
+import { PartitionedIds } from "./partitioned-ids.ts";
 import type { Room } from "./room.ts";
 import type { WriteLog } from "./write-log.ts";
 
@@ -48,6 +49,7 @@ export class RemovalStore {
   readonly #byId = new Map<Hash, Entry>();
   readonly #byName = new Map<string, Entry[]>();
   #onName: (nameHash: Hash) => void = () => undefined;
+  readonly #byPartition = new PartitionedIds();
   readonly #writing = new Map<Hash, Promise<void>>();
 
   constructor(deps: { dir: string; writeLog: WriteLog; room: Room; log: Logger }) {
@@ -75,6 +77,15 @@ export class RemovalStore {
     return [...this.#byName.values()].flatMap((entries) =>
       entries.slice(0, 1).map((one) => nameOf(one).nameHash),
     );
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Ids of the Removals whose Name Hash is in the partition. */
+  idsIn(partition: number): Iterable<Hash> {
+    return this.#byPartition.in(partition);
   }
 
   get(id: Hash): KeptRemoval | null {
@@ -117,8 +128,11 @@ export class RemovalStore {
   }
 
   #insert(entry: Entry): void {
+    const { nameHash, domain } = parseStatement(removalKind, entry.bytes);
+    const name = nameKey(nameHash, domain);
     this.#byId.set(entry.id, entry);
-    this.#byName.set(keyOf(entry), [...(this.#byName.get(keyOf(entry)) ?? []), entry]);
+    this.#byName.set(name, [...(this.#byName.get(name) ?? []), entry]);
+    this.#byPartition.add(nameHash, entry.id);
   }
 
   // Synchronous, as the scan of the Versions is. A file that does not parse stays, for people to look at.

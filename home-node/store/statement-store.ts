@@ -17,6 +17,7 @@ import { compareNewestFirst, parseVersion, type Version, type VersionHead } from
 import { formatSigned, parseSigned, signedSchema, WITNESSES_MAX } from "../../lib/wire/signed.ts";
 import { digestOf } from "./digest.ts";
 import { hexDirectories, isFileError, makeDirectory } from "./durable-file.ts";
+import { PartitionedIds } from "./partitioned-ids.ts";
 import type { Room } from "./room.ts";
 import type { WriteLog } from "./write-log.ts";
 
@@ -52,6 +53,7 @@ export class StatementStore {
   readonly #byName = new Map<string, IndexEntry[]>();
   readonly #names = new Set<Hash>();
   #onName: (nameHash: Hash) => void = () => undefined;
+  readonly #byPartition = new PartitionedIds();
   /** The last change of each Version that is being changed. */
   readonly #changing = new Map<Hash, Promise<unknown>>();
 
@@ -92,6 +94,11 @@ export class StatementStore {
   /** Newest first. */
   list(nameHash: Hash, domain: Domain): readonly IndexEntry[] {
     return this.#byName.get(nameKey(nameHash, domain)) ?? [];
+  }
+
+  /** Ids of the Versions whose Name Hash is in the partition. */
+  idsIn(partition: number): Iterable<Hash> {
+    return this.#byPartition.in(partition);
   }
 
   /** Null where the Version is not held. */
@@ -165,6 +172,7 @@ export class StatementStore {
     this.#byName.set(key, entries);
     this.#names.add(version.nameHash);
     this.#byId.set(entry.id, entry);
+    this.#byPartition.add(version.nameHash, entry.id);
   }
 
   #path(id: Hash): string {

@@ -31,9 +31,13 @@ export const REQUEST_HEADERS = ["content-length", "content-type", GRANT_HEADER, 
 
 /** Where an edge orders a node to copy a chunk from others. */
 export const PULL_PATH = "/pull";
-/** Where it asks a node what it holds: in digests, and of one partition. */
+/** Where it asks a node which chunks it holds: in digests, and of one partition; the same of the statements that it keeps, */
 export const INVENTORY_PATH = "/inventory";
-const INVENTORY_PARTITION = /^\/inventory\/(\d{1,4})$/;
+export const NAMES_INVENTORY_PATH = "/inventory/names";
+const INVENTORY_PARTITION = /^\/inventory(\/names)?\/\d{1,4}$/;
+/** and for one statement with all that came along. */
+export const STATEMENT_PATH = "/inventory/statement";
+const INVENTORY_STATEMENT = /^\/inventory\/statement\/([^/]+)$/;
 const PATH = /^\/(chunk|name|version|closest)\/([^/?]+)$/;
 /** Several chunks in one upload. */
 const BATCH_PATH = "/chunk";
@@ -69,16 +73,20 @@ export function parseTunnelled(
   pathname: string,
   search: string,
 ): Pick<RequestHead, "method" | "path"> {
-  const partition = INVENTORY_PARTITION.exec(pathname)?.[1];
-  const isInventory = pathname === INVENTORY_PATH || partition !== undefined;
-  if (pathname !== PULL_PATH && !isInventory) return parsePassage(method, pathname, search);
-  const allowed = isInventory ? "GET" : "POST";
+  const inventory = inventoryPath(pathname, search);
+  if (inventory === null && pathname !== PULL_PATH) return parsePassage(method, pathname, search);
+  const allowed = inventory === null ? "POST" : "GET";
   if (method !== allowed) throw new HoldfastError("method-not-allowed", `allowed here: ${allowed}`);
-  if (!isInventory) return { method: "POST", path: PULL_PATH };
-  return {
-    method: "GET",
-    path: `${pathname}${hashQuery(search, partition === undefined ? "known" : "after")}`,
-  };
+  return { method: allowed, path: inventory ?? PULL_PATH };
+}
+
+/** The one spelling of a path of an inventory; null where it is none. */
+function inventoryPath(pathname: string, search: string): string | null {
+  if (pathname === INVENTORY_PATH || pathname === NAMES_INVENTORY_PATH)
+    return `${pathname}${hashQuery(search, "known")}`;
+  if (INVENTORY_PARTITION.test(pathname)) return `${pathname}${hashQuery(search, "after")}`;
+  const [, id] = INVENTORY_STATEMENT.exec(pathname) ?? [];
+  return id === undefined ? null : `${STATEMENT_PATH}/${parseHash(id)}`;
 }
 
 /** The one parameter of an inventory's paths, parsed and written again. */

@@ -34,6 +34,7 @@ export const listedSchema = v.strictObject({
 });
 export type ListedJson = v.InferOutput<typeof listedSchema>;
 
+export const parseListed = (value: unknown): ListedJson => parseWith(listedSchema, value, "bad-answer");
 export const parseSignedJson = (value: unknown): SignedJson => parseWith(signedSchema, value, "bad-answer");
 
 export function formatSigned(signed: SignedStatement): SignedJson {

@@ -31,6 +31,25 @@ const recentObjectSchema = v.object({
   size: countSchema,
   author: v.string(),
 });
+const inventoriesSchema = v.object({
+  /** Nodes that are online, and those of them that have told all. */
+  online: countSchema,
+  told: countSchema,
+  /** When the first node was asked, and when the last one had told what was missing here. */
+  since: v.nullable(timeSchema),
+  until: v.nullable(timeSchema),
+  statements: v.object({
+    /** By all nodes together: most are kept by several. */
+    listed: countSchema,
+    /** What the index had not. */
+    taken: countSchema,
+    /** What lacks something that may come, such as its Manifest. */
+    waiting: countSchema,
+    /** By the code of what was wrong. */
+    refused: v.record(v.string(), countSchema),
+  }),
+  chunks: v.object({ listed: countSchema, taken: countSchema }),
+});
 const edgeStatusSchema = v.object({
   kind: v.literal("edge"),
   /** SHA-256 of the edge's public key blob, and the key: witnesses are signed by it. */
@@ -64,6 +83,10 @@ const edgeStatusSchema = v.object({
       bytesToday: countSchema,
     }),
   ),
+  /** Chunks that something refers to; those that nobody is said to hold; and those that nobody was seen to hold yet. */
+  needed: v.optional(v.object({ chunks: countSchema, unheld: countSchema, unseen: countSchema })),
+  /** What nodes told of what they keep, and what of it came back into the index. Earlier edges do not say. */
+  inventories: v.optional(inventoriesSchema),
   recent: v.pipe(v.array(recentObjectSchema), v.maxLength(RECENT_OBJECTS_MAX)),
   members: v.pipe(
     v.array(
@@ -107,6 +130,7 @@ const edgeStatusSchema = v.object({
   reportedAt: v.nullable(timeSchema),
 });
 export type RecentObject = v.InferOutput<typeof recentObjectSchema>;
+export type InventoriesStatus = v.InferOutput<typeof inventoriesSchema>;
 export type EdgeStatus = v.InferOutput<typeof edgeStatusSchema>;
 export const parseEdgeStatus = (value: unknown): EdgeStatus =>
   parseWith(edgeStatusSchema, value, "bad-answer");

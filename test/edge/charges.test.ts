@@ -4,10 +4,10 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { IndexClient } from "../../durable-objects/index-client.ts";
+import { quotaOf } from "../../durable-objects/quota.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
-import { quotaOf } from "../../workers/quota.ts";
 import { reference } from "./test-rows.ts";
 
 const hashOf = (text: string): Hash => hashBytes(new Uint8Array(new TextEncoder().encode(text)));

@@ -4,6 +4,11 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { DNSSEC_NAMES_MAX, noteDnssec } from "../../durable-objects/dnssec-table.ts";
+import {
+  createDnssecStates,
+  createDnssecWatch,
+  DNSSEC_RECHECK_MS,
+} from "../../durable-objects/dnssec-watch.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import { keyRecordName } from "../../lib/domain-keys.ts";
 import { formatKeyRecords } from "../../lib/domain-records.ts";
@@ -11,7 +16,6 @@ import { hashBytes } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { encodePublicKeyBlob } from "../../lib/openssh-key.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
-import { createDnssecStates, createDnssecWatch, DNSSEC_RECHECK_MS } from "../../workers/dnssec-watch.ts";
 import { SERVFAIL, testResolver, type Zone } from "../lib/test-resolver.ts";
 
 const DAY_MS = 24 * 3600 * 1000;

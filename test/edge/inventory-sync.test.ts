@@ -1,7 +1,7 @@
 // What a home node says that it holds, and what an edge makes of it: over real links, with nodes that answer as real ones do,
 // and as no real one would.
 
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { CLAIMED } from "../../durable-objects/chunks-table.ts";
@@ -17,87 +17,20 @@ import {
 } from "../../lib/inventory-digests.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { leafPrefix, partitionPrefix, shardName } from "../../lib/overlay/shards.ts";
-import type { AcceptedRequest, Answer } from "../../lib/tunnel/acceptor.ts";
+import { KeepingNode } from "./keeping-node.ts";
 import { RepairScene } from "./repair-scene.ts";
-import { bodyOf, TestNode } from "./test-node.ts";
+import { TestNode } from "./test-node.ts";
 import { reference } from "./test-rows.ts";
 
 const PATIENCE = { timeout: 5000, interval: 20 };
 const DOMAIN = parseDomain("inventory.test");
+const ONE_BYTE = new Uint8Array(1);
 const text = new TextEncoder();
 const hashOf = (words: string) => hashBytes(text.encode(words));
 const shardOf = (chunk: Hash) => env.PARTITION_SHARD.getByName(shardName(leafPrefix(chunk, 4)));
 
-function json(value: unknown): Answer {
-  const headers: [string, string][] = [["content-type", "application/json"]];
-  return { status: 200, headers, body: bodyOf(text.encode(JSON.stringify(value))) };
-}
-
 async function* inOrder(hashes: Iterable<Hash>): AsyncGenerator<{ hash: Hash }> {
   for (const hash of [...hashes].sort()) yield { hash };
-}
-
-/** A node that holds chunks, all of a thousand bytes, and says so when it is asked; `lie` answers first. */
-class HoldingNode {
-  readonly held = new Set<Hash>();
-  readonly asked: string[] = [];
-  sent = 0;
-  node: TestNode;
-  lie: (path: string) => unknown = () => undefined;
-
-  constructor(node: TestNode) {
-    this.node = node;
-  }
-
-  static async create(hashes: Iterable<Hash>): Promise<HoldingNode> {
-    const holding = new HoldingNode(await TestNode.create());
-    for (const hash of hashes) holding.held.add(hash);
-    await holding.join();
-    return holding;
-  }
-
-  /** Registers, and answers what the edge asks then. */
-  async join(): Promise<void> {
-    this.node.answer((request) => this.#answer(request));
-    await this.node.join({ pledge: { bytes: 1e9, uploadRate: null, downloadRate: null, domains: "all" } });
-  }
-
-  get link() {
-    return env.NODE_LINK.getByName(this.node.id);
-  }
-
-  /** Has the edge ask now what it would ask in a moment. */
-  async sync(): Promise<void> {
-    await runInDurableObject(this.link, (_, { storage }) => {
-      storage.sql.exec("INSERT OR REPLACE INTO duties (name, due) VALUES ('inventory', 1)");
-      return storage.setAlarm(Date.now() + 60_000);
-    });
-    await runDurableObjectAlarm(this.link);
-  }
-
-  async #answer({ path }: AcceptedRequest): Promise<Answer> {
-    this.asked.push(path);
-    const answer = json((await this.lie(path)) ?? (await this.#truth(path)));
-    this.sent += JSON.stringify(answer).length;
-    return answer;
-  }
-
-  async #truth(path: string): Promise<unknown> {
-    const [name = "", query = ""] = path.split("?");
-    const value = query.split("=")[1] ?? "";
-    if (name === "/inventory") {
-      const { root, partitions } = await digestInventory(inOrder(this.held));
-      return {
-        root,
-        partitions: value === root ? null : base64.encode(partitions),
-        chunks: this.held.size,
-      };
-    }
-    const partition = Number(name.slice("/inventory/".length));
-    const all = [...this.held].filter((hash) => partitionOf(hash) === partition && hash > value).sort();
-    const chunks = all.slice(0, LISTED_CHUNKS_MAX).map((hash) => ({ hash, size: 1000 }));
-    return { chunks, next: all.length > LISTED_CHUNKS_MAX ? (chunks.at(-1)?.hash ?? null) : null };
-  }
 }
 
 async function refer(chunk: Hash): Promise<void> {
@@ -114,13 +47,13 @@ async function row(chunk: Hash, node: NodeId): Promise<Record<string, SqlStorage
   );
 }
 
-const partitionsAsked = ({ asked }: HoldingNode) => asked.filter((path) => path.startsWith("/inventory/"));
+const partitionsAsked = ({ asked }: KeepingNode) => asked.filter((path) => /^\/inventory\/\d/.test(path));
 
 describe("what a node holds", () => {
   test("is claimed where something refers to it, comes last, and counts for no publish", async () => {
     const [known, unknown] = [hashOf("known"), hashOf("unknown")];
     await refer(known);
-    const { node } = await HoldingNode.create([known, unknown]).then(async (holding) => {
+    const { node } = await KeepingNode.create([known, unknown]).then(async (holding) => {
       await holding.sync();
       return holding;
     });
@@ -139,10 +72,10 @@ describe("what a node holds", () => {
 
   test("is not asked for again where nothing has changed, and of what has changed only the partitions", async () => {
     const chunks = Array.from({ length: 300 }, (_, i) => hashOf(`many ${i}`));
-    const holding = await HoldingNode.create(chunks);
+    const holding = await KeepingNode.create(chunks);
     // In a shard that is not young, what it has no use for is not asked for again.
     await growUp();
-    for (let i = 0; i < 12 && !(await isAgreed(holding)); i++) await holding.sync();
+    await holding.sync();
     expect(await isAgreed(holding)).toBe(true);
     const partitions = new Set(chunks.map(partitionOf));
     expect(new Set(partitionsAsked(holding)).size).toBe(partitions.size);
@@ -151,18 +84,41 @@ describe("what a node holds", () => {
     holding.node.close();
     await holding.join();
     await holding.sync();
-    expect(holding.asked).toEqual([expect.stringMatching(/^\/inventory\?known=[0-9a-f]{64}$/)]);
+    expect(holding.asked).toEqual([
+      expect.stringMatching(/^\/inventory\/names\?known=[0-9a-f]{64}$/),
+      expect.stringMatching(/^\/inventory\?known=[0-9a-f]{64}$/),
+    ]);
     expect(holding.sent).toBeLessThan(64 * 1024);
     const fresh = hashOf("fresh");
-    holding.held.add(fresh);
+    holding.held.set(fresh, new Uint8Array(1000));
     await holding.sync();
     expect(partitionsAsked(holding)).toEqual([`/inventory/${partitionOf(fresh)}`]);
+  });
+
+  test("costs two questions where 100,000 chunks are as they were: 64 KiB, and no call of a shard", async () => {
+    const chunks = Array.from({ length: 100_000 }, (_, i) => hashOf(`one of many ${i}`));
+    const holding = await KeepingNode.create();
+    await holding.sync();
+    for (const chunk of chunks) holding.held.set(chunk, ONE_BYTE);
+    await agreeOn(holding);
+    await holding.sync();
+    holding.node.close();
+    holding.sent = 0;
+    holding.asked.length = 0;
+    await holding.join();
+    const calls = await countShardCalls(holding, () => holding.sync());
+    expect([holding.asked.length, calls]).toEqual([2, 0]);
+    expect(holding.sent).toBeLessThan(64 * 1024);
+    // Control: one chunk more is one partition, and its shard is told.
+    holding.held.set(hashOf("one more"), new Uint8Array(1000));
+    expect(await countShardCalls(holding, () => holding.sync())).toBeGreaterThan(0);
+    expect(partitionsAsked(holding)).toHaveLength(1);
   });
 
   test("and does not any more, takes it off the list, and has the chunk looked at", async () => {
     const chunk = hashOf("given up");
     await refer(chunk);
-    const holding = await HoldingNode.create([chunk]);
+    const holding = await KeepingNode.create([chunk]);
     await holding.sync();
     expect(await row(chunk, holding.node.id)).not.toBeNull();
     holding.held.delete(chunk);
@@ -173,7 +129,7 @@ describe("what a node holds", () => {
 
   test("that another node's statements give a use for is asked for again while the edge is young", async () => {
     const chunk = hashOf("of use later");
-    const holding = await HoldingNode.create([chunk]);
+    const holding = await KeepingNode.create([chunk]);
     await beYoung(chunk);
     await holding.sync();
     expect(await row(chunk, holding.node.id)).toBeNull();
@@ -190,7 +146,7 @@ describe("what a node holds", () => {
     );
     expect(new Set(chunks.map(partitionOf))).toEqual(new Set([partition]));
     for (const chunk of chunks.slice(-1)) await refer(chunk);
-    const holding = await HoldingNode.create(chunks);
+    const holding = await KeepingNode.create(chunks);
     await holding.sync();
     expect(partitionsAsked(holding)).toHaveLength(2);
     expect(await row(chunks.at(-1) as Hash, holding.node.id)).toMatchObject({ checked: CLAIMED });
@@ -243,7 +199,7 @@ describe("an inventory that is none", () => {
       "that leaves out digests of another root",
       async () => ({ ...(await answerOf([chunk])), partitions: null }),
     ],
-    ["whose digests are too short", () => ({ root: hashOf(""), partitions: "AAAA", chunks: 1 })],
+    ["whose digests are too short", () => ({ root: hashOf(""), partitions: "AAAA", count: 1 })],
     ["that is not JSON of an inventory", () => ({ chunks: [] })],
     ["that lists chunks of other partitions", (path) => listing(path, [hashOf("elsewhere 1")])],
     ["that lists a chunk twice", (path) => listing(path, [chunk, chunk])],
@@ -258,7 +214,7 @@ describe("an inventory that is none", () => {
     ],
   ])("%s is not taken in", async (_, lie) => {
     await refer(chunk);
-    const holding = await HoldingNode.create([chunk]);
+    const holding = await KeepingNode.create([chunk]);
     holding.lie = (path) => lie(path);
     await holding.sync();
     expect(await row(chunk, holding.node.id)).toBeNull();
@@ -270,11 +226,11 @@ describe("an inventory that is none", () => {
 
   async function answerOf(hashes: Hash[]) {
     const { root, partitions } = await digests(hashes);
-    return { root, partitions: base64.encode(partitions), chunks: hashes.length };
+    return { root, partitions: base64.encode(partitions), count: hashes.length };
   }
 
   function listing(path: string, hashes: Hash[], next: Hash | null = null): unknown {
-    if (!path.startsWith("/inventory/")) return undefined;
+    if (!/^\/inventory\/\d/.test(path)) return undefined;
     return { chunks: hashes.map((hash) => ({ hash, size: 1000 })), next };
   }
 });
@@ -288,13 +244,36 @@ async function claim(chunk: Hash, node: NodeId): Promise<void> {
   });
 }
 
-async function isAgreed({ link, held }: HoldingNode): Promise<boolean> {
-  const { partitions } = await digestInventory(inOrder(held));
+/** As if the edge had agreed to what the node holds now. */
+async function agreeOn({ link, held }: KeepingNode): Promise<void> {
+  const { partitions } = await digestInventory(inOrder(held.keys()));
+  await runInDurableObject(link, (_, { storage }) =>
+    storage.sql.exec(
+      "INSERT OR REPLACE INTO inventory_walks (kind, agreed, wanted, done, after, open) VALUES ('chunks', ?, NULL, 0, NULL, 0)",
+      partitions,
+    ),
+  );
+}
+
+/** How often the node's link addresses a shard while `work` is done. */
+async function countShardCalls({ link }: KeepingNode, work: () => Promise<void>): Promise<number> {
+  let calls = 0;
+  await runInDurableObject(link, (instance) => {
+    const counted = { getByName: (name: string) => [calls++, env.PARTITION_SHARD.getByName(name)][1] };
+    Object.assign(instance, { env: { ...env, PARTITION_SHARD: counted } });
+  });
+  await work();
+  await runInDurableObject(link, (instance) => Object.assign(instance, { env }) && undefined);
+  return calls;
+}
+
+async function isAgreed({ link, held }: KeepingNode): Promise<boolean> {
+  const { partitions } = await digestInventory(inOrder(held.keys()));
   return runInDurableObject(link, (_, { storage }) => {
     const [found] = storage.sql
-      .exec<{ partitions: ArrayBuffer }>("SELECT partitions FROM inventory")
+      .exec<{ agreed: ArrayBuffer }>("SELECT agreed FROM inventory_walks WHERE kind = 'chunks'")
       .toArray();
-    const agreed = new Uint8Array(found?.partitions ?? new ArrayBuffer(INVENTORY_DIGESTS_BYTES));
+    const agreed = new Uint8Array(found?.agreed ?? new ArrayBuffer(INVENTORY_DIGESTS_BYTES));
     return differingPartitions(agreed, partitions).length === 0;
   });
 }

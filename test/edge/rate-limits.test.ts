@@ -11,7 +11,7 @@ import { signStatement } from "../../lib/statement.ts";
 import { grantKind } from "../../lib/upload.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
 import { budgetOf } from "../../workers/rate-limits.ts";
-import { LIMITED_DOMAINS, LIMITED_KEY_FILL } from "./limited-names.ts";
+import { LIMITED_DOMAINS, LIMITED_KEY_FILL } from "./dns-domains.ts";
 import { EDGE } from "./test-node.ts";
 
 const HASH = "ab".repeat(32);

@@ -212,8 +212,11 @@ describe("a witness", () => {
     const { ids, ...evidenced } = await witnessed();
     const [a, b] = ids as [Hash, Hash];
     const expected = { right: DOMAIN_KEY, isAuthorVerified: true };
-    expect(await witnessedRight(evidenced, { own: new Set([a]), peers: none })).toEqual(expected);
-    expect(await witnessedRight(evidenced, { own: none, peers: new Set([a, b]) })).toEqual(expected);
+    expect(await witnessedRight(evidenced, { own: new Set([a]), peers: none })).toMatchObject({
+      ...expected,
+      ...{ edge: a, atMs: NOW_MS, witness: evidenced.witnesses[0] },
+    });
+    expect(await witnessedRight(evidenced, { own: none, peers: new Set([a, b]) })).toMatchObject(expected);
     expect(await witnessedRight(evidenced, { own: none, peers: new Set([a]) })).toBeNull();
     expect(await witnessedRight(evidenced, { own: none, peers: none })).toBeNull();
     // The same one twice is one.

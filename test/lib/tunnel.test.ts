@@ -15,7 +15,7 @@ import {
   WINDOW_BYTES,
 } from "../../lib/tunnel/frames.ts";
 import { TunnelOpener, type TunnelRequest } from "../../lib/tunnel/opener.ts";
-import { parsePassage } from "../../lib/tunnel/passage.ts";
+import { parsePassage, parseTunnelled } from "../../lib/tunnel/passage.ts";
 
 const hash = "ab".repeat(32);
 const SHORT_LIMITS = { idleMs: 60, totalMs: 10_000 };
@@ -503,7 +503,24 @@ describe("what may pass", () => {
     ["GET", `/name/${hash}`, "", "invalid-domain"],
     ["GET", `/name/${hash}`, "?domain=example.org%0d%0ax", "invalid-domain"],
     ["GET", `/name/${hash}`, "?domain=example.org&before=x", "invalid-hash"],
+    ["GET", "/inventory", "", "not-found"],
+    ["GET", "/inventory/names/3", "", "not-found"],
+    ["GET", `/inventory/statement/${hash}`, "", "not-found"],
   ])("%s %s%s does not: %s", (method, path, search, code) => {
     expect(() => parsePassage(method, path, search)).toThrow(expect.objectContaining({ code }));
+  });
+
+  test.each([
+    ["/inventory", "", "/inventory"],
+    ["/inventory", `?known=${hash}`, `/inventory?known=${hash}`],
+    ["/inventory/7", `?after=${hash}`, `/inventory/7?after=${hash}`],
+    ["/inventory/names", `?known=${hash}`, `/inventory/names?known=${hash}`],
+    ["/inventory/names/1023", "?known=x", "/inventory/names/1023"],
+    [`/inventory/statement/${hash}`, "?after=x", `/inventory/statement/${hash}`],
+  ])("an edge itself asks for %s%s as %s, and by GET only", (path, search, asked) => {
+    expect(parseTunnelled("GET", path, search)).toEqual({ method: "GET", path: asked });
+    expect(() => parseTunnelled("POST", path, search)).toThrow(
+      expect.objectContaining({ code: "method-not-allowed" }),
+    );
   });
 });

@@ -6,17 +6,22 @@ import {
   type DigestsAnswer,
   differingPartitions,
   digestInventory,
+  digestPartitions,
   INVENTORY_DIGESTS_BYTES,
   type ListedChunks,
+  type ListedStatements,
   parseDigests,
   parseListedChunks,
+  parseListedStatements,
 } from "../../lib/inventory-digests.ts";
 import {
   Cleanup,
   chunkOf,
   createPublisher,
   ManualClock,
+  postNames,
   problemIn,
+  publicationOf,
   putChunk,
   startTestNode,
   TestDns,
@@ -68,20 +73,20 @@ async function* each(hashes: Hash[]): AsyncGenerator<{ hash: Hash }> {
 
 describe("an inventory", () => {
   it("says by digests what the node holds, and no more than that where the edge knows it", async () => {
-    const empty = parseDigests(await askJson("/inventory"), null);
+    const empty = parseDigests(await askJson("/inventory"), null).digests;
     expect(empty?.partitions).toEqual(new Uint8Array(INVENTORY_DIGESTS_BYTES));
     const hashes = await store(20);
     const answer = await askJson<DigestsAnswer>("/inventory");
-    const digests = parseDigests(answer, null);
+    const { digests, count } = parseDigests(answer, null);
     expect(digests).toEqual(await digestInventory(each(hashes)));
-    expect(answer.chunks).toBe(20);
+    expect(count).toBe(20);
     const partitions = [...new Set(hashes.map(partitionOf))].sort((a, b) => a - b);
     expect(
       differingPartitions(empty?.partitions ?? new Uint8Array(), digests?.partitions ?? new Uint8Array()),
     ).toEqual(partitions);
     const again = await askJson<DigestsAnswer>(`/inventory?known=${answer.root}`);
-    expect(again).toEqual({ root: answer.root, partitions: null, chunks: 20 });
-    expect(parseDigests(again, answer.root)).toBeNull();
+    expect(again).toEqual({ root: answer.root, partitions: null, count: 20 });
+    expect(parseDigests(again, answer.root).digests).toBeNull();
   });
 
   it("lists a partition's chunks with their sizes, after the one that is named", async () => {
@@ -100,8 +105,40 @@ describe("an inventory", () => {
     expect([...sizes.values()].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => 100 + i));
   });
 
+  it("says the same of the statements that it keeps, by their Name Hash, and gives each with what came along", async () => {
+    const publications = await Promise.all(
+      Array.from({ length: 12 }, (_, i) => publicationOf(node, `kept ${i}`)),
+    );
+    await postNames(
+      node,
+      publications.map(({ json }) => json),
+    );
+    const { digests, count } = parseDigests(await askJson("/inventory/names"), null);
+    expect(count).toBe(12);
+    const its = (partition: number) =>
+      publications
+        .filter(({ nameHash }) => partitionOf(nameHash) === partition)
+        .map(({ id }) => id)
+        .sort();
+    expect(digests).toEqual(digestPartitions(its));
+    const again = await askJson<DigestsAnswer>(`/inventory/names?known=${digests?.root}`);
+    expect(again.partitions).toBeNull();
+    for (const { nameHash, id, json } of publications) {
+      const partition = partitionOf(nameHash);
+      const ids = its(partition);
+      const path = `/inventory/names/${partition}`;
+      expect(parseListedStatements(await askJson(path), null)).toEqual({ ids, next: null });
+      const rest = await askJson<ListedStatements>(`${path}?after=${ids[0]}`);
+      expect(rest.ids).toEqual(ids.slice(1));
+      expect(await askJson(`/inventory/statement/${id}`)).toEqual({ ...json.version, witnesses: [] });
+    }
+  });
+
   it("is for the edges that the node serves: at the listener there is none", async () => {
-    for (const path of ["/inventory", "/inventory/0"])
+    for (const path of [
+      ...["/inventory", "/inventory/0", "/inventory/names", "/inventory/names/0"],
+      `/inventory/statement/${"0".repeat(64)}`,
+    ])
       expect(await problemIn(await fetch(`${node.url}${path}`))).toBe("404 not-found");
   });
 
@@ -111,6 +148,10 @@ describe("an inventory", () => {
     ["/inventory?known=nothing", "400 invalid-hash"],
     ["/inventory/1?after=nothing", "400 invalid-hash"],
     ["/inventory/x", "404 not-found"],
+    ["/inventory/names/1024", "400 invalid-request"],
+    ["/inventory/names?known=nothing", "400 invalid-hash"],
+    ["/inventory/statement/nothing", "400 invalid-hash"],
+    [`/inventory/statement/${"0".repeat(64)}`, "404 not-found"],
   ])("is not given at %s: %s", async (path, problem) => {
     expect(await problemIn(await ask(path))).toBe(problem);
   });

@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
 import { contactOf } from "../../durable-objects/index-client.ts";
+import type { Inventories } from "../../durable-objects/inventories-table.ts";
 import { uptimeOf } from "../../lib/durability/uptime.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
@@ -10,7 +11,12 @@ import { DEFAULT_REPLICAS } from "../../lib/manifest.ts";
 import { domainHashOf, nameHashOf, parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
 import type { ClosestAnswer } from "../../lib/wire/nodes.ts";
-import { type DomainAnswer, type EdgeStatus, LISTED_NODES_MAX } from "../../lib/wire/status.ts";
+import {
+  type DomainAnswer,
+  type EdgeStatus,
+  type InventoriesStatus,
+  LISTED_NODES_MAX,
+} from "../../lib/wire/status.ts";
 import { type AppContext, type AppEnv, edgeKeyOf, indexOf, resolverOf } from "../app.ts";
 import { denylist } from "../denylist.ts";
 import { supportOf } from "../supporters.ts";
@@ -50,6 +56,20 @@ function ratioOf({ bytes, pledgedBytes }: { bytes: number; pledgedBytes: number 
   return Number((pledgedBytes / (bytes * DEFAULT_REPLICAS)).toFixed(RATIO_DIGITS));
 }
 
+function inventoriesOf(inventories: Inventories): InventoriesStatus {
+  const { online, told, sinceMs, untilMs, refused, waiting } = inventories;
+  const timeOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+  return {
+    ...{ online, told, since: timeOf(sinceMs), until: timeOf(untilMs) },
+    statements: {
+      listed: inventories.statementsListed,
+      taken: inventories.statementsTaken,
+      ...{ waiting, refused },
+    },
+    chunks: { listed: inventories.chunksListed, taken: inventories.chunksTaken },
+  };
+}
+
 async function statusOf(c: AppContext): Promise<EdgeStatus> {
   const index = indexOf(c);
   const [{ id, signer }, report] = await Promise.all([edgeKeyOf(c), index.root().network(LISTED_NODES_MAX)]);
@@ -63,6 +83,8 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     nodes: report.counts,
     index: report.index,
     repairs: report.repairs,
+    needed: report.needed,
+    inventories: inventoriesOf(report.inventories),
     partitions: report.partitions,
     recent: report.recent.filter(
       ({ domain, name, version }) =>

@@ -1,4 +1,4 @@
-// DNS for the edge with tight limits: two domains with keys, and none else, as the local responder would answer.
+// DNS for edges under test: the domains with keys, and none else, as the local responder would answer.
 
 import { Response } from "miniflare";
 import { answerQuery } from "../../cli/local/dns-answer.ts";
@@ -7,11 +7,16 @@ import { formatDomainZone } from "../../cli/local/zone-records.ts";
 import { importSigner } from "../../lib/ed25519.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { createStatementSigner } from "../../lib/sshsig.ts";
-import { LIMITED_DOMAINS, LIMITED_KEY_FILL } from "./limited-names.ts";
+import { DNS_KEYS } from "./dns-domains.ts";
 
-const { key } = createStatementSigner(await importSigner(new Uint8Array(32).fill(LIMITED_KEY_FILL)));
-const zone = LIMITED_DOMAINS.map((domain) => formatDomainZone(parseDomain(domain), key, [])).join("");
-const records = parseZoneFile(zone);
+async function keyOf(fill: number): Promise<Uint8Array> {
+  return createStatementSigner(await importSigner(new Uint8Array(32).fill(fill))).key;
+}
+
+const zones = Object.entries(DNS_KEYS).map(async ([domain, fill]) =>
+  formatDomainZone(parseDomain(domain), await keyOf(fill), []),
+);
+const records = parseZoneFile((await Promise.all(zones)).join(""));
 
 /** All that the edge sends out of workerd is such questions. */
 export async function answerDns(request: { arrayBuffer(): Promise<ArrayBuffer> }): Promise<Response> {

@@ -1,20 +1,73 @@
 // What a Version needs home nodes to keep, as its Manifest asks: whole chunks on so many failure domains each, and stripes
 // with every position on one of its own.
 
-import type { Reference } from "../durable-objects/chunks-table.ts";
-import type { Member } from "../durable-objects/members-table.ts";
 import { type KeeperState, keeperState } from "../lib/durability/copies.ts";
 import { HoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
-import { type ChunkList, copiesOf, type Redundancy, stripedList } from "../lib/manifest.ts";
+import {
+  type ChunkList,
+  checkStriping,
+  copiesOf,
+  listedChunks,
+  type Manifest,
+  parseManifestPart,
+  type Redundancy,
+  stripedList,
+} from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { matchPositions } from "../lib/redundancy/matching.ts";
 import { membersOf, type Stripe, stripesOf } from "../lib/redundancy/stripes.ts";
+import type { Reference } from "./chunks-table.ts";
+import type { Member } from "./members-table.ts";
 
 /** A holder that went offline this recently still counts: its disk is not gone with its link. */
 export const COMMIT_GRACE_MS = 10 * 60 * 1000;
 const COUNTED: readonly KeeperState[] = ["here", "expected"];
+
+/** A Version's Manifest, with its hash and its length. */
+export interface NamedManifest {
+  hash: Hash;
+  sizeBytes: number;
+  manifest: Manifest;
+}
+
+/** What a Version requires, and how large each chunk of it is: the Manifest, its parts, its payload chunks and their parity. */
+export interface Required {
+  required: RequiredChunks;
+  sizes: Map<Hash, number>;
+}
+
+/** Reads the parts of a large Manifest by `readPart`. Throws what that throws, and `invalid-manifest`. */
+export async function requiredBy(
+  { hash, sizeBytes, manifest }: NamedManifest,
+  readPart: (part: Hash) => Promise<Uint8Array>,
+): Promise<Required> {
+  const { redundancy } = manifest;
+  const required = new RequiredChunks(redundancy);
+  required.addManifest(hash);
+  const sizes = new Map<Hash, number>([[hash, sizeBytes]]);
+  const addList = (listedIn: Hash, list: ChunkList) => {
+    required.addList(listedIn, list);
+    for (const chunk of listedChunks(list)) sizes.set(chunk.hash, chunk.size);
+  };
+  if ("chunks" in manifest) {
+    addList(hash, manifest);
+    return { required, sizes };
+  }
+  for (const { hash: partHash, size } of manifest.parts) {
+    const bytes = await readPart(partHash);
+    const part = parseManifestPart(bytes);
+    // Nobody could read it.
+    if (part.size !== size)
+      throw new HoldfastError("invalid-manifest", `part ${partHash} has not the size that the Manifest says`);
+    checkStriping(part, redundancy);
+    required.addManifest(partHash);
+    sizes.set(partHash, bytes.length);
+    addList(partHash, part);
+  }
+  return { required, sizes };
+}
 
 export class RequiredChunks {
   readonly #redundancy: Redundancy;

@@ -2,12 +2,12 @@
 // or against what volunteers pledge to it.
 // What it is charged for already costs nothing more.
 
-import { PLEDGED, type Quota } from "../durable-objects/env.ts";
-import type { IndexClient } from "../durable-objects/index-client.ts";
-import type { DomainPledges } from "../durable-objects/pledges-table.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type ChunkRef, DEFAULT_REPLICAS } from "../lib/manifest.ts";
 import type { Domain } from "../lib/names.ts";
+import { PLEDGED, type Quota } from "./env.ts";
+import type { IndexClient } from "./index-client.ts";
+import type { DomainPledges } from "./pledges-table.ts";
 
 /** Room that one request finds, and uses up: what it adds is not in the ledger yet. */
 export class QuotaRoom {

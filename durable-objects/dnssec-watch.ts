@@ -1,7 +1,6 @@
 // Domain keys as the edge believes them: a domain that was seen with DNSSEC does not silently come without. The memory is
 // in the shard of the DNS name's hash; it is asked where an isolate sees a name's state first, or sees it change.
 
-import type { IndexClient } from "../durable-objects/index-client.ts";
 import {
   authorRecordName,
   type DnsEvidence,
@@ -10,6 +9,7 @@ import {
 } from "../lib/domain-keys.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { ExpiringCache } from "../lib/expiring-cache.ts";
+import type { IndexClient } from "./index-client.ts";
 
 /** An isolate asks the shard again after this: another one may have seen DNSSEC meanwhile. */
 export const DNSSEC_RECHECK_MS = 5 * 60 * 1000;
