@@ -5,6 +5,8 @@ import { defineConfig } from "vitest/config";
 import { formatPublicKeyLine } from "./lib/openssh-key.ts";
 import { answerDns } from "./test/edge/limited-domains.ts";
 import { operatorSigner } from "./test/edge/operator-key.ts";
+import { PEER_ORIGINS } from "./test/edge/peer-script.ts";
+import { answerForPeers } from "./test/edge/scripted-peers.ts";
 import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
 const bindings = {
@@ -37,6 +39,14 @@ const tightEdge = cloudflareTest({
   },
 });
 const TIGHT = "test/edge/rate-limits.test.ts";
+const peeredEdge = cloudflareTest({
+  wrangler,
+  miniflare: {
+    bindings: { ...bindings, RATE_LIMITS: "off", PEER_EDGES: PEER_ORIGINS.join(" ") },
+    outboundService: answerForPeers,
+  },
+});
+const PEERED = "test/edge/peer*.test.ts";
 
 export default defineConfig({
   test: {
@@ -48,11 +58,20 @@ export default defineConfig({
       },
       {
         plugins: [edge],
-        test: { name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT], testTimeout: 60_000 },
+        test: {
+          name: "edge",
+          include: ["test/edge/**/*.test.ts"],
+          exclude: [TIGHT, PEERED],
+          testTimeout: 60_000,
+        },
       },
       {
         plugins: [tightEdge],
         test: { name: "edge with tight limits", include: [TIGHT], testTimeout: 60_000 },
+      },
+      {
+        plugins: [peeredEdge],
+        test: { name: "edge with peers", include: [PEERED], testTimeout: 60_000 },
       },
       { test: { name: "node", include: ["test/node/**/*.test.ts"], testTimeout: 30_000 } },
       {

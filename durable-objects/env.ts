@@ -1,9 +1,11 @@
 // The bindings of wrangler.toml, and the settings parsed from them.
 
 import { HoldfastError } from "../lib/error.ts";
+import { judgeNodeUrl } from "../lib/node-url.ts";
 import { formatPublicKeyText, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
 import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
+import { PEERS_MAX } from "../lib/wire/peers.ts";
 import type { NodeLink } from "./node-link.ts";
 import type { PartitionShard } from "./partition-shard.ts";
 
@@ -36,6 +38,8 @@ export interface Env {
   SWEEP_SECONDS?: string;
   /** Chunks of each node that are read to see whether it keeps them, a day. 0: none. */
   AUDITS_PER_DAY?: string;
+  /** Origins of other edges that exchange Versions with this one, separated by white space or commas. */
+  PEER_EDGES?: string;
   /** "off" leaves the limits below unasked. */
   RATE_LIMITS?: string;
   /** Where one is not bound, nothing is limited. workers/rate-limits.ts says what each is for. */
@@ -68,6 +72,8 @@ export interface EdgeSettings {
   sweepMs: number;
   /** Of each node. */
   auditsPerDay: number;
+  /** Origins. */
+  peerEdges: readonly string[];
 }
 
 const DNSSEC_MEMORY_DAYS_MAX = 3650;
@@ -118,7 +124,21 @@ function parse(env: Env): EdgeSettings {
     repairGraceMs: parseCount("REPAIR_GRACE_SECONDS", env.REPAIR_GRACE_SECONDS ?? "3600") * SECOND_MS,
     sweepMs: parseCount("SWEEP_SECONDS", env.SWEEP_SECONDS ?? "600") * SECOND_MS,
     auditsPerDay: parseCount("AUDITS_PER_DAY", env.AUDITS_PER_DAY ?? "48"),
+    peerEdges: parsePeerEdges(env.PEER_EDGES ?? "", env.ALLOW_LOCAL_NODES === "true"),
   };
+}
+
+function parsePeerEdges(text: string, allowLocal: boolean): readonly string[] {
+  const urls = text.split(/[\s,]+/).filter((url) => url !== "");
+  const origins = new Set(
+    urls.map((url) => {
+      const judged = judgeNodeUrl(url, allowLocal);
+      if (judged.ok) return judged.origin;
+      throw new HoldfastError("internal", `PEER_EDGES must be public https origins: ${judged.detail}`);
+    }),
+  );
+  if (origins.size <= PEERS_MAX) return [...origins];
+  throw new HoldfastError("internal", `PEER_EDGES may name ${PEERS_MAX} edges at most`);
 }
 
 function parseCount(setting: string, text: string): number {

@@ -5,6 +5,7 @@ import type { Domain } from "../lib/names.ts";
 import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
+import { type PeerReport, peerReports } from "./outbox-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
 
@@ -16,6 +17,7 @@ export interface ShardReport {
   repairs: RepairCounts;
   /** Of the domains whose ledger is in the shard, those that are charged for most. */
   domains: { domain: Domain; bytes: number }[];
+  peers: PeerReport[];
 }
 
 export interface NetworkReport {
@@ -26,6 +28,8 @@ export interface NetworkReport {
   repairs: { short: number; unreadable: number; copiesToday: number; bytesToday: number };
   /** Those that are charged for most, on the whole edge. */
   domains: { domain: Domain; bytes: number }[];
+  /** How peers answer; those that no shard has spoken to are not there. */
+  peers: PeerReport[];
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
@@ -37,6 +41,7 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     recent: recentObjects(sql),
     repairs: countRepairs(sql, nowMs),
     domains: largestDomains(sql, LISTED_DOMAINS_MAX),
+    peers: peerReports(sql),
   };
 }
 
@@ -72,6 +77,7 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
     repairs: mergeRepairs(reports, nowMs),
     recent: newest(reports.flatMap((report) => report.recent)),
     domains: largest(reports.flatMap((report) => report.domains)),
+    peers: mergePeers(reports.flatMap((report) => report.peers)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
 }
@@ -86,6 +92,20 @@ function mergeRepairs(reports: ShardReport[], nowMs: number): NetworkReport["rep
     copiesToday: sum(({ repaired }) => (repaired.date === today ? repaired.copies : 0)),
     bytesToday: sum(({ repaired }) => (repaired.date === today ? repaired.bytes : 0)),
   };
+}
+
+function mergePeers(reports: PeerReport[]): PeerReport[] {
+  return [...Map.groupBy(reports, ({ peer }) => peer)].map(([peer, its]) => ({
+    peer,
+    waiting: its.reduce((sum, { waiting }) => sum + waiting, 0),
+    answeredMs: latest(its.map(({ answeredMs }) => answeredMs)),
+    failedMs: latest(its.map(({ failedMs }) => failedMs)),
+  }));
+}
+
+function latest(times: (number | null)[]): number | null {
+  const known = times.filter((ms) => ms !== null);
+  return known.length === 0 ? null : Math.max(...known);
 }
 
 function spread(partitions: PartitionCount[], pick: (partition: PartitionCount) => number): number[] {
@@ -116,6 +136,7 @@ function parseReportRow(row: { report: string }): ShardReport {
   return {
     repairs: NO_REPAIRS,
     domains: [],
-    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "domains">),
+    peers: [],
+    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "domains" | "peers">),
   };
 }

@@ -194,6 +194,19 @@ const SHARD_MIGRATIONS = [
    CREATE TABLE keepers (
      domain TEXT NOT NULL, shard TEXT NOT NULL, keepers TEXT NOT NULL, PRIMARY KEY (domain, shard)
    ) WITHOUT ROWID;`,
+  `-- Statements of names in this shard that peers are to be given, in the order in which they came; how each peer answers; and
+   -- Versions that peers told of, and that could not be taken in.
+   CREATE TABLE outbox (
+     number INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+     attempts INTEGER NOT NULL, due INTEGER NOT NULL, UNIQUE (peer, id)
+   );
+   CREATE TABLE peers (
+     peer TEXT PRIMARY KEY, answered INTEGER, failed INTEGER, attempts INTEGER NOT NULL, due INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE elsewhere (
+     name_hash TEXT NOT NULL, domain TEXT NOT NULL, id TEXT NOT NULL, peer TEXT NOT NULL, sequence INTEGER NOT NULL,
+     at INTEGER NOT NULL, PRIMARY KEY (name_hash, domain, id, peer)
+   ) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -2,10 +2,9 @@
 
 import { checkOwner, ownerBy } from "../lib/authority.ts";
 import { HoldfastError } from "../lib/error.ts";
-import type { Hash } from "../lib/hash.ts";
 import { checkSuccession } from "../lib/version.ts";
 import { removalOfNew } from "./removals-table.ts";
-import { firstOf, headOf, type NewVersion, type VersionRow } from "./versions-table.ts";
+import { firstOf, headOf, type NewVersion, newestHead, type VersionRow } from "./versions-table.ts";
 
 /** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
 export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
@@ -32,15 +31,7 @@ function ownerOfRow({ right_by, right_from, author }: VersionRow): string | null
 
 // In the same call as the insert: of two publishers who have both seen the same newest Version, one is refused.
 function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion): void {
-  const [row] = sql
-    .exec<{ id: Hash }>(
-      `SELECT id FROM versions WHERE name_hash = ? AND domain = ?
-       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
-      nameHash,
-      domain,
-    )
-    .toArray();
-  const newest = row?.id ?? null;
+  const newest = newestHead(sql, { domain, nameHash })?.id ?? null;
   if (newest === previous) return;
   throw new HoldfastError(
     "precondition-failed",

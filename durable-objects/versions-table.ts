@@ -273,6 +273,22 @@ export function recentObjects(sql: SqlStorage): RecentObject[] {
     .map(({ id, ...row }) => ({ ...row, version: id }));
 }
 
+/** Of the newest Version, whether it stands or was taken back. */
+export function newestHead(
+  sql: SqlStorage,
+  { domain, nameHash }: Name,
+): Pick<VersionHead, "id" | "sequence"> | null {
+  const [row] = sql
+    .exec<Pick<VersionHead, "id" | "sequence">>(
+      `SELECT id, sequence FROM versions WHERE name_hash = ? AND domain = ?
+       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  return row ?? null;
+}
+
 export function headOf(
   sql: SqlStorage,
   name: { domain: Domain; nameHash: Hash },

@@ -9,7 +9,7 @@ import { hashBytes } from "./hash.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
 import { type VerifiedRemoval, verifyRemoval } from "./removal.ts";
 import type { SignedStatement } from "./statement.ts";
-import { CLOCK_SKEW_MAX_MS, checkAge, type VerifiedVersion, verifyVersion } from "./version.ts";
+import { CLOCK_SKEW_MAX_MS, checkAge, checkDate, type VerifiedVersion, verifyVersion } from "./version.ts";
 import type { PostedRemovalJson, PublishedJson } from "./wire/names.ts";
 import { parseSigned } from "./wire/signed.ts";
 
@@ -23,14 +23,19 @@ export interface Publication {
   ifMatch: boolean;
 }
 
-/** Verifies signature, form, dates, Manifest and the domain's leave. Throws the code of the first thing wrong. */
+/**
+ * Verifies signature, form, dates, Manifest and the domain's leave; `acceptsExpired`: of what has been accepted elsewhere, and
+ * may have run out since. Throws the code of the first thing wrong.
+ */
 export async function verifyPublication(
   published: PublishedJson,
   resolver: DomainKeyResolver,
   nowMs: number,
+  { acceptsExpired = false }: { acceptsExpired?: boolean } = {},
 ): Promise<Publication> {
   const version = await verifyVersion(parseSigned(published.version));
-  checkAge(version.body, nowMs);
+  if (acceptsExpired) checkDate(version.body, nowMs);
+  else checkAge(version.body, nowMs);
   const manifestBytes = decodeBase64(published.manifest);
   const manifest = checkManifest(version, manifestBytes);
   const delegation = published.delegation === undefined ? null : parseSigned(published.delegation);

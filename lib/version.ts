@@ -99,10 +99,15 @@ export function checkSuccession(parent: VersionHead | null, child: Omit<VersionH
 
 /** Throws `time-order` for a Version dated ahead of `nowMs`, `statement-expired` for one that has run out. */
 export function checkAge(version: Version, nowMs: number): void {
+  checkDate(version, nowMs);
+  checkExpiry(version, nowMs);
+}
+
+/** Throws `time-order` for a Version dated ahead of `nowMs`. */
+export function checkDate(version: Version, nowMs: number): void {
   if (Date.parse(version.time) > nowMs + CLOCK_SKEW_MAX_MS) {
     throw new HoldfastError("time-order", "the Version is dated in the future: check the clock");
   }
-  checkExpiry(version, nowMs);
 }
 
 export function checkExpiry(version: { expires?: string | null | undefined }, nowMs: number): void {

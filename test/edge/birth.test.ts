@@ -16,6 +16,7 @@ const REPORT: ShardReport = {
   recent: [],
   repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
   domains: [],
+  peers: [],
 };
 const root = env.PARTITION_SHARD.getByName(shardName(""));
 const node = hashOf("a node") as NodeId;
