@@ -34,11 +34,17 @@ export interface PeerAnswer<T> {
 export async function identifyPeers(
   peers: readonly string[],
 ): Promise<{ byId: Map<Hash, string>; isComplete: boolean }> {
-  const known = await askEach(peers, identityOf);
-  return {
-    byId: new Map(known.map(({ peer, answer }) => [answer, peer])),
-    isComplete: known.length === peers.length,
-  };
+  const isKnown = (peer: string) => (identities.get(peer)?.untilMs ?? 0) > Date.now();
+  await askEach(
+    peers.filter((peer) => !isKnown(peer)),
+    identify,
+  );
+  const byId = new Map<Hash, string>();
+  for (const peer of peers) {
+    const identity = identities.get(peer);
+    if (identity !== undefined && isKnown(peer)) byId.set(identity.id, peer);
+  }
+  return { byId, isComplete: peers.every(isKnown) };
 }
 
 /** A page of what each peer knows of a name; whoever does not answer in time, or not as it should, is left out. */
@@ -89,12 +95,9 @@ export function restPeer(peer: string): void {
   restsUntil.set(peer, Date.now() + PEER_REST_MS);
 }
 
-async function identityOf(peer: string): Promise<Hash> {
-  const known = identities.get(peer);
-  if (known !== undefined && known.untilMs > Date.now()) return known.id;
+async function identify(peer: string): Promise<void> {
   const id = await ask(`${peer}/status`, parseEdgeIdentity);
   identities.set(peer, { id, untilMs: Date.now() + PEER_KEY_MS });
-  return id;
 }
 
 function ask<T>(

@@ -10,12 +10,24 @@ export const NODE_ORIGIN = "http://127.0.0.30";
 export const SCRIPT_ORIGIN = "http://127.0.0.99";
 export const PEERED_DOMAIN = "peered.example.org";
 
+/** More than anybody takes. */
+export const HUGE_BYTES = 24 * 1024 * 1024;
+
 /** What an origin answers to requests whose path begins with `path`. */
 export interface Scripted {
   origin: string;
   path: string;
-  /** `hang`: it says nothing. `endless`: a body that does not end. */
-  answer: { status?: number; body?: string; base64?: string; location?: string; does?: "hang" | "endless" };
+  answer: {
+    status?: number;
+    body?: string;
+    base64?: string;
+    location?: string;
+    /**
+     * `ordinary`: as a peer does that knows nothing. `hang`: it says nothing. `huge`: HUGE_BYTES. `refuse`: of what is handed
+     * over, all, with this code.
+     */
+    does?: "ordinary" | "hang" | "huge" | { refuse: string };
+  };
 }
 
 /** A request that came to an origin. */

@@ -8,10 +8,13 @@ import { formatDomainZone } from "../../cli/local/zone-records.ts";
 import { hashBytes } from "../../lib/hash.ts";
 import { parseDomain } from "../../lib/names.ts";
 import { formatPublicKeyText } from "../../lib/openssh-key.ts";
+import { parseNamesRequest } from "../../lib/wire/names.ts";
 import { PEER_HEADER } from "../../lib/wire/peers.ts";
+import { parseSigned } from "../../lib/wire/signed.ts";
 import {
   type Asked,
   domainSigner,
+  HUGE_BYTES,
   PEER_ORIGINS,
   PEERED_DOMAIN,
   peerSigner,
@@ -19,8 +22,7 @@ import {
   type Scripted,
 } from "./peer-script.ts";
 
-const HANG_MS = 20_000;
-const BLOCK = new Uint8Array(64 * 1024).fill(32);
+const HANG_MS = 6_000;
 const zone = parseZoneFile(formatDomainZone(parseDomain(PEERED_DOMAIN), (await domainSigner()).key, []));
 const scripts: Scripted[] = [];
 let asked: Asked[] = [];
@@ -35,7 +37,9 @@ export async function answerForPeers(request: Request): Promise<Response> {
   const body = await request.text();
   asked.push({ origin, path: pathname + search, isFromPeer: request.headers.has(PEER_HEADER), body });
   const script = scripts.findLast((one) => one.origin === origin && pathname.startsWith(one.path));
-  return script === undefined ? ordinary(origin, pathname, body) : play(script.answer);
+  return script === undefined || script.answer.does === "ordinary"
+    ? ordinary(origin, pathname, body)
+    : play(script.answer, body);
 }
 
 /** POST: a script. GET: what was asked since it was last asked for. */
@@ -49,15 +53,31 @@ async function takeScript(request: Request): Promise<Response> {
   return Response.json(since);
 }
 
-async function play({ status = 200, body, base64, location, does }: Scripted["answer"]): Promise<Response> {
-  if (does === "hang") await new Promise((resolve) => setTimeout(resolve, HANG_MS));
-  if (does === "endless")
-    return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(BLOCK) }));
+async function play(
+  { status = 200, body, base64, location, does }: Scripted["answer"],
+  asked: string,
+): Promise<Response> {
+  if (typeof does === "object")
+    return Response.json({
+      results: handedOver(asked).map((id) => ({
+        ...{ id, status: "refused", problem: { code: does.refuse, detail: "as the test says" } },
+      })),
+    });
+  if (does === "hang") await new Promise((resolve) => setTimeout(resolve, HANG_MS).unref());
+  if (does === "huge") return new Response(new Uint8Array(HUGE_BYTES).fill(32));
   const headers = location === undefined ? {} : { Location: location };
   return new Response(base64 === undefined ? (body ?? null) : Buffer.from(base64, "base64"), {
     status,
     headers,
   });
+}
+
+/** The ids of the statements in a POST /peer/names. */
+function handedOver(body: string): string[] {
+  const { statements } = parseNamesRequest(JSON.parse(body));
+  return statements.map((posted) =>
+    hashBytes(parseSigned("version" in posted ? posted.version : posted.removal).bytes),
+  );
 }
 
 async function ordinary(origin: string, pathname: string, body: string): Promise<Response> {
@@ -71,5 +91,9 @@ async function ordinary(origin: string, pathname: string, body: string): Promise
     const { chunks } = JSON.parse(body) as { chunks: string[] };
     return Response.json({ chunks: chunks.map((hash) => ({ hash, holders: [] })), nodes: [] });
   }
+  if (pathname === "/peer/names")
+    return Response.json({
+      results: handedOver(body).map((id) => ({ id, status: "accepted", witnesses: [] })),
+    });
   return Response.json({ versions: [], removals: [], hasMore: false });
 }
