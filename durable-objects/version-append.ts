@@ -10,12 +10,19 @@ import { firstOf, headOf, type NewVersion, newestHead, type VersionRow } from ".
 export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
   if (sql.exec("SELECT 1 FROM versions WHERE id = ?", version.id).toArray().length > 0) return false;
   if (version.ifMatch === true) checkNewest(sql, version);
-  const previous = version.previous === null ? null : headOf(sql, version, version.previous);
-  checkSuccession(previous, version);
+  checkParent(sql, version);
   checkSiblings(sql, version);
   checkNameOwner(sql, version);
   insertVersion(sql, version, nowMs);
   return true;
+}
+
+/** Whose a name is depends on its first Version: what its authors sign is never listed without what came before. */
+function checkParent(sql: SqlStorage, version: NewVersion): void {
+  const parent = version.previous === null ? null : headOf(sql, version, version.previous);
+  const isOfDomain = ownerBy(version.right, version.author) === null;
+  if (parent === null && version.mayLackParent === true && isOfDomain) return;
+  checkSuccession(parent, version);
 }
 
 // In the same call as the insert: of two authors who begin a name at once, one has it.

@@ -40,6 +40,8 @@ export interface NewVersion {
   delegation: { bytes: Uint8Array<ArrayBuffer>; signature: string } | null;
   /** True: only where `previous` is the name's newest Version. */
   ifMatch?: boolean;
+  /** True: a peer has seen the Version that it follows, and that is not to be had here. */
+  mayLackParent?: boolean;
 }
 
 /** A statement as the shard gives it back. */

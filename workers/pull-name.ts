@@ -91,16 +91,29 @@ export async function pullName(name: Name, deps: TakingIn): Promise<boolean> {
   for (let round = 0; round < PULL_ROUNDS_MAX; round++) {
     const { offers, hasMore } = await askRound(name, deps.index);
     if (offers.length === 0) break;
-    const results = await takeIn(
-      offers.map(({ posted }) => posted),
-      deps,
-    );
-    for (const [i, { peer }] of offers.entries()) if (isFalse(results[i])) restPeer(peer);
-    const isAccepted = results.some(({ status }) => status === "accepted");
+    const isAccepted = await takeOffers(offers, deps);
     isNews ||= isAccepted;
     if (!isAccepted || !hasMore) break;
   }
   return isNews;
+}
+
+/** True where any was news. What cannot be listed itself, as by a key that DNS shows no longer, does not hide what follows it. */
+async function takeOffers(offers: readonly Offer[], deps: TakingIn): Promise<boolean> {
+  const results = await takeIn(postedOf(offers), deps);
+  for (const [i, { peer }] of offers.entries()) if (isFalse(results[i])) restPeer(peer);
+  const orphans = offers.filter((_, i) => lacksPrevious(results[i]));
+  const late = orphans.length === 0 ? [] : await takeIn(postedOf(orphans), { ...deps, mayLackParents: true });
+  return [...results, ...late].some(({ status }) => status === "accepted");
+}
+
+function postedOf(offers: readonly Offer[]): PostedJson[] {
+  return offers.map(({ posted }) => posted);
+}
+
+/** Refused because the Version that it follows is not here. */
+export function lacksPrevious(result: NamesResult | undefined): boolean {
+  return result?.status === "refused" && result.problem.code === "unknown-previous";
 }
 
 interface Offer {

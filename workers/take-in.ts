@@ -37,6 +37,8 @@ export interface TakingIn {
   edge: EdgeKey;
   /** As at POST /names. */
   admit: Admit;
+  /** True: what they follow is not to be had. */
+  mayLackParents?: boolean;
 }
 
 interface Checked<T> {
@@ -114,7 +116,7 @@ async function takeRemovalsIn(
 async function checkVersion(
   posted: PublishedJson,
   peers: Peers,
-  { resolver, edge }: TakingIn,
+  { resolver, edge, mayLackParents = false }: TakingIn,
 ): Promise<Checked<NewVersion>> {
   const peer = await witnessingPeer(
     await verifyVersion(parseSigned(posted.version)),
@@ -127,7 +129,8 @@ async function checkVersion(
   denylist().check(version.id);
   denylist().checkName(version.body.domain, version.body.nameHash);
   denylist().checkManifest(version.body.manifest, manifest);
-  return { statement: await toNewVersion({ ...publication, ifMatch: false }, edge), peer };
+  const statement = await toNewVersion({ ...publication, ifMatch: false }, edge);
+  return { statement: { ...statement, mayLackParent: mayLackParents }, peer };
 }
 
 async function checkRemoval(

@@ -116,6 +116,6 @@ describe("two edges that are peers", () => {
       ...["get", `${publisher.domain}/forked`, "-o", "-", "--edge", edges.a.edgeUrl],
     );
     expect(got.code).not.toBe(0);
-    expect(got.stderr).toContain("fork");
+    expect(got.stderr).toContain("one key signed two Versions at sequence 2");
   });
 });

@@ -129,6 +129,15 @@ describe("statements that a peer hands over", () => {
   });
 });
 
+test("what a key signed that DNS shows no longer is not listed, and hides nothing that follows it", async () => {
+  const first = await objectAt(4, { signer: await stranger() });
+  const second = await objectAt(4, { previous: first });
+  await knows(4, first, second);
+  const results = await handOver(first.posted, second.posted);
+  expect(results).toMatchObject([{ problem: { code: "key-not-authorized" } }, { status: "known" }]);
+  expect(await listed(first)).toEqual([second.id]);
+});
+
 describe("a name that is not known here", () => {
   test("is asked of the peers, checked, listed, and not asked for again", async () => {
     const first = await objectAt(2);

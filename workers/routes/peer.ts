@@ -17,7 +17,7 @@ import type { PeerNameAnswer } from "../../lib/wire/peers.ts";
 import { parseSigned } from "../../lib/wire/signed.ts";
 import { type AppContext, type AppEnv, indexOf, readJson } from "../app.ts";
 import { denylist } from "../denylist.ts";
-import { type Name, pullName, takingInFor } from "../pull-name.ts";
+import { lacksPrevious, type Name, pullName, takingInFor } from "../pull-name.ts";
 import { type TakingIn, takeIn } from "../take-in.ts";
 
 /** Names whose history one request may have asked for, because it lacks what a Version follows. */
@@ -73,10 +73,6 @@ async function takeWithHistory(statements: PostedJson[], deps: TakingIn): Promis
     if (result !== undefined) results[i] = result;
   }
   return results;
-}
-
-function lacksPrevious(result: NamesResult | undefined): boolean {
-  return result?.status === "refused" && result.problem.code === "unknown-previous";
 }
 
 function nameOf(posted: PostedJson): Name[] {
