@@ -71,7 +71,13 @@ export default defineConfig({
       },
       {
         plugins: [peeredEdge],
-        test: { name: "edge with peers", include: [PEERED], testTimeout: 60_000 },
+        // The peers are one for all files, and do as the test says that runs.
+        test: {
+          name: "edge with peers",
+          include: [PEERED],
+          testTimeout: 60_000,
+          fileParallelism: false,
+        },
       },
       { test: { name: "node", include: ["test/node/**/*.test.ts"], testTimeout: 30_000 } },
       {

@@ -1,6 +1,7 @@
 // Statements as a peer has accepted them, and what a test tells peers to answer.
 
 import { SELF } from "cloudflare:test";
+import { beforeAll } from "vitest";
 import { base64 } from "../../lib/base64.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { encodeManifest } from "../../lib/manifest.ts";
@@ -24,8 +25,14 @@ import {
 import { bytesOf, EDGE } from "./test-node.ts";
 
 export const domain = parseDomain(PEERED_DOMAIN);
+/** The peers know nothing of one file's names when they play for the next. */
+const FILE = crypto.randomUUID();
 const TIME = "2026-01-01T00:00:00.000Z";
 let names = 0;
+
+beforeAll(async () => {
+  await (await fetch(`${SCRIPT_ORIGIN}/script`, { method: "DELETE" })).body?.cancel();
+});
 
 export interface PeerObject {
   nameText: string;
@@ -57,7 +64,7 @@ export function origin(peer: number): string {
 /** A Version of one chunk that peer number `peer` has accepted. */
 export async function objectAt(peer: number, options: PeerObjectOptions = {}): Promise<PeerObject> {
   const { previous, seed = 1 } = options;
-  const nameText = previous?.nameText ?? options.name ?? `object-${++names}`;
+  const nameText = previous?.nameText ?? options.name ?? `${FILE}/object-${++names}`;
   const name = parseName(nameText);
   const nameHash = nameHashOf(domain, name);
   const sequence = (previous?.sequence ?? 0) + 1;

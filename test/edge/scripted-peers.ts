@@ -42,10 +42,14 @@ export async function answerForPeers(request: Request): Promise<Response> {
     : play(script.answer, body);
 }
 
-/** POST: a script. GET: what was asked since it was last asked for. */
+/** POST: a script. DELETE: all are forgotten. GET: what was asked since it was last asked for. */
 async function takeScript(request: Request): Promise<Response> {
   if (request.method === "POST") {
     scripts.push((await request.json()) as Scripted);
+    return new Response(null, { status: 204 });
+  }
+  if (request.method === "DELETE") {
+    scripts.length = 0;
     return new Response(null, { status: 204 });
   }
   const since = asked;
