@@ -5,6 +5,8 @@ import { defineConfig } from "vitest/config";
 import { formatPublicKeyLine } from "./lib/openssh-key.ts";
 import { answerDns } from "./test/edge/dns-answers.ts";
 import { operatorSigner } from "./test/edge/operator-key.ts";
+import { PEER_ORIGINS } from "./test/edge/peer-script.ts";
+import { answerForPeers } from "./test/edge/scripted-peers.ts";
 import sshsig from "./test/vectors/sshsig.json" with { type: "json" };
 
 const bindings = {
@@ -43,6 +45,14 @@ const tightEdge = cloudflareTest({
 });
 const TIGHT = "test/edge/rate-limits.test.ts";
 const WITH_DNS = "test/edge/rebuild*.test.ts";
+const peeredEdge = cloudflareTest({
+  wrangler,
+  miniflare: {
+    bindings: { ...bindings, RATE_LIMITS: "off", PEER_EDGES: PEER_ORIGINS.join(" ") },
+    outboundService: answerForPeers,
+  },
+});
+const PEERED = "test/edge/peer*.test.ts";
 
 export default defineConfig({
   test: {
@@ -55,7 +65,7 @@ export default defineConfig({
       {
         plugins: [edge],
         test: {
-          ...{ name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT, WITH_DNS] },
+          ...{ name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT, WITH_DNS, PEERED] },
           testTimeout: 60_000,
         },
       },
@@ -66,6 +76,16 @@ export default defineConfig({
       {
         plugins: [tightEdge],
         test: { name: "edge with tight limits", include: [TIGHT], testTimeout: 60_000 },
+      },
+      {
+        plugins: [peeredEdge],
+        // The peers are one for all files, and do as the test says that runs.
+        test: {
+          name: "edge with peers",
+          include: [PEERED],
+          testTimeout: 60_000,
+          fileParallelism: false,
+        },
       },
       { test: { name: "node", include: ["test/node/**/*.test.ts"], testTimeout: 30_000 } },
       {

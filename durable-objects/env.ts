@@ -2,9 +2,11 @@
 
 import { HoldfastError } from "../lib/error.ts";
 import { type Hash, isHash } from "../lib/hash.ts";
+import { judgeNodeUrl } from "../lib/node-url.ts";
 import { formatPublicKeyText, parsePublicKeyLine } from "../lib/openssh-key.ts";
 import type { FailureDomainMode } from "../lib/overlay/failure-domain.ts";
 import { SHARD_DEPTH_MAX } from "../lib/overlay/shards.ts";
+import { PEERS_MAX } from "../lib/wire/peers.ts";
 import type { NodeLink } from "./node-link.ts";
 import type { PartitionShard } from "./partition-shard.ts";
 
@@ -38,6 +40,8 @@ export interface Env {
   /** Chunks of each node that are read to see whether it keeps them, a day. 0: none. */
   AUDITS_PER_DAY?: string;
   /** Ids of edges: what two of them have witnessed stands here too, though its key has left DNS. */
+  WITNESS_EDGES?: string;
+  /** Origins of other edges that exchange Versions with this one, separated by white space or commas. */
   PEER_EDGES?: string;
   /** "off" leaves the limits below unasked. */
   RATE_LIMITS?: string;
@@ -71,7 +75,9 @@ export interface EdgeSettings {
   sweepMs: number;
   /** Of each node. */
   auditsPerDay: number;
-  peerEdges: ReadonlySet<Hash>;
+  witnessEdges: ReadonlySet<Hash>;
+  /** Origins. */
+  peerEdges: readonly string[];
 }
 
 const DNSSEC_MEMORY_DAYS_MAX = 3650;
@@ -122,14 +128,28 @@ function parse(env: Env): EdgeSettings {
     repairGraceMs: parseCount("REPAIR_GRACE_SECONDS", env.REPAIR_GRACE_SECONDS ?? "3600") * SECOND_MS,
     sweepMs: parseCount("SWEEP_SECONDS", env.SWEEP_SECONDS ?? "600") * SECOND_MS,
     auditsPerDay: parseCount("AUDITS_PER_DAY", env.AUDITS_PER_DAY ?? "48"),
-    peerEdges: parsePeerEdges(env.PEER_EDGES ?? ""),
+    witnessEdges: parseWitnessEdges(env.WITNESS_EDGES ?? ""),
+    peerEdges: parsePeerEdges(env.PEER_EDGES ?? "", env.ALLOW_LOCAL_NODES === "true"),
   };
 }
 
-function parsePeerEdges(text: string): ReadonlySet<Hash> {
+function parseWitnessEdges(text: string): ReadonlySet<Hash> {
   const ids = text.split(/[\s,]+/).filter((id) => id !== "");
   if (ids.every(isHash)) return new Set(ids);
-  throw new HoldfastError("internal", "PEER_EDGES must be ids of edges: 64 lower-case hex digits each");
+  throw new HoldfastError("internal", "WITNESS_EDGES must be ids of edges: 64 lower-case hex digits each");
+}
+
+function parsePeerEdges(text: string, allowLocal: boolean): readonly string[] {
+  const urls = text.split(/[\s,]+/).filter((url) => url !== "");
+  const origins = new Set(
+    urls.map((url) => {
+      const judged = judgeNodeUrl(url, allowLocal);
+      if (judged.ok) return judged.origin;
+      throw new HoldfastError("internal", `PEER_EDGES must be public https origins: ${judged.detail}`);
+    }),
+  );
+  if (origins.size <= PEERS_MAX) return [...origins];
+  throw new HoldfastError("internal", `PEER_EDGES may name ${PEERS_MAX} edges at most`);
 }
 
 function parseCount(setting: string, text: string): number {

@@ -24,6 +24,7 @@ import type { DomainTotal, Usage } from "./charges-table.ts";
 import { CLAIMED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
 import type { PartitionClaim } from "./claims.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
+import type { ToldVersion } from "./elsewhere-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
 import {
@@ -40,7 +41,7 @@ import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";
 import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
-import type { AppendResult, ClaimAnswer, IndexWrites } from "./shard-answers.ts";
+import type { AppendResult, ClaimAnswer, IndexWrites, Origin } from "./shard-answers.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { RestoredStatements } from "./statement-restore.ts";
 import type { StatementPlace } from "./statements-table.ts";
@@ -195,11 +196,11 @@ export class IndexClient {
   }
 
   /** Appends Versions, those of one shard in one call. Results by Version id. */
-  async append(versions: NewVersion[]): Promise<Map<Hash, AppendResult>> {
+  async append(versions: NewVersion[], from: Origin = "publisher"): Promise<Map<Hash, AppendResult>> {
     const groups = groupByShard(versions, ({ nameHash }) => nameHash, this.settings.shardDepth);
     const answers = await Promise.all(
       [...groups].map(async ([prefix, group]) => {
-        const results = await this.#shard(prefix).append(group);
+        const results = await this.#shard(prefix).append(group, from);
         return group.flatMap(({ id }, i) => {
           const result = results[i];
           return result === undefined ? [] : [[id, result] as const];
@@ -210,12 +211,12 @@ export class IndexClient {
   }
 
   /** Applies Removals; results by their ids. */
-  async remove(removals: NewRemoval[]): Promise<Map<Hash, AppendResult>> {
+  async remove(removals: NewRemoval[], from: Origin = "publisher"): Promise<Map<Hash, AppendResult>> {
     const results = new Map<Hash, AppendResult>();
     const groups = groupByShard(removals, ({ nameHash }) => nameHash, this.settings.shardDepth);
     await Promise.all(
       [...groups].map(async ([prefix, group]) => {
-        const answers = await this.#shard(prefix).remove(group);
+        const answers = await this.#shard(prefix).remove(group, from);
         for (const [i, { id }] of group.entries()) {
           const answer = answers[i];
           if (answer !== undefined) results.set(id, answer);
@@ -223,6 +224,12 @@ export class IndexClient {
       }),
     );
     return results;
+  }
+
+  /** Remembers what peers have and this edge has not. */
+  async noteElsewhere(told: ToldVersion[]): Promise<void> {
+    const groups = groupByShard(told, ({ nameHash }) => nameHash, this.settings.shardDepth);
+    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteElsewhere(group)));
   }
 
   /** Of each use, whether a Version that stands needs its Manifest; in the order of the uses. */
@@ -444,8 +451,14 @@ export class IndexClient {
   }
 }
 
-export function contactOf({ id, key, url }: Member): Contact {
-  return { id, key, url };
+/** `relays`: of a node that is another edge's. */
+export function contactOf({
+  id,
+  key,
+  url,
+  relays = [],
+}: Pick<Member, "id" | "key" | "url"> & { relays?: string[] }): Contact {
+  return { id, key, url, ...(relays.length === 0 ? {} : { relays }) };
 }
 
 function holdingMap(holdings: Holding[]): Map<Hash, NodeId[]> {

@@ -10,9 +10,12 @@ import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
+import type { VersionHead } from "../lib/version.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire/names.ts";
+import type { PeerNameAnswer } from "../lib/wire/peers.ts";
 import type { Check } from "./audits.ts";
 import { birthOf, noteFilling } from "./birth.ts";
+import { type BundleQuery, listBundles } from "./bundles.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -40,6 +43,7 @@ import {
   listDenials,
 } from "./denials-table.ts";
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
+import { listElsewhere, noteElsewhere, type ToldVersion } from "./elsewhere-table.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { IndexClient } from "./index-client.ts";
 import { type InventoryReport, putInventory, sumInventories } from "./inventories-table.ts";
@@ -55,6 +59,7 @@ import {
   putMember,
   putRecord,
 } from "./members-table.ts";
+import { queueForPeers } from "./outbox-table.ts";
 import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import { settleInventory } from "./references-table.ts";
 import {
@@ -75,6 +80,7 @@ import type {
   MemberPage,
   NamePage,
   Network,
+  Origin,
   Witness,
   WriteResult,
 } from "./shard-answers.ts";
@@ -98,6 +104,7 @@ import {
   manifestBytes,
   type NewestVersion,
   type NewVersion,
+  newestHead,
   newestVersion,
   objectHead,
   type StoredVersion,
@@ -312,10 +319,12 @@ export class PartitionShard extends DurableObject<Env> {
     return Date.now() - (await this.#duties.bornMs()) <= YOUNG_MS;
   }
 
-  /** Appends Versions in the order given; each is accepted or refused by itself. */
-  async append(versions: NewVersion[]): Promise<AppendResult[]> {
+  /** Appends Versions in the order given; each is accepted or refused by itself. What publishers bring is handed on. */
+  async append(versions: NewVersion[], from: Origin = "publisher"): Promise<AppendResult[]> {
     await this.#duties.noteChange();
-    return versions.map((version) => this.#append(version));
+    const results = versions.map((version) => this.#append(version, from));
+    await this.#duties.askHandingOn();
+    return results;
   }
 
   /** A name's shard: those of the statements that are here; whether others may find their place later. */
@@ -355,13 +364,31 @@ export class PartitionShard extends DurableObject<Env> {
 
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
     const page = listVersions(this.#sql, domain, nameHash, before);
+    const elsewhere = before === null ? listElsewhere(this.#sql, { domain, nameHash }, Date.now()) : [];
     const [newest] = page.versions;
-    if (before !== null || newest === undefined) return { ...page, manifest: null, removals: [] };
+    if (before !== null || newest === undefined) return { ...page, manifest: null, removals: [], elsewhere };
     return {
       ...page,
+      elsewhere,
       manifest: manifestBytes(this.#sql, newest.manifest),
       removals: listRemovals(this.#sql, { domain, nameHash }),
     };
+  }
+
+  async newestHead(domain: Domain, nameHash: Hash): Promise<Pick<VersionHead, "id" | "sequence"> | null> {
+    return newestHead(this.#sql, { domain, nameHash });
+  }
+
+  /** A name's Versions, oldest first, with all that a peer needs to take them in. */
+  async bundles(query: BundleQuery): Promise<PeerNameAnswer> {
+    return listBundles(this.#sql, query);
+  }
+
+  /** Versions that peers have, and that could not be taken in here. */
+  async noteElsewhere(told: ToldVersion[]): Promise<void> {
+    this.ctx.storage.transactionSync(() => {
+      for (const one of told) noteElsewhere(this.#sql, one, Date.now());
+    });
   }
 
   /** The newest Version of each name; null where it has none here. */
@@ -387,15 +414,17 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Keeps Removals and applies them, in the order given; each is accepted or refused by itself. */
-  async remove(removals: NewRemoval[]): Promise<AppendResult[]> {
+  async remove(removals: NewRemoval[], from: Origin = "publisher"): Promise<AppendResult[]> {
     await this.#duties.noteChange();
-    return removals.map((removal) =>
+    const results = removals.map((removal) =>
       this.#accept(
-        () => applyRemoval(this.#sql, removal, Date.now()),
+        () => this.#handOn(removal.id, from, applyRemoval(this.#sql, removal, Date.now())),
         removal.witness,
         () => removalById(this.#sql, removal.id)?.witness,
       ),
     );
+    await this.#duties.askHandingOn();
+    return results;
   }
 
   /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
@@ -472,12 +501,19 @@ export class PartitionShard extends DurableObject<Env> {
     return this.#duties.run(Date.now());
   }
 
-  #append(version: NewVersion): AppendResult {
+  #append(version: NewVersion, from: Origin): AppendResult {
     return this.#accept(
-      () => appendVersion(this.#sql, version, Date.now()),
+      () => this.#handOn(version.id, from, appendVersion(this.#sql, version, Date.now())),
       version.witness,
       () => versionById(this.#sql, version.id)?.witness,
     );
+  }
+
+  /** In the transaction that writes the statement: what was accepted, peers will hear of. A peer tells its own peers itself. */
+  #handOn(id: Hash, from: Origin, isNew: boolean): boolean {
+    const { peerEdges } = parseSettings(this.env);
+    if (isNew && from === "publisher") queueForPeers(this.#sql, peerEdges, id, Date.now());
+    return isNew;
   }
 
   /** `write` says whether the statement is new; of one that is not, the witness is the one that is kept. */

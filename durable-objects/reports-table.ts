@@ -5,6 +5,7 @@ import type { Domain } from "../lib/names.ts";
 import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
+import { type PeerReport, peerReports } from "./outbox-table.ts";
 import { countNeeded, type NeededCounts } from "./references-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
@@ -18,6 +19,7 @@ export interface ShardReport {
   needed: NeededCounts;
   /** Of the domains whose ledger is in the shard, those that are charged for most. */
   domains: { domain: Domain; bytes: number }[];
+  peers: PeerReport[];
 }
 
 export interface NetworkReport {
@@ -29,6 +31,8 @@ export interface NetworkReport {
   needed: NeededCounts;
   /** Those that are charged for most, on the whole edge. */
   domains: { domain: Domain; bytes: number }[];
+  /** How peers answer; those that no shard has spoken to are not there. */
+  peers: PeerReport[];
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
@@ -41,6 +45,7 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     repairs: countRepairs(sql, nowMs),
     needed: countNeeded(sql),
     domains: largestDomains(sql, LISTED_DOMAINS_MAX),
+    peers: peerReports(sql),
   };
 }
 
@@ -81,6 +86,7 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
     },
     recent: newest(reports.flatMap((report) => report.recent)),
     domains: largest(reports.flatMap((report) => report.domains)),
+    peers: mergePeers(reports.flatMap((report) => report.peers)),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
 }
@@ -95,6 +101,20 @@ function mergeRepairs(reports: ShardReport[], nowMs: number): NetworkReport["rep
     copiesToday: sum(({ repaired }) => (repaired.date === today ? repaired.copies : 0)),
     bytesToday: sum(({ repaired }) => (repaired.date === today ? repaired.bytes : 0)),
   };
+}
+
+function mergePeers(reports: PeerReport[]): PeerReport[] {
+  return [...Map.groupBy(reports, ({ peer }) => peer)].map(([peer, its]) => ({
+    peer,
+    waiting: its.reduce((sum, { waiting }) => sum + waiting, 0),
+    answeredMs: latest(its.map(({ answeredMs }) => answeredMs)),
+    failedMs: latest(its.map(({ failedMs }) => failedMs)),
+  }));
+}
+
+function latest(times: (number | null)[]): number | null {
+  const known = times.filter((ms) => ms !== null);
+  return known.length === 0 ? null : Math.max(...known);
 }
 
 function spread(partitions: PartitionCount[], pick: (partition: PartitionCount) => number): number[] {
@@ -127,6 +147,7 @@ function parseReportRow(row: { report: string }): ShardReport {
     repairs: NO_REPAIRS,
     needed: NOTHING_NEEDED,
     domains: [],
-    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains">),
+    peers: [],
+    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains" | "peers">),
   };
 }

@@ -202,6 +202,19 @@ const SHARD_MIGRATIONS = [
    ) WITHOUT ROWID;
    -- Holders that only say that they hold a chunk (checked is CLAIMED): few, but after an index was lost.
    CREATE INDEX holders_claimed ON holders (chunk, node) WHERE checked = -2;`,
+  `-- Statements of names in this shard that peers are to be given, in the order in which they came; how each peer answers; and
+   -- Versions that peers told of, and that could not be taken in.
+   CREATE TABLE outbox (
+     number INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+     attempts INTEGER NOT NULL, due INTEGER NOT NULL, UNIQUE (peer, id)
+   );
+   CREATE TABLE peers (
+     peer TEXT PRIMARY KEY, answered INTEGER, failed INTEGER, attempts INTEGER NOT NULL, due INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE TABLE elsewhere (
+     name_hash TEXT NOT NULL, domain TEXT NOT NULL, id TEXT NOT NULL, peer TEXT NOT NULL, sequence INTEGER NOT NULL,
+     at INTEGER NOT NULL, PRIMARY KEY (name_hash, domain, id, peer)
+   ) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

@@ -3,6 +3,7 @@
 import type { DenialsAnswer } from "../lib/denial.ts";
 import type { ErrorCode } from "../lib/error.ts";
 import type { Domain } from "../lib/names.ts";
+import type { Elsewhere } from "../lib/wire/names.ts";
 import type { DomainTotal } from "./charges-table.ts";
 import type { HeldChunk, Holding, Reference, Taken } from "./chunks-table.ts";
 import type { ClaimResult } from "./claims.ts";
@@ -19,6 +20,9 @@ export type Witness = { bytes: Uint8Array<ArrayBuffer>; signature: string };
 export type AppendResult =
   | { status: "accepted" | "known"; witness: Witness }
   | { status: "refused"; code: ErrorCode; detail: string };
+
+/** Who brought a statement: a publisher, or another edge that has accepted it. */
+export type Origin = "publisher" | "peer";
 
 export type DenialsResult =
   | ({ status: "done" } & DenialsAnswer)
@@ -46,6 +50,8 @@ export interface WriteResult {
 export interface NamePage extends VersionPage {
   /** On the first page. */
   removals: StoredRemoval[];
+  /** On the first page: Versions that peers have and this edge has not. */
+  elsewhere: Elsewhere[];
   /** The newest Version's Manifest, on the first page. */
   manifest: Uint8Array<ArrayBuffer> | null;
 }

@@ -8,8 +8,10 @@ import { countHolders, hasHolders, sweepPins } from "./chunks-table.ts";
 import { collect, collectIntervalMs } from "./collector.ts";
 import { Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
+import { HAND_ON_DELAY_MS, handOn } from "./handing-on.ts";
 import { IndexClient } from "./index-client.ts";
 import { countKeepers, DOMAINS_TOLD_MAX, domainsToTell, nextTellingMs, noteTold } from "./keepers-table.ts";
+import { nextDueMs } from "./outbox-table.ts";
 import type { PartitionShard } from "./partition-shard.ts";
 import { CLAIMS_PAUSE_MS, promoteClaims } from "./promotion.ts";
 import { repairStep } from "./repair.ts";
@@ -27,7 +29,9 @@ export class ShardDuties {
   readonly #sql: SqlStorage;
   readonly #env: Env;
   readonly #prefix: ShardPrefix;
-  readonly #duties: Duties<"report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers">;
+  readonly #duties: Duties<
+    "report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers" | "peers"
+  >;
 
   constructor({ storage }: DurableObjectState, env: Env, prefix: ShardPrefix) {
     this.#storage = storage;
@@ -42,6 +46,7 @@ export class ShardDuties {
       claims: (nowMs) => this.#promote(nowMs),
       collect: (nowMs) => collect(storage, new IndexClient(env), prefix, nowMs),
       keepers: (nowMs) => this.#tellKeepers(nowMs),
+      peers: (nowMs) => this.#handOn(nowMs),
     });
   }
 
@@ -105,6 +110,24 @@ export class ShardDuties {
   async askCollect(): Promise<void> {
     const intervalMs = collectIntervalMs(parseSettings(this.#env));
     if (intervalMs > 0) await this.#duties.ask("collect", Date.now() + intervalMs);
+  }
+
+  /** Makes sure that what waits for peers is handed on. */
+  async askHandingOn(): Promise<void> {
+    const dues = this.#peers().map((peer) => nextDueMs(this.#sql, peer) ?? Number.POSITIVE_INFINITY);
+    const dueMs = Math.min(...dues);
+    if (Number.isFinite(dueMs))
+      await this.#duties.ask("peers", Math.max(dueMs, Date.now() + HAND_ON_DELAY_MS));
+  }
+
+  #peers(): readonly string[] {
+    return parseSettings(this.#env).peerEdges;
+  }
+
+  async #handOn(nowMs: number): Promise<number | null> {
+    const nextMs = await handOn(this.#sql, this.#peers(), nowMs);
+    await this.noteChange();
+    return nextMs;
   }
 
   async #report(nowMs: number): Promise<null> {

@@ -69,7 +69,7 @@ export class StatementRestorer {
     this.#deps = deps;
     this.#options = {
       resolver: edgeResolver(index, (make) => make((url, init) => fetch(url, init))),
-      trusted: { own: new Set([edge.id]), peers: index.settings.peerEdges },
+      trusted: { own: new Set([edge.id]), peers: index.settings.witnessEdges },
     };
   }
 

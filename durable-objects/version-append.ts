@@ -2,21 +2,27 @@
 
 import { checkOwner, ownerBy } from "../lib/authority.ts";
 import { HoldfastError } from "../lib/error.ts";
-import type { Hash } from "../lib/hash.ts";
 import { checkSuccession } from "../lib/version.ts";
 import { removalOfNew } from "./removals-table.ts";
-import { firstOf, headOf, type NewVersion, type VersionRow } from "./versions-table.ts";
+import { firstOf, headOf, type NewVersion, newestHead, type VersionRow } from "./versions-table.ts";
 
 /** Appends a Version; false if it was here already. Throws the code of the succession rule that it breaks. */
 export function appendVersion(sql: SqlStorage, version: NewVersion, nowMs: number): boolean {
   if (sql.exec("SELECT 1 FROM versions WHERE id = ?", version.id).toArray().length > 0) return false;
   if (version.ifMatch === true) checkNewest(sql, version);
-  const previous = version.previous === null ? null : headOf(sql, version, version.previous);
-  checkSuccession(previous, version);
+  checkParent(sql, version);
   checkSiblings(sql, version);
   checkNameOwner(sql, version);
   insertVersion(sql, version, nowMs);
   return true;
+}
+
+/** Whose a name is depends on its first Version: what its authors sign is never listed without what came before. */
+function checkParent(sql: SqlStorage, version: NewVersion): void {
+  const parent = version.previous === null ? null : headOf(sql, version, version.previous);
+  const isOfDomain = ownerBy(version.right, version.author) === null;
+  if (parent === null && version.mayLackParent === true && isOfDomain) return;
+  checkSuccession(parent, version);
 }
 
 // In the same call as the insert: of two authors who begin a name at once, one has it.
@@ -32,15 +38,7 @@ function ownerOfRow({ right_by, right_from, author }: VersionRow): string | null
 
 // In the same call as the insert: of two publishers who have both seen the same newest Version, one is refused.
 function checkNewest(sql: SqlStorage, { domain, nameHash, previous }: NewVersion): void {
-  const [row] = sql
-    .exec<{ id: Hash }>(
-      `SELECT id FROM versions WHERE name_hash = ? AND domain = ?
-       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
-      nameHash,
-      domain,
-    )
-    .toArray();
-  const newest = row?.id ?? null;
+  const newest = newestHead(sql, { domain, nameHash })?.id ?? null;
   if (newest === previous) return;
   throw new HoldfastError(
     "precondition-failed",

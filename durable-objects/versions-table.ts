@@ -40,6 +40,8 @@ export interface NewVersion {
   delegation: { bytes: Uint8Array<ArrayBuffer>; signature: string } | null;
   /** True: only where `previous` is the name's newest Version. */
   ifMatch?: boolean;
+  /** True: a peer has seen the Version that it follows, and that is not to be had here. */
+  mayLackParent?: boolean;
 }
 
 /** A statement as the shard gives it back. */
@@ -272,6 +274,22 @@ export function recentObjects(sql: SqlStorage): RecentObject[] {
     )
     .toArray()
     .map(({ id, ...row }) => ({ ...row, version: id }));
+}
+
+/** Of the newest Version, whether it stands or was taken back. */
+export function newestHead(
+  sql: SqlStorage,
+  { domain, nameHash }: Name,
+): Pick<VersionHead, "id" | "sequence"> | null {
+  const [row] = sql
+    .exec<Pick<VersionHead, "id" | "sequence">>(
+      `SELECT id, sequence FROM versions WHERE name_hash = ? AND domain = ?
+       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
+      nameHash,
+      domain,
+    )
+    .toArray();
+  return row ?? null;
 }
 
 export function headOf(

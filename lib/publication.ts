@@ -23,14 +23,19 @@ export interface Publication {
   ifMatch: boolean;
 }
 
-/** Verifies signature, form, dates, Manifest and the domain's leave. Throws the code of the first thing wrong. */
+/**
+ * Verifies signature, form, dates, Manifest and the domain's leave; `acceptsExpired`: of what has been accepted elsewhere, and
+ * may have run out since. Throws the code of the first thing wrong.
+ */
 export async function verifyPublication(
   published: PublishedJson,
   resolver: DomainKeyResolver,
   nowMs: number,
+  { acceptsExpired = false }: { acceptsExpired?: boolean } = {},
 ): Promise<Publication> {
   const version = await verifyVersion(parseSigned(published.version));
-  checkAge(version.body, nowMs);
+  if (acceptsExpired) checkNotAhead(version.body, nowMs);
+  else checkAge(version.body, nowMs);
   const manifestBytes = decodeBase64(published.manifest);
   const manifest = checkManifest(version, manifestBytes);
   const delegation = published.delegation === undefined ? null : parseSigned(published.delegation);

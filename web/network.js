@@ -20,6 +20,9 @@ const INDEX_NAME = /(^|\/)\.holdfast-index$/;
 const DOMAINS_NOTE =
   "Pledged to it is what nodes offer that list the domain; the rest of it is kept by those who pledge to all.";
 
+const PEERS_NOTE =
+  "Other edges, with which this one exchanges Versions, and which it asks for what it does not know.";
+
 /** @param {EdgeStatus} status */
 export function showNetwork(status) {
   showEdge(status);
@@ -130,8 +133,25 @@ function domainRow({ domain, bytes, pledgedBytes, supporters, ratio }) {
   );
 }
 
+/** @param {EdgeStatus["peers"][number]} peer */
+function peerRow({ url, reachable, waiting, exchangedAt }) {
+  const word = reachable === null ? "not spoken to yet" : reachable ? "online" : "offline";
+  return el(
+    "li",
+    el("span", linkOut(url)),
+    classed(reachable === null ? "quiet" : word, el("span", word)),
+    el("span", exchangedAt === null ? "nothing exchanged yet" : "last exchange ", ...timeOf(exchangedAt)),
+    el("span", waiting === 0 ? "nothing waits for it" : `${counted(waiting, "statement")} wait for it`),
+  );
+}
+
+/** @param {string | null} time */
+const timeOf = (time) => (time === null ? [] : [timeElement(time)]);
+
 /** @param {EdgeStatus} status */
-function showLists({ recent, domains, members, nodes }) {
+function showLists({ recent, domains, members, nodes, peers }) {
+  syncRows("peers", peers, peerRow);
+  setText(at("peers-note"), peers.length === 0 ? "None: this edge answers by itself." : PEERS_NOTE);
   syncRows("domains", domains, domainRow);
   setText(at("domains-note"), domains.length === 0 ? "None yet." : DOMAINS_NOTE);
   syncRows("recent", recent, recentRow);

@@ -11,6 +11,7 @@ import type { Hash, NodeId } from "../lib/hash.ts";
 import { isServingAt } from "../lib/pledge.ts";
 import { hotChunk, keepInCache, noteRead } from "./chunk-cache.ts";
 import { denylist } from "./denylist.ts";
+import { findPeerHolders, forgetPeerHolders } from "./peer-holders.ts";
 import { noteGiven, noteLoss } from "./read-notes.ts";
 
 /** Holders that are asked first, and holders whose answer a read waits for in vain before it fails. */
@@ -21,23 +22,34 @@ const FAILURES_REMEMBERED_MAX = 1000;
 /** How far behind a node with a URL of its own a relayed one ranks, of 0.5 that chance gives: relayed bytes cost the edge. */
 const RELAY_HANDICAP = 0.25;
 
-const failedAt = new Map<NodeId, number>();
+/** Nodes by their ids, and edges by their origins. */
+const failedAt = new Map<string, number>();
 
 /** A holder of a chunk. */
-export interface Holder extends Member {
+export interface Holder extends Pick<Member, "id" | "key" | "url" | "online" | "hours" | "standing"> {
   /** When it last gave the chunk to whoever checked it; 0: never, it is its claim. */
   checkedMs: number;
+  /** Edges under whose /via/<id> it is reached, where it is no node of this edge's own. */
+  relays: string[];
 }
 
-/** Who holds these chunks, best first: one look-up for all of them. */
+/** Who holds these chunks, best first. Of what no node of this edge holds, peers are asked. */
 export async function findHolders(index: IndexClient, chunks: Hash[]): Promise<Map<Hash, Holder[]>> {
+  const found = await findOwnHolders(index, chunks);
+  const unknown = chunks.filter((chunk) => (found.get(chunk) ?? []).length === 0);
+  for (const [chunk, holders] of await findPeerHolders(index.settings, unknown)) found.set(chunk, holders);
+  return found;
+}
+
+/** As findHolders, without asking anybody: one look-up for all of them. */
+export async function findOwnHolders(index: IndexClient, chunks: Hash[]): Promise<Map<Hash, Holder[]>> {
   const holdings = [...(await index.holdings(chunks)).values()];
   const members = await index.members(holdings.flatMap(({ holders }) => holders));
   return new Map(
     holdings.map(({ chunk, holders, checkedMs }) => {
       const known = holders.flatMap((id, i) => {
         const member = members.get(id);
-        return member === undefined ? [] : [{ ...member, checkedMs: checkedMs[i] ?? 0 }];
+        return member === undefined ? [] : [{ ...member, checkedMs: checkedMs[i] ?? 0, relays: [] }];
       });
       return [chunk, rankHolders(known)];
     }),
@@ -68,8 +80,9 @@ async function readFromHolders(
   chunk: WantedChunk,
   holders: Holder[],
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const own = holders.filter((holder) => !isForeign(holder));
   const slow: Holder[] = [];
-  for (const holder of holders) {
+  for (const holder of own) {
     const bytes = await readFrom(index, chunk, holder, slow);
     if (bytes !== null) return bytes;
     if (slow.length === HOLDERS_TRIED_MAX) break;
@@ -79,7 +92,58 @@ async function readFromHolders(
     const bytes = await readFrom(index, chunk, { ...holder, url: null }, []);
     if (bytes !== null) return bytes;
   }
+  const bytes = await readFromPeers(index, chunk, holders.filter(isForeign));
+  if (bytes !== null) return bytes;
   throw new HoldfastError("no-holder", `no home node could give chunk ${chunk.hash}: try again later`);
+}
+
+function isForeign({ relays }: Holder): boolean {
+  return relays.length > 0;
+}
+
+/** From nodes of other edges: whatever comes of it, it is not for this edge to note how they stand. */
+async function readFromPeers(
+  index: IndexClient,
+  chunk: WantedChunk,
+  known: Holder[],
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  const holders = known.length > 0 ? known : await peerHoldersOf(index, chunk);
+  const ways = holders.flatMap((holder) => waysTo(holder)).sort((a, b) => failuresOf(a) - failuresOf(b));
+  for (const way of ways.slice(0, HOLDERS_TRIED_MAX)) {
+    const outcome = await index.read(way, chunk);
+    if (outcome.status === "read") return outcome.bytes;
+    noteFailure([way.id, way.relay], chunk, outcome);
+  }
+  if (ways.length > 0) forgetPeerHolders(chunk.hash);
+  return null;
+}
+
+async function peerHoldersOf(index: IndexClient, { hash }: WantedChunk): Promise<Holder[]> {
+  return (await findPeerHolders(index.settings, [hash])).get(hash) ?? [];
+}
+
+/** A way to another edge's node, which told of it. */
+interface ForeignWay {
+  id: NodeId;
+  url: string;
+  relay: string;
+}
+
+function waysTo({ id, url, relays }: Holder): ForeignWay[] {
+  return relays.flatMap((relay) => {
+    const via = { id, url: viaUrl(relay, id), relay };
+    return url === null ? [via] : [{ id, url, relay }, via];
+  });
+}
+
+/** Under which a node's own answers are, at an edge that it is registered at. */
+export function viaUrl(edge: string, node: NodeId): string {
+  return `${edge}/via/${node}`;
+}
+
+/** An edge whose holders failed lately comes after one whose did not. */
+function failuresOf({ id, relay }: ForeignWay): number {
+  return (hasFailedLately(relay) ? 2 : 0) + (hasFailedLately(id) ? 1 : 0);
 }
 
 async function readFrom(
@@ -93,7 +157,7 @@ async function readFrom(
     noteGiven(index, chunk.hash, holder, outcome.bytes.length);
     return outcome.bytes;
   }
-  noteFailure(holder, chunk, outcome);
+  noteFailure([holder.id], chunk, outcome);
   if (outcome.status !== "missing") slow.push(holder);
   if (outcome.status === "unreachable") await index.checkLinks([holder.id]);
   else noteLoss(index, { chunk: chunk.hash, node: holder.id, code: outcome.status });
@@ -116,7 +180,7 @@ function rankHolders(holders: Holder[]): Holder[] {
   return [...first, ...byState.slice(HOLDERS_TRIED_MAX)].map(({ member }) => member);
 }
 
-function handicapOf(member: Member): number {
+function handicapOf(member: Holder): number {
   return member.url === null ? RELAY_HANDICAP : 0;
 }
 
@@ -131,16 +195,16 @@ function stateRank(member: Holder): number {
   );
 }
 
-function hasFailedLately(id: NodeId): boolean {
+function hasFailedLately(id: string): boolean {
   return (failedAt.get(id) ?? 0) > Date.now() - FAILURE_MEMORY_MS;
 }
 
 function noteFailure(
-  { id }: Member,
+  ids: string[],
   { hash }: WantedChunk,
   outcome: Exclude<ReadOutcome, { status: "read" }>,
 ): void {
-  console.warn(`holder ${id} failed for chunk ${hash}: ${outcome.status}: ${outcome.detail}`);
+  console.warn(`holder ${ids.join(" of ")} failed for chunk ${hash}: ${outcome.status}: ${outcome.detail}`);
   if (failedAt.size >= FAILURES_REMEMBERED_MAX) failedAt.clear();
-  failedAt.set(id, Date.now());
+  for (const id of ids) failedAt.set(id, Date.now());
 }

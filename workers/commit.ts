@@ -29,7 +29,7 @@ import { denylist } from "./denylist.ts";
 import { verifyReceipts } from "./receipts.ts";
 
 /** A publication on its way, or the reason why it was refused. */
-type Step<T> = { ok: true; id: () => Hash | null; value: T } | { ok: false; result: NamesResult };
+export type Step<T> = { ok: true; id: () => Hash | null; value: T } | { ok: false; result: NamesResult };
 
 interface Prepared extends Required {
   publication: Publication;
@@ -57,7 +57,7 @@ export async function commitStatements(
 }
 
 /** Throws where a domain may not write now. Asked once its key has been verified. */
-type Admit = (domain: Domain) => Promise<void>;
+export type Admit = (domain: Domain) => Promise<void>;
 
 async function commitPublications(
   index: IndexClient,
@@ -168,7 +168,7 @@ async function writeRows(
   return index.write({ held, references, statements });
 }
 
-async function toNewVersion(
+export async function toNewVersion(
   { version, manifestBytes, authority, delegation, ifMatch }: Publication,
   edge: EdgeKey,
 ): Promise<NewVersion> {
@@ -213,7 +213,7 @@ async function commitRemovals(
 }
 
 /** The Removals stand whether or not this succeeds: a walk of the collectors does the same, later. */
-async function endUses(index: IndexClient, removals: NewRemoval[]): Promise<void> {
+export async function endUses(index: IndexClient, removals: NewRemoval[]): Promise<void> {
   try {
     await index.endUsesOf(removals);
   } catch (error) {
@@ -221,7 +221,7 @@ async function endUses(index: IndexClient, removals: NewRemoval[]): Promise<void
   }
 }
 
-async function toNewRemoval(
+export async function toNewRemoval(
   { removal, authority, delegation }: PublishedRemoval,
   edge: EdgeKey,
 ): Promise<NewRemoval> {
@@ -234,7 +234,7 @@ async function toNewRemoval(
   };
 }
 
-function resultOf({ id }: { id: Hash }, result: AppendResult | undefined): NamesResult {
+export function resultOf({ id }: { id: Hash }, result: AppendResult | undefined): NamesResult {
   if (result === undefined) throw new TypeError("a shard answered without a result");
   if (result.status === "refused") return refusal(id, new HoldfastError(result.code, result.detail));
   return { id, status: result.status, witnesses: [formatSigned(result.witness)] };
@@ -245,7 +245,7 @@ function then<A, B>(step: Step<A>, next: (value: A) => Promise<B>): Promise<Step
 }
 
 /** The id of a posted statement, whatever is wrong with it; null where its base64 is. */
-function idOf(statement: SignedJson): Hash | null {
+export function idOf(statement: SignedJson): Hash | null {
   try {
     return hashBytes(parseSigned(statement).bytes);
   } catch (error) {
@@ -255,7 +255,7 @@ function idOf(statement: SignedJson): Hash | null {
 }
 
 /** The id is asked for only where there is a refusal to name it. */
-async function attempt<T>(id: () => Hash | null, run: () => Promise<T>): Promise<Step<T>> {
+export async function attempt<T>(id: () => Hash | null, run: () => Promise<T>): Promise<Step<T>> {
   try {
     return { ok: true, id, value: await run() };
   } catch (error) {

@@ -13,6 +13,7 @@ import { network } from "./routes/network.ts";
 import { obj } from "./routes/obj.ts";
 import { operator } from "./routes/operator.ts";
 import { page } from "./routes/page.ts";
+import { peer } from "./routes/peer.ts";
 import { version } from "./routes/version.ts";
 import { via } from "./routes/via.ts";
 
@@ -45,6 +46,7 @@ const app = new Hono<AppEnv>()
   .use("/version/*", keepDenylistFresh)
   .use("/chunk/*", keepDenylistFresh)
   .use("/via/*", keepDenylistFresh)
+  .use("/peer/*", keepDenylistFresh)
   .use("/status", keepDenylistFresh)
   .route("/obj", obj)
   .route("/name", name)
@@ -52,15 +54,27 @@ const app = new Hono<AppEnv>()
   .route("/version", version)
   .route("/chunk", chunk)
   .route("/via", via)
+  .route("/peer", peer)
   .route("/operator", operator)
   .route("/", network)
   .route("/", page);
 
 // A path that exists, asked with a method that it does not have.
-const READ_ONLY = ["/obj/*", "/name/*", "/version/*", "/closest/*", "/domain/*", "/node", "/status", "/"];
+const READ_ONLY = [
+  "/obj/*",
+  "/name/*",
+  "/peer/name/*",
+  "/version/*",
+  "/closest/*",
+  "/domain/*",
+  "/node",
+  "/status",
+  "/",
+];
 app.all("/name/lookup", () => methodNotAllowed("POST"));
 for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"));
 app.all("/operator/denials", () => methodNotAllowed("POST"));
+app.all("/peer/names", () => methodNotAllowed("POST"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));
 app.all("/chunk/kept", () => methodNotAllowed("POST"));

@@ -39,6 +39,7 @@ export function budgetOf(method: string, path: string): AddressBudget | null {
     return ["locate", "suspect", "kept"].includes(second) ? "lookups" : "writes";
   if (first === "name" && isPost) return "lookups";
   if (first === "via" && isPost) return "writes";
+  if (first === "peer") return isPost ? "writes" : "lookups";
   if (first === "closest" || first === "domain" || first === "status") return "lookups";
   if (first === "obj" && path.endsWith("/")) return "lookups";
   return ["obj", "name", "version", "chunk", "via"].includes(first) ? "reads" : null;

@@ -45,6 +45,8 @@ export interface NameKnowledge {
   /** Manifest bytes that servers sent along, by their hash. */
   manifests: Map<Hash, Uint8Array<ArrayBuffer>>;
   problems: ServerProblem[];
+  /** Servers that others say have a Version which those do not list. */
+  elsewhere: string[];
   /** Servers that gave an answer, if only that they know nothing. */
   answered: number;
   /** All of them said that the Version that was asked with is the newest, and nothing else. */
@@ -57,7 +59,10 @@ export function stands({ unverified, removal }: KnownVersion): boolean {
 }
 
 export function noKnowledge(): NameKnowledge {
-  return { versions: [], removals: [], manifests: new Map(), problems: [], answered: 0, isKnown: false };
+  return {
+    ...{ versions: [], removals: [], manifests: new Map(), problems: [], elsewhere: [] },
+    ...{ answered: 0, isKnown: false },
+  };
 }
 
 /** What several servers told, as one. */
@@ -74,6 +79,7 @@ export async function mergeParts(parts: NameKnowledge[], judge: Judge): Promise<
     removals,
     manifests: new Map(parts.flatMap((part) => [...part.manifests])),
     problems: parts.flatMap((part) => part.problems),
+    elsewhere: [...new Set(parts.flatMap((part) => part.elsewhere))],
     answered: parts.filter((part) => part.answered > 0).length,
     isKnown: versions.size === 0 && parts.some(({ isKnown }) => isKnown),
   };

@@ -12,6 +12,7 @@ import { type VerifiedVersion, verifyVersion } from "../version.ts";
 import { type LookupAnswer, NAMES_PER_LOOKUP_MAX, type NameAnswer } from "../wire/names.ts";
 import { type ListedJson, parseSigned, type SignedJson } from "../wire/signed.ts";
 import type { ChunkSource } from "./chunk-source.ts";
+import { originSentTo } from "./holders.ts";
 import { Judge, type JudgeOptions } from "./judge.ts";
 import {
   evidenceOf,
@@ -31,6 +32,8 @@ export const PROBLEMS_PER_SERVER_MAX = 10;
 
 /** Holders that are asked for what they know of a name. */
 export const HOLDERS_ASKED_MAX = 2;
+/** Servers that are asked because others say that they have a Version which those do not list. */
+export const ELSEWHERE_ASKED_MAX = 2;
 /** How they are asked: they answer at once, or not. */
 export const HOLDER_OPTIONS: ServerOptions = { limits: { idleMs: 2_000, totalMs: 3_000 }, waitsMax: 0 };
 
@@ -81,8 +84,9 @@ async function askFound(query: NameQuery, options: VersionsOptions, judge: Judge
 }
 
 /**
- * What holders of the newest Version that stands here know beyond `knowledge`: home nodes keep the Versions of what they
- * hold, and no server can speak for them. Whoever does not answer at once is no news.
+ * What others know beyond `knowledge`: holders of the newest Version that stands here, because home nodes keep the Versions of
+ * what they hold, and no server can speak for them; and servers that are said to have a Version which those asked do not list.
+ * Whoever does not answer at once is no news.
  */
 export async function askHolders(
   query: NameQuery,
@@ -90,13 +94,15 @@ export async function askHolders(
   options: VersionsOptions & { source: ChunkSource; holderAt: (url: string) => Server },
 ): Promise<NameKnowledge> {
   const newest = knowledge.versions.find(stands);
-  if (newest === undefined) return knowledge;
-  const urls = await options.source.directUrls(newest.version.body.manifest);
+  const held = newest === undefined ? [] : await options.source.directUrls(newest.version.body.manifest);
   const asked = new Set(options.servers.map(({ url }) => url));
-  const nodes = urls.filter((url) => !asked.has(url)).slice(0, HOLDERS_ASKED_MAX);
-  if (nodes.length === 0) return knowledge;
+  const [told = [], nodes = []] = [knowledge.elsewhere, held].map((urls) =>
+    urls.filter((url) => !asked.has(url)),
+  );
+  const others = new Set([...told.slice(0, ELSEWHERE_ASKED_MAX), ...nodes.slice(0, HOLDERS_ASKED_MAX)]);
+  if (others.size === 0) return knowledge;
   const judge = await Judge.open(query.domain, options);
-  const answers = await Promise.all(nodes.map((url) => askServer(options.holderAt(url), query, judge)));
+  const answers = await Promise.all([...others].map((url) => askServer(options.holderAt(url), query, judge)));
   const heard = answers.filter(({ answered }) => answered > 0);
   return heard.length === 0 ? knowledge : mergeParts([knowledge, ...heard], judge);
 }
@@ -202,6 +208,7 @@ async function askServer(server: Server, query: NameQuery, judge: Judge): Promis
     for await (const page of pagesOf(server, query)) {
       found.answered = 1;
       keepManifest(page.manifest, found.manifests);
+      found.elsewhere.push(...urlsElsewhere(server, page));
       for (const listed of page.removals ?? []) await keepRemoval(listed, query, judge, found, blame);
       for (const listed of [...page.versions, ...(page.first === undefined ? [] : [page.first])])
         await keepListed(listed, query, judge, found, { server, blame });
@@ -214,6 +221,11 @@ async function askServer(server: Server, query: NameQuery, judge: Judge): Promis
     else blame(error);
   }
   return found;
+}
+
+/** Where the server may send us for what it does not list itself. */
+function urlsElsewhere({ url }: Server, { elsewhere = [] }: NameAnswer): string[] {
+  return elsewhere.flatMap(({ servers }) => servers).flatMap((told) => originSentTo(told, url) ?? []);
 }
 
 async function* pagesOf(server: Server, query: NameQuery): AsyncGenerator<NameAnswer> {

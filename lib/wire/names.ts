@@ -2,8 +2,9 @@
 
 import * as v from "valibot";
 import { REMOVALS_PER_NAME_MAX } from "../removal.ts";
-import { domainSchema, hashSchema, nameSchema, parseWith } from "../schema.ts";
+import { domainSchema, hashSchema, nameSchema, parseWith, positiveSchema } from "../schema.ts";
 import { locateAnswerSchema } from "./chunks.ts";
+import { URL_TEXT_MAX } from "./nodes.ts";
 import { problemSchema } from "./problem.ts";
 import {
   base64Text,
@@ -20,7 +21,7 @@ export const NAMES_BODY_MAX = 8 * 1024 * 1024;
 export const NAME_ANSWER_MAX = 16 * 1024 * 1024;
 
 // POST /names
-const publishedSchema = v.strictObject({
+export const publishedSchema = v.strictObject({
   version: signedSchema,
   /** The Manifest's bytes, base64. */
   manifest: manifestText,
@@ -31,7 +32,7 @@ const publishedSchema = v.strictObject({
   /** True: only where the Version that it follows is the name's newest here. */
   ifMatch: v.optional(v.boolean()),
 });
-const postedRemovalSchema = v.strictObject({
+export const postedRemovalSchema = v.strictObject({
   removal: signedSchema,
   witnesses: witnessesSchema,
   delegation: v.optional(signedSchema),
@@ -67,6 +68,20 @@ export const parseNamesRequest = (value: unknown): NamesRequest =>
 export const parseNamesAnswer = (value: unknown): NamesAnswer =>
   parseWith(namesAnswerSchema, value, "bad-answer");
 
+/** Versions of a name that a server tells of and does not list, and servers that tell of each. */
+export const ELSEWHERE_MAX = 4;
+export const ELSEWHERE_SERVERS_MAX = 8;
+const elsewhereSchema = v.strictObject({
+  version: hashSchema,
+  sequence: positiveSchema,
+  servers: v.pipe(
+    v.array(v.pipe(v.string(), v.maxLength(URL_TEXT_MAX))),
+    v.minLength(1),
+    v.maxLength(ELSEWHERE_SERVERS_MAX),
+  ),
+});
+export type Elsewhere = v.InferOutput<typeof elsewhereSchema>;
+
 // GET /name/<nameHash>?domain=
 const nameAnswerSchema = v.object({
   nameHash: hashSchema,
@@ -79,6 +94,8 @@ const nameAnswerSchema = v.object({
   removed: v.optional(v.pipe(v.array(hashSchema), v.maxLength(VERSIONS_PER_PAGE))),
   /** On the first page: the name's first Version, where an author's right to the name depends on it. */
   first: v.optional(listedSchema),
+  /** On the first page: Versions that this server was told of, and could not list. */
+  elsewhere: v.optional(v.pipe(v.array(elsewhereSchema), v.maxLength(ELSEWHERE_MAX))),
   /** The newest Version's Manifest, base64, on the first page. */
   manifest: v.nullable(manifestText),
   /** Pass as `before` for the next page; null on the last. */

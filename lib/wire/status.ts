@@ -16,7 +16,8 @@ import {
   shareSchema,
   timeSchema,
 } from "../schema.ts";
-import { contactSchema } from "./nodes.ts";
+import { contactSchema, URL_TEXT_MAX } from "./nodes.ts";
+import { PEERS_MAX } from "./peers.ts";
 
 // GET /status of an edge: the network in numbers
 export const RECENT_OBJECTS_MAX = 20;
@@ -123,6 +124,24 @@ const edgeStatusSchema = v.object({
         }),
       ),
       v.maxLength(LISTED_DOMAINS_MAX),
+    ),
+    [],
+  ),
+  /** Edges that this one exchanges Versions with. */
+  peers: v.optional(
+    v.pipe(
+      v.array(
+        v.object({
+          url: v.pipe(v.string(), v.maxLength(URL_TEXT_MAX)),
+          /** Whether it answered when statements were last handed on to it; null: none were yet. */
+          reachable: v.nullable(v.boolean()),
+          /** Statements that it has not been given yet. */
+          waiting: countSchema,
+          /** When it last took statements. */
+          exchangedAt: v.nullable(timeSchema),
+        }),
+      ),
+      v.maxLength(PEERS_MAX),
     ),
     [],
   ),

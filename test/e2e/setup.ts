@@ -31,7 +31,7 @@ declare module "vitest" {
 const PORTS = { min: 10_000, max: 30_000, range: 40 };
 
 /** The first of PORTS.range ports, of which the ones that a local network uses are free. */
-async function freeRange(): Promise<number> {
+export async function freeRange(): Promise<number> {
   for (;;) {
     const base = randomInt(PORTS.min, PORTS.max);
     const wanted = Array.from({ length: PORTS.range }, (_, i) => base + i);

@@ -17,6 +17,7 @@ const REPORT: ShardReport = {
   repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
   needed: { chunks: 0, unheld: 0, unseen: 0 },
   domains: [],
+  peers: [],
 };
 const root = env.PARTITION_SHARD.getByName(shardName(""));
 const node = hashOf("a node") as NodeId;

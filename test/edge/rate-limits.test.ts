@@ -167,4 +167,6 @@ test.each([
   ["HEAD", "/obj/a.org/b/", "lookups"],
   ["PUT", `/via/${HASH}/chunk/${HASH}`, "reads"],
   ["POST", "/operator/denials", "writes"],
+  ["POST", "/peer/names", "writes"],
+  ["GET", `/peer/name/${HASH}`, "lookups"],
 ])("%s %s counts as %s", (method, path, budget) => expect(budgetOf(method, path)).toBe(budget));

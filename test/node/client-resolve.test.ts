@@ -274,6 +274,35 @@ describe("a home node that holds the newest Version which a server shows", () =>
   });
 });
 
+describe("a server that is said to have a Version which the one asked does not list", () => {
+  async function telling(servers: string[]) {
+    const first = await signVersion(owner, object);
+    const second = await signVersion(owner, object, { sequence: 2, previous: first.id });
+    const elsewhere = [{ version: second.id, sequence: 2, servers }];
+    const edge = await serve((_request, response) => answerJson(response, { ...pageOf([first]), elsewhere }));
+    const holderAt = (url: string) => new Server(url, nodeHost.fetch, HOLDER_OPTIONS);
+    return { first, second, asking: { ...optionsOf(edge), holderAt } };
+  }
+
+  test("is asked, and judged like any other", async () => {
+    const { first } = await telling(["https://edge.example.org"]);
+    const second = await signVersion(owner, object, { sequence: 2, previous: first.id });
+    const other = await serveName([second, first]);
+    const { asking } = await telling([other.url]);
+    expect((await resolveObject(REQUEST, asking)).version.id).toBe(second.id);
+    const forged = await signVersion(stranger, object, { sequence: 2, previous: first.id });
+    const { asking: misled } = await telling([(await serveName([forged])).url]);
+    expect((await resolveObject(REQUEST, misled)).version.id).toBe(first.id);
+  });
+
+  test("that does not answer, or is inside a network, costs no more than a moment", async () => {
+    const silent = await serve(() => undefined);
+    const { first, asking } = await telling([silent.url, "http://10.0.0.1", "https://intranet"]);
+    const { version, problems } = await resolveObject(REQUEST, asking);
+    expect({ id: version.id, problems }).toEqual({ id: first.id, problems: [] });
+  });
+});
+
 describe("resolveObject", () => {
   test("of two Versions that one key signed at one sequence takes neither, unless one is named", async () => {
     const [a, b] = [await signVersion(owner, object), await signVersion(owner, object, { time: LATER })];

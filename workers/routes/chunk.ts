@@ -2,7 +2,6 @@
 
 import { Hono } from "hono";
 import { contactOf } from "../../durable-objects/index-client.ts";
-import type { Member } from "../../durable-objects/members-table.ts";
 import { KEPT_BODY_MAX } from "../../lib/durability/kept.ts";
 import { isDelisted } from "../../lib/durability/standing.ts";
 import { HoldfastError } from "../../lib/error.ts";
@@ -21,6 +20,7 @@ import {
   SUSPECTS_PER_POST_MAX,
   type SuspectAnswer,
 } from "../../lib/wire/chunks.ts";
+import { PEER_HEADER } from "../../lib/wire/peers.ts";
 import {
   type AppContext,
   type AppEnv,
@@ -31,7 +31,7 @@ import {
   untrustedHeaders,
 } from "../app.ts";
 import { dropFromCache, hotChunk } from "../chunk-cache.ts";
-import { findHolders } from "../chunk-reader.ts";
+import { findHolders, findOwnHolders, type Holder, viaUrl } from "../chunk-reader.ts";
 import { denylist } from "../denylist.ts";
 import { answerInventory, answerKept } from "../node-questions.ts";
 import { wantsReferral } from "../object-referral.ts";
@@ -48,7 +48,9 @@ export const chunk = new Hono<AppEnv>()
   })
   .post("/locate", async (c) => {
     const { chunks } = parseLocateRequest(await readJson(c, LOCATE_BODY_MAX));
-    const holders = await findHolders(
+    // A peer that asks is told of what is known here, and asks the others itself.
+    const find = c.req.header(PEER_HEADER) === undefined ? findHolders : findOwnHolders;
+    const holders = await find(
       indexOf(c),
       chunks.filter((hash) => !denylist().has(hash)),
     );
@@ -80,7 +82,7 @@ export const chunk = new Hono<AppEnv>()
     return hot === null ? redirect(c, hash) : dataOf(c, hash, hot);
   });
 
-function restingOf(members: Iterable<Member>): NodeId[] {
+function restingOf(members: Iterable<Holder>): NodeId[] {
   return [...members].filter(({ hours }) => !isServingAt(hours, Date.now())).map(({ id }) => id);
 }
 
@@ -121,11 +123,11 @@ async function redirect(c: AppContext, hash: Hash): Promise<Response> {
   if (holder === undefined) {
     throw new HoldfastError("no-holder", `no holder of chunk ${hash} can be reached now: try again later`);
   }
-  const base = holder.url ?? `${new URL(c.req.url).origin}/via/${holder.id}`;
+  const base = holder.url ?? viaUrl(holder.relays[0] ?? new URL(c.req.url).origin, holder.id);
   return c.body(null, 307, { ...NO_STORE, Location: `${base}/chunk/${hash}` });
 }
 
-async function holdersOf(c: AppContext, hash: Hash): Promise<Member[]> {
+async function holdersOf(c: AppContext, hash: Hash): Promise<Holder[]> {
   return (await findHolders(indexOf(c), [hash])).get(hash) ?? [];
 }
 

@@ -2,6 +2,7 @@
 // the newest statements of many names.
 
 import { Hono } from "hono";
+import type { NamePage } from "../../durable-objects/shard-answers.ts";
 import type { NewestVersion, StoredVersion } from "../../durable-objects/versions-table.ts";
 import { base64 } from "../../lib/base64.ts";
 import { HoldfastError } from "../../lib/error.ts";
@@ -13,8 +14,9 @@ import {
   type NameAnswer,
   parseLookupRequest,
 } from "../../lib/wire/names.ts";
-import { type AppEnv, indexOf, readJson } from "../app.ts";
+import { type AppContext, type AppEnv, indexOf, readJson } from "../app.ts";
 import { denylist } from "../denylist.ts";
+import { type Name, pullUnknown, refreshLater } from "../pull-name.ts";
 import { formatStored } from "../stored-statement.ts";
 
 export const name = new Hono<AppEnv>()
@@ -32,9 +34,8 @@ export const name = new Hono<AppEnv>()
     const domain = parseDomain(c.req.query("domain") ?? "");
     denylist().checkName(domain, nameHash);
     const before = c.req.query("before");
-    const shard = indexOf(c).shardOf(nameHash);
-    const page = await shard.listName(domain, nameHash, before === undefined ? null : parseHash(before));
-    if (page.versions.length === 0 && before === undefined) {
+    const page = await pageOf(c, { domain, nameHash }, before === undefined ? null : parseHash(before));
+    if (page.versions.length === 0 && page.elsewhere.length === 0 && before === undefined) {
       throw new HoldfastError("not-found", `no Version of this name of ${domain} is known here`);
     }
     c.header("Cache-Control", "no-cache");
@@ -44,11 +45,22 @@ export const name = new Hono<AppEnv>()
       versions: page.versions.map(formatStored),
       ...(page.removals.length === 0 ? {} : { removals: page.removals.map(formatStored) }),
       ...removedOn(page.versions),
+      ...(page.elsewhere.length === 0 ? {} : { elsewhere: page.elsewhere }),
       ...(page.first === null ? {} : { first: formatStored(page.first) }),
       manifest: encodeAllowed(page.versions[0]?.manifest, page.manifest),
       next: page.hasMore ? (page.versions.at(-1)?.id ?? null) : null,
     });
   });
+
+/** What is not here, or may be older here than elsewhere, peers are asked for. */
+async function pageOf(c: AppContext, name: Name, before: Hash | null): Promise<NamePage> {
+  const read = () => indexOf(c).shardOf(name.nameHash).listName(name.domain, name.nameHash, before);
+  const page = await read();
+  if (before !== null) return page;
+  if (page.versions.length > 0) refreshLater(c, name);
+  else if (await pullUnknown(c, name)) return read();
+  return page;
+}
 
 /** A Manifest that is blocked is left out: the statement that names it stays, so that histories have no holes. */
 function encodeAllowed(hash: Hash | undefined, bytes: Uint8Array | null): string | null {

@@ -4,6 +4,7 @@ import { Hono } from "hono";
 import { SOFTWARE } from "../../durable-objects/env.ts";
 import { contactOf } from "../../durable-objects/index-client.ts";
 import type { Inventories } from "../../durable-objects/inventories-table.ts";
+import type { PeerReport } from "../../durable-objects/outbox-table.ts";
 import { uptimeOf } from "../../lib/durability/uptime.ts";
 import { HoldfastError } from "../../lib/error.ts";
 import { parseHash, parseNodeId } from "../../lib/hash.ts";
@@ -70,6 +71,19 @@ function inventoriesOf(inventories: Inventories): InventoriesStatus {
   };
 }
 
+function peerStatus(url: string, reports: readonly PeerReport[]): EdgeStatus["peers"][number] {
+  const report = reports.find(({ peer }) => peer === url);
+  if (report === undefined) return { url, reachable: null, waiting: 0, exchangedAt: null };
+  const { waiting, answeredMs, failedMs } = report;
+  const isKnown = answeredMs !== null || failedMs !== null;
+  return {
+    url,
+    reachable: isKnown ? (answeredMs ?? 0) > (failedMs ?? 0) : null,
+    waiting,
+    exchangedAt: answeredMs === null ? null : new Date(answeredMs).toISOString(),
+  };
+}
+
 async function statusOf(c: AppContext): Promise<EdgeStatus> {
   const index = indexOf(c);
   const [{ id, signer }, report] = await Promise.all([edgeKeyOf(c), index.root().network(LISTED_NODES_MAX)]);
@@ -105,6 +119,7 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     domains: report.domains
       .filter(({ domain }) => !denylist().has(domainHashOf(domain)))
       .map((one) => ({ ...one, ratio: ratioOf(one) })),
+    peers: index.settings.peerEdges.map((url) => peerStatus(url, report.peers)),
     reportedAt: report.reportedMs === null ? null : new Date(report.reportedMs).toISOString(),
   };
 }

@@ -28,6 +28,7 @@ import {
 import { type FolderPath, formatFolder, indexPageOf, parseObjectPath } from "../object-path.ts";
 import { makeReferral, wantsReferral } from "../object-referral.ts";
 import { streamBody } from "../object-stream.ts";
+import { pullUnknown, refreshLater } from "../pull-name.ts";
 import { spendAddress } from "../rate-limits.ts";
 import { isFolder } from "../tree-finder.ts";
 
@@ -72,9 +73,11 @@ async function findHead(
   const only = c.req.query("version");
   const nameHash = nameHashOf(domain, name);
   denylist().check(nameHash);
-  const head = await index
-    .shardOf(nameHash)
-    .head(domain, nameHash, only === undefined ? null : parseHash(only));
+  const read = () =>
+    index.shardOf(nameHash).head(domain, nameHash, only === undefined ? null : parseHash(only));
+  let head = await read();
+  if (head !== null) refreshLater(c, { domain, nameHash });
+  else if (await pullUnknown(c, { domain, nameHash })) head = await read();
   if (head === null) return null;
   if ("removed" in head) throw removed(head.removed);
   if (only === undefined) checkExpiry(head, Date.now());
