@@ -27,6 +27,16 @@ export function membershipPrefixes(id: Hash, depth: number): ShardPrefix[] {
   return [leaf, ...ancestors.reverse()];
 }
 
+/** The two shards that a shard splits into. */
+export function childPrefixes(prefix: ShardPrefix): [ShardPrefix, ShardPrefix] {
+  return [`${prefix}0`, `${prefix}1`];
+}
+
+/** True where shard `inner` serves a part of what `outer` serves, and not all of it. */
+export function isInside(inner: ShardPrefix, outer: ShardPrefix): boolean {
+  return inner.length > outer.length && inner.startsWith(outer);
+}
+
 /** A prefix as a Durable Object's name: an object needs a name that is not empty. */
 export function shardName(prefix: ShardPrefix): string {
   return `shard-${prefix}`;
@@ -42,13 +52,4 @@ export function partitionRange(prefix: ShardPrefix): { first: number; last: numb
 /** The leaf shard of a partition. */
 export function partitionPrefix(partition: number, depth: number): ShardPrefix {
   return partition.toString(2).padStart(PARTITION_BITS, "0").slice(0, depth);
-}
-
-/** Items by leaf shard, so that each shard is called once. */
-export function groupByShard<T>(
-  items: Iterable<T>,
-  hashOf: (item: T) => Hash,
-  depth: number,
-): Map<ShardPrefix, T[]> {
-  return Map.groupBy(items, (item) => leafPrefix(hashOf(item), depth));
 }

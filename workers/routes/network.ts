@@ -63,6 +63,7 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     nodes: report.counts,
     index: report.index,
     repairs: report.repairs,
+    shards: { ...report.shards, largest: report.largest },
     partitions: report.partitions,
     recent: report.recent.filter(
       ({ domain, name, version }) =>
