@@ -2,12 +2,16 @@
 
 import { Command } from "commander";
 import { edgeAllowCommand, edgeDeniedCommand, edgeDenyCommand } from "./edge-denials.ts";
+import { edgeSplitCommand } from "./edge-split.ts";
 
 export function edgeCommand(): Command {
   return new Command("edge")
     .summary("for operators of an edge")
-    .description("Block what an edge gives out, by hash, name or domain. Takes a key of its OPERATOR_KEYS.")
+    .description(
+      "Block what an edge gives out, and divide the shards of its index. Takes a key of its OPERATOR_KEYS.",
+    )
     .addCommand(edgeDenyCommand())
     .addCommand(edgeAllowCommand())
-    .addCommand(edgeDeniedCommand());
+    .addCommand(edgeDeniedCommand())
+    .addCommand(edgeSplitCommand());
 }
