@@ -68,13 +68,18 @@ export function auditDelayMs({ settings }: IndexClient, isUrgent: boolean): numb
 }
 
 /** One round. Done twice at once it draws what is due once: the time is taken before anything is read. */
-export async function auditRound(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<AuditRound> {
+export async function auditRound(
+  sql: SqlStorage,
+  index: IndexClient,
+  shard: ShardPrefix,
+  nowMs: number,
+): Promise<AuditRound> {
   const delayMs = auditDelayMs(index, false);
   const counts = countByNode(sql);
   if (delayMs === null || counts.length === 0) return { checks: [], nextMs: null };
   const members = await index.members(counts.map(({ node }) => node));
-  const { auditsPerDay, shardDepth } = index.settings;
-  const rate = { auditsPerDay, shards: 2 ** shardDepth };
+  // As many as there are where all are of this one's depth.
+  const rate = { auditsPerDay: index.settings.auditsPerDay, shards: 2 ** shard.length };
   const audited = counts.flatMap((count) => auditedNode(count, members));
   const elapsedMs = takeElapsed(sql, delayMs, nowMs);
   const draws = [...suspected(sql, members), ...drawRows(sql, audited, rate, elapsedMs)];

@@ -1,8 +1,8 @@
 // Since when a shard's tables are complete. A shard that was never written to knows that there is nothing; one that lost what
 // it had, or stands in for others since SHARD_DEPTH was changed, looks the same from inside. So it asks the root shard, which
-// has the reports of all that there were, before it first reports itself.
+// has the reports of all that there were, before it first reports itself. What a split shard knew of itself its children have.
 
-import { ANCESTOR_DEPTHS, type ShardPrefix } from "../lib/overlay/shards.ts";
+import { ANCESTOR_DEPTHS, isInside, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
 
 const BORN_SETTING = "born-at";
@@ -29,15 +29,17 @@ function madeMs(sql: SqlStorage): number {
 
 /**
  * Root shard: since when a shard is complete that has not reported in its life. One that did before has lost what it had,
- * and one beside shards of another depth never had what they have.
+ * and one whose range others served, or a part of it, never had what they have. Those above keep members, and serve no range.
  */
-export function birthOf(sql: SqlStorage, prefix: ShardPrefix, depth: number, nowMs: number): number {
-  const depths: number[] = [...ANCESTOR_DEPTHS, depth];
+export function birthOf(sql: SqlStorage, prefix: ShardPrefix, nowMs: number): number {
   const known = sql
     .exec<{ prefix: ShardPrefix }>("SELECT prefix FROM reports WHERE prefix <> ''")
     .toArray()
     .map((row) => row.prefix);
-  const isLost = known.includes(prefix) || known.some(({ length }) => !depths.includes(length));
+  const isAbove = (other: ShardPrefix) => ANCESTOR_DEPTHS.some((bits) => bits === other.length);
+  const isLost = known.some(
+    (other) => other === prefix || isInside(other, prefix) || (isInside(prefix, other) && !isAbove(other)),
+  );
   return isLost ? nowMs : madeMs(sql);
 }
 

@@ -6,6 +6,7 @@ import type { Hash } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import type { Reference } from "./chunks-table.ts";
+import { forgetOrigin, isOutdated, leaveParent, originOf, type TotalOrigin } from "./total-origins.ts";
 
 /** A domain's distinct referenced chunks in one shard. */
 export interface DomainTotal {
@@ -14,6 +15,8 @@ export interface DomainTotal {
   chunks: number;
   /** Grows with each change. */
   sequence: number;
+  /** Where it was a part of another shard's sum before, until the ledger has heard of it. */
+  origin?: TotalOrigin;
 }
 
 export interface Usage {
@@ -56,13 +59,16 @@ export function untoldTotals(sql: SqlStorage, limit: number): DomainTotal[] {
       "SELECT domain, bytes, chunks, sequence FROM domain_totals WHERE told < sequence ORDER BY domain LIMIT ?",
       limit,
     )
-    .toArray();
+    .toArray()
+    .map((total) => ({ ...total, ...originOf(sql, total.domain) }));
 }
 
 /** The ledger has these sums. One that has changed meanwhile is still to be told. */
 export function markTold(sql: SqlStorage, totals: readonly DomainTotal[]): void {
-  for (const { domain, sequence } of totals)
+  for (const { domain, sequence } of totals) {
     sql.exec("UPDATE domain_totals SET told = MAX(told, ?) WHERE domain = ?", sequence, domain);
+    forgetOrigin(sql, domain);
+  }
 }
 
 /** Those of the chunks that the domain is charged for. */
@@ -74,8 +80,12 @@ export function chargedChunks(sql: SqlStorage, chunks: readonly Hash[], domain: 
 export function recordTotal(
   sql: SqlStorage,
   shard: ShardPrefix,
-  { domain, bytes, chunks, sequence }: DomainTotal,
+  { domain, bytes, chunks, sequence, origin }: DomainTotal,
 ): void {
+  if (isOutdated(sql, domain, shard)) return;
+  const isFirst =
+    sql.exec("SELECT 1 FROM ledger WHERE domain = ? AND shard = ?", domain, shard).toArray().length === 0;
+  if (isFirst && origin !== undefined) leaveParent(sql, domain, shard, origin);
   sql.exec(
     `INSERT INTO ledger (domain, shard, bytes, chunks, sequence) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT DO UPDATE SET bytes = excluded.bytes, chunks = excluded.chunks, sequence = excluded.sequence
@@ -158,10 +168,10 @@ function chargedBytes(sql: SqlStorage, chunk: Hash, domain: Domain): number | nu
 /** None where it was never charged for anything here. */
 export function totalOf(sql: SqlStorage, domain: Domain): DomainTotal[] {
   return sql
-    .exec<Omit<DomainTotal, "domain">>(
+    .exec<Omit<DomainTotal, "domain" | "origin">>(
       "SELECT bytes, chunks, sequence FROM domain_totals WHERE domain = ?",
       domain,
     )
     .toArray()
-    .map((row) => ({ ...row, domain }));
+    .map((row) => ({ ...row, domain, ...originOf(sql, domain) }));
 }

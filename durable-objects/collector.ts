@@ -116,7 +116,7 @@ function endReference(sql: SqlStorage, reference: KeptReference): void {
 }
 
 /** False where there is more to tell. What a publish could not tell is told here too. */
-async function tellTotals(sql: SqlStorage, index: IndexClient, shard: ShardPrefix): Promise<boolean> {
+export async function tellTotals(sql: SqlStorage, index: IndexClient, shard: ShardPrefix): Promise<boolean> {
   const totals = untoldTotals(sql, TOTALS_TOLD_MAX);
   await index.recordTotals(totals.map((total) => ({ shard, total })));
   markTold(sql, totals);

@@ -33,7 +33,8 @@ export function applyChange(
   change: DenialChange,
   nowMs: number,
 ): { changed: boolean } {
-  rememberStatement(sql, statement, nowMs);
+  if (!takeStatement(sql, statement, nowMs))
+    throw new HoldfastError("statement-replayed", "this statement was carried out already");
   if (change.action === "deny") return { changed: deny(sql, change, nowMs) };
   return { changed: change.action === "allow" && allow(sql, change.subject) };
 }
@@ -109,10 +110,13 @@ function denialsAfter(sql: SqlStorage, sequence: number): Denial[] {
     .map(({ at, ...row }) => ({ ...row, time: new Date(at).toISOString() }));
 }
 
-/** Past twice the window no clock takes the statement for one of now. */
-function rememberStatement(sql: SqlStorage, id: Hash, nowMs: number): void {
+/** False for a statement that was taken before. Past twice the window no clock takes it for one of now. */
+export function takeStatement(sql: SqlStorage, id: Hash, nowMs: number): boolean {
   sql.exec("DELETE FROM operator_statements WHERE at < ?", nowMs - 2 * OPERATOR_WINDOW_MS);
-  const isKnown = sql.exec("SELECT 1 FROM operator_statements WHERE id = ?", id).toArray().length > 0;
-  if (isKnown) throw new HoldfastError("statement-replayed", "this statement was carried out already");
-  sql.exec("INSERT INTO operator_statements (id, at) VALUES (?, ?)", id, nowMs);
+  const { rowsWritten } = sql.exec(
+    "INSERT INTO operator_statements (id, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    id,
+    nowMs,
+  );
+  return rowsWritten > 0;
 }

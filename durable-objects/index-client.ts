@@ -1,28 +1,30 @@
-// The edge's view of its index, for the worker and for shards that ask others: which shard to ask, one call to each, and
-// short-lived copies of what the shards say about nodes. The only place that knows how Durable Objects are addressed.
+// The edge's view of its index, for the worker and for shards that ask others: one call to each shard that
+// is concerned (shard-router.ts), and short-lived copies of what the shards say about nodes.
 
 import { waitUntil } from "cloudflare:workers";
 import type { KeptChunk } from "../lib/durability/kept.ts";
+import { HoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
 import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
-import { closestTo, K } from "../lib/overlay/distance.ts";
-import { closestInShards } from "../lib/overlay/members.ts";
-import {
-  groupByShard,
-  leafPrefix,
-  membershipPrefixes,
-  partitionPrefix,
-  type ShardPrefix,
-  shardName,
-} from "../lib/overlay/shards.ts";
+import { K } from "../lib/overlay/distance.ts";
+import { firstHashOf, type ShardPrefix } from "../lib/overlay/shards.ts";
 import type { NameKey } from "../lib/wire/names.ts";
 import type { Contact } from "../lib/wire/nodes.ts";
+import type { SplitAnswer } from "../lib/wire/operator.ts";
 import type { Check } from "./audits.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
-import { CLAIMED, type HeldChunk, type Holding, sumTaken, type Taken } from "./chunks-table.ts";
+import {
+  CLAIMED,
+  type HeldChunk,
+  type Holding,
+  type Reference,
+  sumTaken,
+  type Taken,
+} from "./chunks-table.ts";
 import type { PartitionClaim } from "./claims.ts";
+import { closestNodes } from "./closest-nodes.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import type { ToldVersion } from "./elsewhere-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
@@ -34,14 +36,14 @@ import {
   rememberCandidates,
   rememberMember,
 } from "./member-cache.ts";
-import type { Member, MemberRecord } from "./members-table.ts";
+import type { Member, MemberRecord, MemberReport } from "./members-table.ts";
 import type { ListedId } from "./names-visit.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
-import type { PartitionShard } from "./partition-shard.ts";
 import type { DomainPledges } from "./pledges-table.ts";
 import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
 import type { AppendResult, ClaimAnswer, IndexWrites, Origin } from "./shard-answers.ts";
+import { type Leaf, type Shard, ShardRouter } from "./shard-router.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { RestoredStatements } from "./statement-restore.ts";
 import type { StatementPlace } from "./statements-table.ts";
@@ -55,20 +57,22 @@ export const CANDIDATES_MAX = 512;
 /** Everything the routes ask of the index. Made anew for each request; the caches are the isolate's. */
 export class IndexClient {
   readonly settings: EdgeSettings;
+  readonly router: ShardRouter;
   readonly #env: Env;
 
   constructor(env: Env) {
     this.settings = parseSettings(env);
+    this.router = new ShardRouter(env.PARTITION_SHARD, this.settings.shardDepth);
     this.#env = env;
   }
 
   /** The leaf shard of a hash. */
-  shardOf(hash: Hash): DurableObjectStub<PartitionShard> {
-    return this.#shard(leafPrefix(hash, this.settings.shardDepth));
+  shardOf(hash: Hash): Leaf {
+    return this.router.leafOf(hash);
   }
 
-  root(): DurableObjectStub<PartitionShard> {
-    return this.#shard("");
+  root(): Shard {
+    return this.router.at("");
   }
 
   async locate(chunks: Hash[]): Promise<Map<Hash, NodeId[]>> {
@@ -77,55 +81,63 @@ export class IndexClient {
 
   /** As locate, with when each holder last showed the chunk. */
   async holdings(chunks: Hash[]): Promise<Map<Hash, Holding>> {
-    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
-    const answers = await Promise.all(
-      [...groups].map(([prefix, group]) => this.#shard(prefix).locate(group)),
-    );
+    const answers = await this.router.each(new Set(chunks), itself, (shard, group) => shard.locate(group));
     return new Map(answers.flat().map((holding) => [holding.chunk, holding]));
   }
 
   /** Takes in what reads of chunks from nodes came to: the chunks' shards judge it. */
   async noteChecks(checks: Check[]): Promise<void> {
-    const groups = groupByShard(checks, ({ chunk }) => chunk, this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteChecks(group)));
+    await this.router.each(checks, chunkOf, (shard, group) => shard.noteChecks(group));
   }
 
   /** Has holders read that a client complained of; says how many will be. */
   async suspect(suspects: Suspect[]): Promise<number> {
-    const groups = groupByShard(suspects, ({ chunk }) => chunk, this.settings.shardDepth);
-    const added = await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).suspect(group)));
+    const added = await this.router.each(suspects, chunkOf, (shard, group) => shard.suspect(group));
     return added.reduce((sum, count) => sum + count, 0);
   }
 
   /** Tells the nodes' leaf shards what was seen of them. */
   async noteSights(sights: Sight[]): Promise<void> {
-    const groups = Map.groupBy(sights, ({ node }) => leafPrefix(node, this.settings.shardDepth));
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteSights(group)));
+    await this.router.each(
+      sights,
+      ({ node }) => node,
+      (shard, group) => shard.noteSights(group),
+    );
   }
 
   /** Tells every shard that a node is a member of how it stands. */
-  async putRecords(records: MemberRecord[]): Promise<void> {
-    const groups = new Map<ShardPrefix, MemberRecord[]>();
-    for (const record of records) {
-      for (const prefix of membershipPrefixes(record.id, this.settings.shardDepth))
-        groups.set(prefix, [...(groups.get(prefix) ?? []), record]);
-    }
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).putRecords(group)));
+  putRecords(records: MemberRecord[]): Promise<void> {
+    return this.router.tellMemberships(
+      records,
+      ({ id }) => id,
+      (shard, group, place) => shard.putRecords(group, place),
+    );
+  }
+
+  /** Tells every shard that a node is a member of what its link says. */
+  putMember(member: MemberReport): Promise<void> {
+    return this.router.tellMemberships(
+      [member],
+      ({ id }) => id,
+      (shard, _, place) => shard.putMember(member, place),
+    );
   }
 
   /** What a node is told of itself; null where nothing is known yet. */
   nodeRecord(node: NodeId): Promise<NodeRecord | null> {
-    return this.#shard(leafPrefix(node, this.settings.shardDepth)).nodeRecord(node);
+    return this.router.ask(node, (shard) => shard.nodeRecord(node));
   }
 
   async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Map<Hash, NodeId[]>> {
-    const depth = this.settings.shardDepth;
-    const heldBy = groupByShard(held, ({ chunk }) => chunk, depth);
-    const groups = groupByShard(new Set(chunks), (chunk) => chunk, depth);
-    const prefixes = new Set([...heldBy.keys(), ...groups.keys()]);
-    const answers = await Promise.all(
-      [...prefixes].map((prefix) =>
-        this.#shard(prefix).plan(groups.get(prefix) ?? [], domain, heldBy.get(prefix) ?? []),
+    const parts = [
+      ...[...new Set(chunks)].map((chunk) => ({ chunk, held: null })),
+      ...held.map((row) => ({ chunk: row.chunk, held: row })),
+    ];
+    const answers = await this.router.each(parts, chunkOf, (shard, group) =>
+      shard.plan(
+        group.flatMap((part) => (part.held === null ? [part.chunk] : [])),
+        domain,
+        group.flatMap((part) => part.held ?? []),
       ),
     );
     this.#noteTaken(answers.flatMap(({ taken }) => taken));
@@ -137,20 +149,22 @@ export class IndexClient {
    * this returns.
    */
   async write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
-    const depth = this.settings.shardDepth;
-    const held = groupByShard(writes.held, ({ chunk }) => chunk, depth);
-    const references = groupByShard(writes.references, ({ chunk }) => chunk, depth);
-    const statements = groupByShard(writes.statements, ({ id }) => id, depth);
-    const prefixes = new Set([...held.keys(), ...references.keys(), ...statements.keys()]);
-    const answers = await Promise.all(
-      [...prefixes].map(async (shard) => {
-        const written = await this.#shard(shard).write({
-          held: held.get(shard) ?? [],
-          references: references.get(shard) ?? [],
-          statements: statements.get(shard) ?? [],
+    const parts: { hash: Hash; held?: HeldChunk; reference?: Reference; statement?: StatementPlace }[] = [
+      ...writes.held.map((held) => ({ hash: held.chunk, held })),
+      ...writes.references.map((reference) => ({ hash: reference.chunk, reference })),
+      ...writes.statements.map((statement) => ({ hash: statement.id, statement })),
+    ];
+    const answers = await this.router.each(
+      parts,
+      ({ hash }) => hash,
+      async (shard, group, prefix) => {
+        const written = await shard.write({
+          held: group.flatMap(({ held }) => held ?? []),
+          references: group.flatMap(({ reference }) => reference ?? []),
+          statements: group.flatMap(({ statement }) => statement ?? []),
         });
-        return { shard, ...written };
-      }),
+        return { shard: prefix, ...written };
+      },
     );
     await this.recordTotals(
       answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
@@ -161,22 +175,24 @@ export class IndexClient {
 
   /** Tells the ledgers what shards have for their domains. */
   async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
-    const groups = groupByShard(totals, ({ total }) => domainHashOf(total.domain), this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordTotals(group)));
+    await this.router.each(
+      totals,
+      ({ total }) => domainHashOf(total.domain),
+      (shard, group) => shard.recordTotals(group),
+    );
   }
 
   /** Those of the chunks that the domain is charged for. */
   async charged(chunks: Iterable<Hash>, domain: Domain): Promise<Set<Hash>> {
-    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
-    const answers = await Promise.all(
-      [...groups].map(([prefix, group]) => this.#shard(prefix).charged(group, domain)),
+    const answers = await this.router.each(new Set(chunks), itself, (shard, group) =>
+      shard.charged(group, domain),
     );
     return new Set(answers.flat());
   }
 
   /** What a domain is charged for. */
-  async usage(domain: Domain): Promise<Usage> {
-    return this.shardOf(domainHashOf(domain)).usage(domain);
+  usage(domain: Domain): Promise<Usage> {
+    return this.router.ask(domainHashOf(domain), (shard) => shard.usage(domain));
   }
 
   /** What nodes pledge to a domain that they list. */
@@ -185,128 +201,86 @@ export class IndexClient {
   }
 
   /** Who keeps most of a domain. */
-  async keepers(domain: Domain): Promise<Keeper[]> {
-    return this.shardOf(domainHashOf(domain)).keepers(domain);
+  keepers(domain: Domain): Promise<Keeper[]> {
+    return this.router.ask(domainHashOf(domain), (shard) => shard.keepers(domain));
   }
 
   /** Tells the domains' shards what was counted in a shard of chunks. */
-  async recordKeepers(shard: ShardPrefix, domains: DomainKeepers[]): Promise<void> {
-    const groups = groupByShard(domains, ({ domain }) => domainHashOf(domain), this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).recordKeepers(shard, group)));
+  async recordKeepers(from: ShardPrefix, domains: DomainKeepers[]): Promise<void> {
+    await this.router.each(
+      domains,
+      ({ domain }) => domainHashOf(domain),
+      (shard, group) => shard.recordKeepers(from, group),
+    );
   }
 
   /** Appends Versions, those of one shard in one call. Results by Version id. */
   async append(versions: NewVersion[], from: Origin = "publisher"): Promise<Map<Hash, AppendResult>> {
-    const groups = groupByShard(versions, ({ nameHash }) => nameHash, this.settings.shardDepth);
-    const answers = await Promise.all(
-      [...groups].map(async ([prefix, group]) => {
-        const results = await this.#shard(prefix).append(group, from);
-        return group.flatMap(({ id }, i) => {
-          const result = results[i];
-          return result === undefined ? [] : [[id, result] as const];
-        });
-      }),
-    );
-    return new Map(answers.flat());
+    const results = await this.router.eachItem(versions, nameOf, (shard, group) => shard.append(group, from));
+    return new Map([...results].map(([{ id }, result]) => [id, result]));
   }
 
   /** Applies Removals; results by their ids. */
   async remove(removals: NewRemoval[], from: Origin = "publisher"): Promise<Map<Hash, AppendResult>> {
-    const results = new Map<Hash, AppendResult>();
-    const groups = groupByShard(removals, ({ nameHash }) => nameHash, this.settings.shardDepth);
-    await Promise.all(
-      [...groups].map(async ([prefix, group]) => {
-        const answers = await this.#shard(prefix).remove(group, from);
-        for (const [i, { id }] of group.entries()) {
-          const answer = answers[i];
-          if (answer !== undefined) results.set(id, answer);
-        }
-      }),
-    );
-    return results;
+    const results = await this.router.eachItem(removals, nameOf, (shard, group) => shard.remove(group, from));
+    return new Map([...results].map(([{ id }, result]) => [id, result]));
   }
 
   /** Remembers what peers have and this edge has not. */
   async noteElsewhere(told: ToldVersion[]): Promise<void> {
-    const groups = groupByShard(told, ({ nameHash }) => nameHash, this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).noteElsewhere(group)));
+    await this.router.each(told, nameOf, (shard, group) => shard.noteElsewhere(group));
   }
 
   /** Of each use, whether a Version that stands needs its Manifest; in the order of the uses. */
   async needed(uses: Use[]): Promise<boolean[]> {
-    const groups = groupByShard(uses, ({ nameHash }) => nameHash, this.settings.shardDepth);
-    const needed = new Set<Use>();
-    await Promise.all(
-      [...groups].map(async ([prefix, group]) => {
-        const answers = await this.#shard(prefix).needed(group);
-        for (const [i, use] of group.entries()) if (answers[i] !== false) needed.add(use);
-      }),
-    );
-    return uses.map((use) => needed.has(use));
+    const needed = await this.router.eachItem(uses, nameOf, (shard, group) => shard.needed(group));
+    return uses.map((use) => needed.get(use) ?? true);
   }
 
   /** What becomes of the chunks that a node holds, in their order. */
   async takeInventory(node: NodeId, chunks: InventoryChunk[]): Promise<InventoryState[]> {
-    const groups = groupByShard(chunks, ({ hash }) => hash, this.settings.shardDepth);
-    const states = new Map<Hash, InventoryState>();
-    await Promise.all(
-      [...groups].map(async ([prefix, group]) => {
-        const answers = await this.#shard(prefix).takeInventory(node, group);
-        for (const [i, { hash }] of group.entries()) states.set(hash, answers[i] ?? "needed");
-      }),
+    const states = await this.router.eachItem(
+      chunks,
+      ({ hash }) => hash,
+      (shard, group) => shard.takeInventory(node, group),
     );
-    return chunks.map(({ hash }) => states.get(hash) ?? "needed");
+    const byHash = new Map([...states].map(([{ hash }, state]) => [hash, state]));
+    return chunks.map(({ hash }) => byHash.get(hash) ?? "needed");
   }
 
   /** Deletes the references that Removals have ended, as far as that can be told at once. Their domains' charges go down. */
   async endUsesOf(removals: StatementPlace[]): Promise<void> {
-    const depth = this.settings.shardDepth;
-    const groups = groupByShard(removals, ({ nameHash }) => nameHash, depth);
-    const ended = await Promise.all(
-      [...groups].map(([prefix, group]) =>
-        this.#shard(prefix).endedBy(group.map(({ id, domain, nameHash }) => ({ id, domain, nameHash }))),
-      ),
+    const ended = await this.router.each(removals, nameOf, (shard, group) =>
+      shard.endedBy(group.map(({ id, domain, nameHash }) => ({ id, domain, nameHash }))),
     );
-    const pieces = ended.flat().flatMap((use) =>
-      [...groupByShard(use.chunks, (chunk) => chunk, depth)].map(([shard, chunks]) => ({
-        shard,
-        use: { ...use, chunks },
-      })),
-    );
-    const totals = await Promise.all(
-      [...Map.groupBy(pieces, ({ shard }) => shard)].map(async ([shard, group]) => {
-        const its = await this.#shard(shard).endUses(group.map(({ use }) => use));
-        return its.map((total) => ({ shard, total }));
-      }),
-    );
+    const pieces = ended.flat().flatMap((use) => use.chunks.map((chunk) => ({ chunk, use })));
+    const totals = await this.router.each(pieces, chunkOf, async (shard, group, prefix) => {
+      const uses = Map.groupBy(group, ({ use }) => use);
+      const its = await shard.endUses(
+        [...uses].map(([use, chunks]) => ({ ...use, chunks: chunks.map(({ chunk }) => chunk) })),
+      );
+      return its.map((total) => ({ shard: prefix, total }));
+    });
     await this.recordTotals(totals.flat());
   }
 
   /** The newest Version of each name, in the order of the names. */
   async newest(names: NameKey[]): Promise<(NewestVersion | null)[]> {
-    const groups = groupByShard(names, ({ nameHash }) => nameHash, this.settings.shardDepth);
-    const found = new Map<NameKey, NewestVersion | null>();
-    await Promise.all(
-      [...groups].map(async ([prefix, group]) => {
-        const answers = await this.#shard(prefix).newest(group);
-        for (const [i, name] of group.entries()) found.set(name, answers[i] ?? null);
-      }),
-    );
+    const found = await this.router.eachItem(names, nameOf, (shard, group) => shard.newest(group));
     return names.map((name) => found.get(name) ?? null);
   }
 
   /** Tells a partition's shard what a node says that it holds of it. */
   claim(claim: PartitionClaim): Promise<ClaimAnswer> {
-    return this.#shard(partitionPrefix(claim.partition, this.settings.shardDepth)).claim(claim);
+    return this.router.askPartition(claim.partition, (shard) => shard.claim(claim));
   }
 
   /** Those of the statements that are here; isYoung: a shard that was asked is. */
   async keptStatements(listed: ListedId[]): Promise<{ kept: ReadonlySet<Hash>; isYoung: boolean }> {
-    const groups = Map.groupBy(listed, ({ partition }) =>
-      partitionPrefix(partition, this.settings.shardDepth),
-    );
-    const answers = await Promise.all(
-      [...groups].map(([prefix, group]) => this.#shard(prefix).keptStatements(group.map(({ id }) => id))),
+    const answers = await this.router.each(
+      listed,
+      ({ partition }) => firstHashOf(partition),
+      (shard, group) => shard.keptStatements(group.map(({ id }) => id)),
     );
     return {
       kept: new Set(answers.flatMap(({ kept }) => kept)),
@@ -316,37 +290,29 @@ export class IndexClient {
 
   /** Takes statements back; results by their ids. */
   async restore({ versions, removals }: RestoredStatements): Promise<Map<Hash, AppendResult>> {
-    const depth = this.settings.shardDepth;
-    const versionsBy = groupByShard(versions, ({ nameHash }) => nameHash, depth);
-    const removalsBy = groupByShard(removals, ({ nameHash }) => nameHash, depth);
-    const answers = await Promise.all(
-      [...new Set([...versionsBy.keys(), ...removalsBy.keys()])].map((prefix) =>
-        this.#shard(prefix).restore({
-          versions: versionsBy.get(prefix) ?? [],
-          removals: removalsBy.get(prefix) ?? [],
-        }),
-      ),
+    const answers = await this.router.each([...versions, ...removals], nameOf, (shard, group) =>
+      shard.restore({
+        versions: versions.filter((one) => group.includes(one)),
+        removals: removals.filter((one) => group.includes(one)),
+      }),
     );
     return new Map(answers.flat().map(({ id, result }) => [id, result]));
   }
 
   /** Takes holders off the lists of chunks that they do not give. */
   async loseHolders(losses: Loss[]): Promise<void> {
-    const groups = groupByShard(losses, ({ chunk }) => chunk, this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).loseHolders(group)));
+    await this.router.each(losses, chunkOf, (shard, group) => shard.loseHolders(group));
   }
 
   /** Has chunks looked at by their shards that share a failure domain with others of their stripe. */
   async lookAt(chunks: Hash[]): Promise<void> {
-    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
-    await Promise.all([...groups].map(([prefix, group]) => this.#shard(prefix).lookAt(group)));
+    await this.router.each(new Set(chunks), itself, (shard, group) => shard.lookAt(group));
   }
 
   /** On how many failure domains chunks are without `node`, and on how many they are to be. */
   async kept(chunks: Hash[], node: NodeId, isLeaving: boolean): Promise<Map<Hash, KeptChunk>> {
-    const groups = groupByShard(new Set(chunks), (chunk) => chunk, this.settings.shardDepth);
-    const answers = await Promise.all(
-      [...groups].map(([prefix, group]) => this.#shard(prefix).kept({ chunks: group, node, isLeaving })),
+    const answers = await this.router.each(new Set(chunks), itself, (shard, group) =>
+      shard.kept({ chunks: group, node, isLeaving }),
     );
     return new Map(answers.flat().map((chunk) => [chunk.hash, chunk]));
   }
@@ -359,36 +325,67 @@ export class IndexClient {
       const cached = cachedMember(id);
       if (cached !== null) found.set(id, cached);
     }
-    await this.#fetchMembers(found, wanted, () => "");
-    await this.#fetchMembers(found, wanted, (id) => leafPrefix(id, this.settings.shardDepth));
+    const take = (members: Member[]) => {
+      for (const member of members) {
+        rememberMember(member);
+        found.set(member.id, member);
+      }
+    };
+    const missing = () => wanted.filter((id) => !found.has(id));
+    if (missing().length > 0) take(await this.root().members(missing(), "above"));
+    const answers = await this.router.each(missing(), itself, (shard, group) => shard.members(group));
+    take(answers.flat());
     return found;
   }
 
-  /** The `count` online members closest to a hash: its leaf shard, then ancestors; three calls at most. */
-  async closest(target: Hash, count = K): Promise<Member[]> {
-    const depth = this.settings.shardDepth;
-    return closestInShards(target, { count, depth }, async (prefix) => {
-      const { members } = await this.#shard(prefix).closest(target, count);
-      return members;
-    });
+  /** The `count` online members closest to a hash, exactly. */
+  closest(target: Hash, count = K): Promise<Member[]> {
+    return closestNodes(this.router, target, count);
   }
 
-  /** Online nodes that placement may choose for a chunk. */
+  /** The nodes closest to one, as the root shard knows them: for a node that comes, to begin with. */
+  async contactsOf(node: NodeId, count: number): Promise<Contact[]> {
+    const { members } = await this.root().closest(node, count + 1, "above");
+    return members.filter(({ id }) => id !== node).map(contactOf);
+  }
+
+  /** Online nodes that placement may choose for a chunk: of the widest shard in which they are few enough. */
   async candidates(chunk: Hash): Promise<Member[]> {
-    for (const prefix of membershipPrefixes(chunk, this.settings.shardDepth).reverse()) {
+    for (const prefix of this.router.above(chunk).reverse()) {
       const cached = cachedCandidates(prefix);
       if (cached !== null) return cached;
-      const page = await this.#shard(prefix).closest(chunk, CANDIDATES_MAX);
+      const page = await this.router.at(prefix).closest(chunk, CANDIDATES_MAX, "above");
       if (!page.complete) continue;
       rememberCandidates(prefix, page.members);
       return page.members;
     }
-    return closestTo(chunk, await this.closest(chunk, CANDIDATES_MAX), ({ id }) => id, CANDIDATES_MAX);
+    return this.#leafCandidates(chunk);
+  }
+
+  async #leafCandidates(chunk: Hash): Promise<Member[]> {
+    const cached = cachedCandidates(this.router.prefixOf(chunk));
+    if (cached !== null) return cached;
+    return this.router.ask(chunk, async (shard, prefix) => {
+      const { members, complete } = await shard.closest(chunk, CANDIDATES_MAX);
+      if (complete) rememberCandidates(prefix, members);
+      return members;
+    });
   }
 
   /** Whether a DNS name that was seen with DNSSEC comes without. */
   noteDnssec(sight: DnssecSight): Promise<boolean> {
-    return this.shardOf(hashBytes(new TextEncoder().encode(sight.name))).noteDnssec(sight);
+    const hash = hashBytes(new TextEncoder().encode(sight.name));
+    return this.router.ask(hash, (shard) => shard.noteDnssec(sight));
+  }
+
+  /** Has a shard split, or (null) all; says how far they are. Throws `invalid-request` where there is no such shard. */
+  async split(prefix: ShardPrefix | null): Promise<SplitAnswer["shards"]> {
+    const { leaves, split } = await this.root().shards();
+    if (prefix !== null && split.includes(prefix)) return [{ prefix, state: "split", copied: 0, rows: 0 }];
+    if (prefix !== null && !leaves.includes(prefix))
+      throw new HoldfastError("invalid-request", `this edge has no shard ${prefix}`);
+    const asked = prefix === null ? leaves : [prefix];
+    return Promise.all(asked.map(async (one) => ({ prefix: one, ...(await this.router.at(one).split()) })));
   }
 
   /** Reads a chunk from one node, verified: by its URL, or through its tunnel where that is null. Never throws. */
@@ -431,24 +428,6 @@ export class IndexClient {
       ]),
     );
   }
-
-  async #fetchMembers(
-    found: Map<NodeId, Member>,
-    wanted: NodeId[],
-    prefixOf: (id: NodeId) => ShardPrefix,
-  ): Promise<void> {
-    const missing = wanted.filter((id) => !found.has(id));
-    const groups = Map.groupBy(missing, prefixOf);
-    const answers = await Promise.all([...groups].map(([prefix, ids]) => this.#shard(prefix).members(ids)));
-    for (const member of answers.flat()) {
-      rememberMember(member);
-      found.set(member.id, member);
-    }
-  }
-
-  #shard(prefix: ShardPrefix): DurableObjectStub<PartitionShard> {
-    return this.#env.PARTITION_SHARD.getByName(shardName(prefix));
-  }
 }
 
 /** `relays`: of a node that is another edge's. */
@@ -463,4 +442,16 @@ export function contactOf({
 
 function holdingMap(holdings: Holding[]): Map<Hash, NodeId[]> {
   return new Map(holdings.map(({ chunk, holders }) => [chunk, holders]));
+}
+
+function itself<H extends Hash>(hash: H): H {
+  return hash;
+}
+
+function chunkOf({ chunk }: { chunk: Hash }): Hash {
+  return chunk;
+}
+
+function nameOf({ nameHash }: { nameHash: Hash }): Hash {
+  return nameHash;
 }

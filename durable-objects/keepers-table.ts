@@ -71,8 +71,17 @@ export function nextTellingMs(sql: SqlStorage): number | null {
   return at === null ? null : at + KEEPERS_AGAIN_MS;
 }
 
-/** Domain's shard: takes in what a chunks' shard has counted, in place of what it said before. */
+/**
+ * Domain's shard: takes in what a chunks' shard has counted, in place of what it said before, and of what a shard said that it
+ * was a part of.
+ */
 export function recordKeepers(sql: SqlStorage, shard: ShardPrefix, { domain, keepers }: DomainKeepers): void {
+  sql.exec(
+    "DELETE FROM keepers WHERE domain = ? AND shard <> ? AND substr(?, 1, length(shard)) = shard",
+    domain,
+    shard,
+    shard,
+  );
   if (keepers.length === 0) {
     sql.exec("DELETE FROM keepers WHERE domain = ? AND shard = ?", domain, shard);
     return;

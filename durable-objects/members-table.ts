@@ -5,8 +5,9 @@ import { STANDING_UNKNOWN } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import { closestInRanges } from "../lib/overlay/members.ts";
-import { ANCESTOR_MEMBERS_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
+import { crowdedNear, hasRoom } from "./crowded-table.ts";
+import type { Place } from "./shard-roles.ts";
 
 /** What a NodeLink says of its node. */
 export interface MemberReport {
@@ -78,16 +79,10 @@ interface MemberRow extends Record<string, SqlStorageValue> {
   hours: string | null;
 }
 
-/** Writes a member. False where an ancestor is full and does not know the node yet. */
-export function putMember(
-  sql: SqlStorage,
-  prefix: ShardPrefix,
-  depth: number,
-  member: MemberReport,
-  nowMs: number,
-): boolean {
+/** Writes a member. False where a shard above is full and turns the node away. */
+export function putMember(sql: SqlStorage, place: Place, member: MemberReport, nowMs: number): boolean {
   const known = sql.exec("SELECT 1 FROM members WHERE id = ?", member.id).toArray().length > 0;
-  if (!known && prefix.length < depth && countMembers(sql).known >= ANCESTOR_MEMBERS_MAX) return false;
+  if (!known && place === "above" && !hasRoom(sql, member)) return false;
   sql.exec(
     `INSERT INTO members (id, key, url, failure_domain, domains, pledged_bytes, free_bytes, online, epoch, since,
        away_until, leaving, lost_at, name, hours, first_seen, standing)
@@ -138,8 +133,30 @@ export function membersById(sql: SqlStorage, ids: NodeId[]): Member[] {
   );
 }
 
-/** The `count` online members closest to `target`, nearest first, exactly. */
-export function closestMembers(sql: SqlStorage, target: Hash, count: number): Member[] {
+/** Membership seen from one shard. */
+export interface MemberPage {
+  /** The online members closest to what was asked for, nearest first, exactly. */
+  members: Member[];
+  /** Everyone who is online in the shard's range is among them. */
+  complete: boolean;
+  /** Partitions of which this shard has turned members away that may be closer than the last of these; the nearest first. */
+  crowded: number[];
+}
+
+export function closestMembers(sql: SqlStorage, target: Hash, count: number): MemberPage {
+  const members = onlineMembers(sql, target, count);
+  const { rows } = sql
+    .exec<{ rows: number }>(
+      "SELECT COUNT(*) AS rows FROM (SELECT 1 FROM members WHERE online = 1 LIMIT ?)",
+      members.length + 1,
+    )
+    .one();
+  const last = members.length < count ? null : (members.at(-1)?.id ?? null);
+  const crowded = crowdedNear(sql, target, last);
+  return { members, complete: rows <= members.length && crowded.length === 0, crowded };
+}
+
+function onlineMembers(sql: SqlStorage, target: Hash, count: number): Member[] {
   return closestInRanges(
     target,
     count,

@@ -11,7 +11,6 @@ import { INVENTORY_ANSWER_MAX, STATEMENT_ANSWER_MAX } from "../lib/inventory-dig
 import type { NodeRecord } from "../lib/node-record.ts";
 import { formatPublicKeyText } from "../lib/openssh-key.ts";
 import { failureDomainOf } from "../lib/overlay/failure-domain.ts";
-import { leafPrefix, membershipPrefixes, shardName } from "../lib/overlay/shards.ts";
 import { errorOf, PROBLEM_TYPE, problemOf } from "../lib/problem.ts";
 import {
   CHALLENGE_LIFETIME_MS,
@@ -255,7 +254,7 @@ export class NodeLink extends DurableObject<Env> {
     const { url, code, reason } = await reachNode(registration.body, allowLocalNodes);
     const lostMs = registration.body.lost === true ? Date.now() : (this.#member()?.lostMs ?? 0);
     await this.#tellShards({ ...memberOf(registration, state, url, failureDomain), lostMs });
-    const contacts = await this.#contacts(state.node);
+    const contacts = await new IndexClient(this.env).contactsOf(state.node, CONTACTS_GIVEN);
     // It may have closed while all that was under way, before there was anything to take offline.
     if (socket.readyState !== WebSocket.OPEN) return this.#wentOffline({ ...state, phase: "verified" });
     socket.serializeAttachment({ ...state, phase: "registered" } satisfies SocketState);
@@ -266,7 +265,7 @@ export class NodeLink extends DurableObject<Env> {
     }
     send(socket, { type: "registered", direct: url !== null, code, reason, contacts });
     await this.#duties.ask("inventory", Date.now() + INVENTORY_DELAY_MS);
-    const record = await this.#leafShard(state.node).nodeRecord(state.node);
+    const record = await new IndexClient(this.env).nodeRecord(state.node);
     if (record !== null && socket.readyState === WebSocket.OPEN) send(socket, { type: "record", record });
   }
 
@@ -295,21 +294,7 @@ export class NodeLink extends DurableObject<Env> {
   /** Persists what is said before it is said: checkLink repeats it to shards that did not hear it. */
   async #tellShards(member: MemberReport): Promise<void> {
     this.#sql.exec("UPDATE link SET member = ? WHERE one = 1", JSON.stringify(member));
-    const prefixes = membershipPrefixes(member.id, parseSettings(this.env).shardDepth);
-    await Promise.all(
-      prefixes.map((prefix) => this.env.PARTITION_SHARD.getByName(shardName(prefix)).putMember(member)),
-    );
-  }
-
-  async #contacts(node: NodeId): Promise<{ id: NodeId; key: string; url: string | null }[]> {
-    const root = this.env.PARTITION_SHARD.getByName(shardName(""));
-    const { members } = await root.closest(node, CONTACTS_GIVEN + 1);
-    return members.filter(({ id }) => id !== node).map(({ id, key, url }) => ({ id, key, url }));
-  }
-
-  #leafShard(node: NodeId) {
-    const prefix = leafPrefix(node, parseSettings(this.env).shardDepth);
-    return this.env.PARTITION_SHARD.getByName(shardName(prefix));
+    await new IndexClient(this.env).putMember(member);
   }
 
   #nextEpoch(node: NodeId): number {

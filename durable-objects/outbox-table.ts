@@ -28,12 +28,19 @@ export interface PeerReport {
   failedMs: number | null;
 }
 
-export function queueForPeers(sql: SqlStorage, peers: readonly string[], id: Hash, nowMs: number): void {
+/** A statement about a name. */
+export function queueForPeers(
+  sql: SqlStorage,
+  peers: readonly string[],
+  { id, nameHash }: { id: Hash; nameHash: Hash },
+  nowMs: number,
+): void {
   for (const peer of peers) {
     sql.exec(
-      "INSERT INTO outbox (peer, id, at, attempts, due) VALUES (?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO outbox (peer, id, name_hash, at, attempts, due) VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
       peer,
       id,
+      nameHash,
       nowMs,
       nowMs,
     );

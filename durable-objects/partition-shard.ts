@@ -41,6 +41,7 @@ import {
   type DenialsUpdate,
   denialsSince,
   listDenials,
+  takeStatement,
 } from "./denials-table.ts";
 import { type DnssecSight, noteDnssec } from "./dnssec-table.ts";
 import { listElsewhere, noteElsewhere, type ToldVersion } from "./elsewhere-table.ts";
@@ -53,12 +54,14 @@ import {
   countMembers,
   listMembers,
   type Member,
+  type MemberPage,
   type MemberRecord,
   type MemberReport,
   membersById,
   putMember,
   putRecord,
 } from "./members-table.ts";
+import { MovedError } from "./moved.ts";
 import { queueForPeers } from "./outbox-table.ts";
 import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import { settleInventory } from "./references-table.ts";
@@ -77,14 +80,19 @@ import type {
   ClaimAnswer,
   DenialsResult,
   IndexWrites,
-  MemberPage,
   NamePage,
   Network,
   Origin,
   Witness,
   WriteResult,
 } from "./shard-answers.ts";
+import type { CopyBatch } from "./shard-copy.ts";
 import { ShardDuties } from "./shard-duties.ts";
+import { type Inheritance, inheritanceOf, ShardHeir } from "./shard-heir.ts";
+import { guardLeafRole, type Place } from "./shard-roles.ts";
+import { ShardSplit, type SplitProgress } from "./shard-split.ts";
+import { StateOfShard } from "./shard-state.ts";
+import { noteSplit, shardPrefixes, shardsOf } from "./splits-table.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
 import {
   keptStatements,
@@ -122,13 +130,27 @@ export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
   readonly #duties: ShardDuties;
   readonly #pledges: Pledges;
+  readonly #state: StateOfShard;
+  readonly #split: ShardSplit;
+  readonly #heir: ShardHeir;
+
+  static {
+    guardLeafRole(PartitionShard.prototype, (shard) => shard.#admit());
+  }
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
     this.#pledges = new Pledges(this.#sql, parseSettings(env).repairGraceMs);
-    this.#duties = new ShardDuties(ctx, env, this.#prefix());
+    const prefix = this.#prefix();
+    const { router } = new IndexClient(env);
+    const at = (other: ShardPrefix) => router.at(other);
+    this.#state = new StateOfShard(this.#sql);
+    this.#heir = new ShardHeir(ctx.storage, prefix, this.#state, at);
+    const settleOrigins = () => this.#duties.settleOrigins();
+    this.#split = new ShardSplit(ctx, prefix, this.#state, { at, settleOrigins });
+    this.#duties = new ShardDuties(ctx, env, { prefix, state: this.#state, split: this.#split });
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
@@ -248,7 +270,7 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** A node's leaf shard or its ancestors: what is known of members. */
-  async putRecords(records: MemberRecord[]): Promise<void> {
+  async putRecords(records: MemberRecord[], _place: Place = "leaf"): Promise<void> {
     this.ctx.storage.transactionSync(() => {
       for (const record of records) putRecord(this.#sql, record);
     });
@@ -418,7 +440,7 @@ export class PartitionShard extends DurableObject<Env> {
     await this.#duties.noteChange();
     const results = removals.map((removal) =>
       this.#accept(
-        () => this.#handOn(removal.id, from, applyRemoval(this.#sql, removal, Date.now())),
+        () => this.#handOn(removal, from, applyRemoval(this.#sql, removal, Date.now())),
         removal.witness,
         () => removalById(this.#sql, removal.id)?.witness,
       ),
@@ -427,20 +449,23 @@ export class PartitionShard extends DurableObject<Env> {
     return results;
   }
 
-  /** Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. */
-  async putMember(member: MemberReport): Promise<boolean> {
-    await this.#duties.noteChange();
+  /**
+   * Takes in what a NodeLink says of its node. An older epoch than the one known changes nothing. Written before anything is
+   * waited for: a shard above its children keeps members too, so nothing else would notice that it is their leaf no more.
+   */
+  async putMember(member: MemberReport, place: Place = "leaf"): Promise<boolean> {
+    const isKept = this.ctx.storage.transactionSync(() => putMember(this.#sql, place, member, Date.now()));
     this.#pledges.changed(member);
-    return putMember(this.#sql, this.#prefix(), parseSettings(this.env).shardDepth, member, Date.now());
+    await this.#duties.noteChange();
+    return isKept;
   }
 
-  async members(ids: NodeId[]): Promise<Member[]> {
+  async members(ids: NodeId[], _place: Place = "leaf"): Promise<Member[]> {
     return membersById(this.#sql, ids);
   }
 
-  async closest(target: Hash, count: number): Promise<MemberPage> {
-    const members = closestMembers(this.#sql, target, count);
-    return { members, complete: countMembers(this.#sql).online <= members.length };
+  async closest(target: Hash, count: number, _place: Place = "leaf"): Promise<MemberPage> {
+    return closestMembers(this.#sql, target, count);
   }
 
   /** Remembers that a DNS name was seen with DNSSEC; true where it was, and comes without. */
@@ -450,7 +475,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** Root shard: since when a shard is complete that has not reported in its life, milliseconds. */
   async birthOf(prefix: ShardPrefix): Promise<number> {
-    return birthOf(this.#sql, prefix, parseSettings(this.env).shardDepth, Date.now());
+    return birthOf(this.#sql, prefix, Date.now());
   }
 
   /** Root shard: hears how far a link has come with what its node keeps. */
@@ -473,6 +498,7 @@ export class PartitionShard extends DurableObject<Env> {
     return {
       ...report,
       domains,
+      shards: shardsOf(this.#sql, parseSettings(this.env).shardDepth),
       counts: countMembers(this.#sql),
       inventories: sumInventories(this.#sql),
       members: listMembers(this.#sql, memberLimit),
@@ -497,22 +523,71 @@ export class PartitionShard extends DurableObject<Env> {
     return denialsSince(this.#sql, mark);
   }
 
+  /** Root shard: false where an operator's verified statement was carried out already. */
+  async takeStatement(statement: Hash): Promise<boolean> {
+    return this.ctx.storage.transactionSync(() => takeStatement(this.#sql, statement, Date.now()));
+  }
+
+  /** Root shard: how far a shard is that splits. */
+  async noteSplit(prefix: ShardPrefix, progress: SplitProgress): Promise<void> {
+    noteSplit(this.#sql, prefix, progress, Date.now());
+  }
+
+  /** Root shard: all shards, as far as it has heard. */
+  async shards(): Promise<{ leaves: ShardPrefix[]; split: ShardPrefix[] }> {
+    return shardPrefixes(this.#sql, parseSettings(this.env).shardDepth);
+  }
+
+  /** Has this shard split, or says how far it is. */
+  async split(): Promise<SplitProgress> {
+    // Whom nobody has called yet is not yet in its parent's place.
+    await this.takeOver();
+    await this.#duties.bornMs();
+    const progress = await this.#split.begin();
+    await this.#duties.askSplit();
+    return progress;
+  }
+
+  /** A child-to-be: writes rows of its parent. */
+  async receive(batch: CopyBatch): Promise<void> {
+    this.#heir.receive(batch);
+  }
+
+  /** A child: takes its parent's place, if it is split, and begins what a shard does by itself. */
+  async takeOver(): Promise<void> {
+    await this.#heir.takeOver();
+    await this.#duties.begin();
+  }
+
+  /** A parent: leaves its place to a child. Throws where it is not split. */
+  async handOver(child: ShardPrefix): Promise<Inheritance> {
+    if (this.#state.get().state !== "split") throw new Error(`shard ${this.#prefix()} is not split`);
+    return inheritanceOf(this.#sql, child);
+  }
+
   override alarm(): Promise<void> {
     return this.#duties.run(Date.now());
   }
 
+  /** Before it answers as a leaf: throws `moved` where it is none any more; what to wait for where it is about to be one. */
+  #admit(): Promise<void> | null {
+    const { state } = this.#state.get();
+    if (state === "split") throw new MovedError(this.#prefix());
+    return state === "receiving" ? this.takeOver() : null;
+  }
+
   #append(version: NewVersion, from: Origin): AppendResult {
     return this.#accept(
-      () => this.#handOn(version.id, from, appendVersion(this.#sql, version, Date.now())),
+      () => this.#handOn(version, from, appendVersion(this.#sql, version, Date.now())),
       version.witness,
       () => versionById(this.#sql, version.id)?.witness,
     );
   }
 
   /** In the transaction that writes the statement: what was accepted, peers will hear of. A peer tells its own peers itself. */
-  #handOn(id: Hash, from: Origin, isNew: boolean): boolean {
+  #handOn(statement: { id: Hash; nameHash: Hash }, from: Origin, isNew: boolean): boolean {
     const { peerEdges } = parseSettings(this.env);
-    if (isNew && from === "publisher") queueForPeers(this.#sql, peerEdges, id, Date.now());
+    if (isNew && from === "publisher") queueForPeers(this.#sql, peerEdges, statement, Date.now());
     return isNew;
   }
 

@@ -14,7 +14,7 @@ import { HoldfastError, isHoldfastError } from "../lib/error.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { CHUNK_BYTES_MAX } from "../lib/manifest.ts";
 import { placeReplicas } from "../lib/overlay/placement.ts";
-import { leafPrefix } from "../lib/overlay/shards.ts";
+import type { ShardPrefix } from "../lib/overlay/shards.ts";
 import { acceptsDomain } from "../lib/pledge.ts";
 import { errorOf } from "../lib/problem.ts";
 import { PULL_PATH } from "../lib/tunnel/passage.ts";
@@ -64,7 +64,12 @@ export const CROWDED_AFTER_ATTEMPTS = 5;
 /**
  * Repairs what is due, one that takes long beside the others; returns when the next one is due, or null where none waits.
  */
-export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<number | null> {
+export async function repairStep(
+  sql: SqlStorage,
+  index: IndexClient,
+  shard: ShardPrefix,
+  nowMs: number,
+): Promise<number | null> {
   const underWay = new Map<Hash, { bytes: number; done: Promise<void> }>();
   const untilMs = Date.now() + REPAIR_STEP_MS;
   for (;;) {
@@ -76,7 +81,7 @@ export async function repairStep(sql: SqlStorage, index: IndexClient, nowMs: num
       continue;
     }
     const bytes = bytesOf(sql, row);
-    const work = Promise.all([new Repair(sql, index, row).run(), pause(REPAIR_PAUSE_MS)]);
+    const work = Promise.all([new Repair(sql, index, shard, row).run(), pause(REPAIR_PAUSE_MS)]);
     underWay.set(row.chunk, { bytes, done: work.then(() => void underWay.delete(row.chunk)) });
   }
   const next = nextRepairMs(sql);
@@ -113,14 +118,16 @@ type Copied = { ok: true } | { ok: false; isUnreadable: boolean; detail: string 
 class Repair {
   readonly #sql: SqlStorage;
   readonly #index: IndexClient;
+  readonly #shard: ShardPrefix;
   readonly #row: RepairRow;
   /** Nodes that were told to copy it. */
   readonly #asked = new Set<NodeId>();
   #suspectsRead = 0;
 
-  constructor(sql: SqlStorage, index: IndexClient, row: RepairRow) {
+  constructor(sql: SqlStorage, index: IndexClient, shard: ShardPrefix, row: RepairRow) {
     this.#sql = sql;
     this.#index = index;
+    this.#shard = shard;
     this.#row = row;
   }
 
@@ -166,8 +173,7 @@ class Repair {
         return { chunk: this.#row.chunk, node, code: status === "read" ? ("passed" as const) : status };
       }),
     );
-    const shard = leafPrefix(this.#row.chunk, this.#index.settings.shardDepth);
-    await this.#index.noteSights(applyChecks(this.#sql, shard, checks, Date.now()));
+    await this.#index.noteSights(applyChecks(this.#sql, this.#shard, checks, Date.now()));
   }
 
   /**

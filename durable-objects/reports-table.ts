@@ -2,6 +2,7 @@
 
 import { PARTITION_COUNT } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import { childPrefixes, SHARD_DEPTH_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { LISTED_DOMAINS_MAX, RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
 import { largestDomains } from "./charges-table.ts";
 import { countPartitions, type PartitionCount } from "./chunks-table.ts";
@@ -20,6 +21,8 @@ export interface ShardReport {
   /** Of the domains whose ledger is in the shard, those that are charged for most. */
   domains: { domain: Domain; bytes: number }[];
   peers: PeerReport[];
+  /** Of its tables. */
+  bytes: number;
 }
 
 export interface NetworkReport {
@@ -33,6 +36,8 @@ export interface NetworkReport {
   domains: { domain: Domain; bytes: number }[];
   /** How peers answer; those that no shard has spoken to are not there. */
   peers: PeerReport[];
+  /** The shard whose tables are the largest; null before the first report. */
+  largest: { prefix: ShardPrefix; bytes: number } | null;
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
@@ -46,10 +51,11 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     needed: countNeeded(sql),
     domains: largestDomains(sql, LISTED_DOMAINS_MAX),
     peers: peerReports(sql),
+    bytes: sql.databaseSize,
   };
 }
 
-export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, nowMs: number): void {
+export function putReport(sql: SqlStorage, prefix: ShardPrefix, report: ShardReport, nowMs: number): void {
   sql.exec(
     "INSERT INTO reports (prefix, report, at) VALUES (?, ?, ?) ON CONFLICT (prefix) DO UPDATE SET report = excluded.report, at = excluded.at",
     prefix,
@@ -59,8 +65,11 @@ export function putReport(sql: SqlStorage, prefix: string, report: ShardReport, 
 }
 
 export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
-  const rows = sql.exec<{ report: string; at: number }>("SELECT report, at FROM reports").toArray();
-  const reports = rows.map(parseReportRow);
+  const rows = sql
+    .exec<{ prefix: ShardPrefix; report: string; at: number }>("SELECT prefix, report, at FROM reports")
+    .toArray();
+  const current = currentReports("", new Map(rows.map((row) => [row.prefix, parseReportRow(row)])));
+  const reports = current.map(({ report }) => report);
   const partitions = reports.flatMap((report) => report.partitions);
   const sum = (pick: (report: ShardReport) => number) =>
     reports.reduce((total, report) => total + pick(report), 0);
@@ -87,8 +96,41 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
     recent: newest(reports.flatMap((report) => report.recent)),
     domains: largest(reports.flatMap((report) => report.domains)),
     peers: mergePeers(reports.flatMap((report) => report.peers)),
+    largest: largestShard(current),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
+}
+
+interface PlacedReport {
+  prefix: ShardPrefix;
+  report: ShardReport;
+}
+
+/**
+ * Of the shards that there are: what one said before it was split counts until both of its children have spoken, and theirs
+ * from then on. A shard above others that keeps members only says nothing.
+ */
+function currentReports(prefix: ShardPrefix, reports: ReadonlyMap<ShardPrefix, ShardReport>): PlacedReport[] {
+  const report = reports.get(prefix);
+  const own = report === undefined || isBlank(report) ? [] : [{ prefix, report }];
+  if (prefix.length === SHARD_DEPTH_MAX) return own;
+  const children = childPrefixes(prefix);
+  if (own.length > 0 && !children.every((child) => isCovered(child, reports))) return own;
+  return children.flatMap((child) => currentReports(child, reports));
+}
+
+function isCovered(prefix: ShardPrefix, reports: ReadonlyMap<ShardPrefix, ShardReport>): boolean {
+  if (reports.has(prefix)) return true;
+  return prefix.length < SHARD_DEPTH_MAX && childPrefixes(prefix).every((child) => isCovered(child, reports));
+}
+
+function isBlank({ names, versions, partitions, domains }: ShardReport): boolean {
+  return names === 0 && versions === 0 && partitions.length === 0 && domains.length === 0;
+}
+
+function largestShard(current: readonly PlacedReport[]): NetworkReport["largest"] {
+  const [first] = current.toSorted((a, b) => b.report.bytes - a.report.bytes);
+  return first === undefined ? null : { prefix: first.prefix, bytes: first.report.bytes };
 }
 
 function mergeRepairs(reports: ShardReport[], nowMs: number): NetworkReport["repairs"] {
@@ -148,6 +190,7 @@ function parseReportRow(row: { report: string }): ShardReport {
     needed: NOTHING_NEEDED,
     domains: [],
     peers: [],
-    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains" | "peers">),
+    bytes: 0,
+    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains" | "peers" | "bytes">),
   };
 }

@@ -205,7 +205,7 @@ const SHARD_MIGRATIONS = [
   `-- Statements of names in this shard that peers are to be given, in the order in which they came; how each peer answers; and
    -- Versions that peers told of, and that could not be taken in.
    CREATE TABLE outbox (
-     number INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+     number INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, id TEXT NOT NULL, name_hash TEXT NOT NULL, at INTEGER NOT NULL,
      attempts INTEGER NOT NULL, due INTEGER NOT NULL, UNIQUE (peer, id)
    );
    CREATE TABLE peers (
@@ -215,6 +215,21 @@ const SHARD_MIGRATIONS = [
      name_hash TEXT NOT NULL, domain TEXT NOT NULL, id TEXT NOT NULL, peer TEXT NOT NULL, sequence INTEGER NOT NULL,
      at INTEGER NOT NULL, PRIMARY KEY (name_hash, domain, id, peer)
    ) WITHOUT ROWID;`,
+  `-- While this shard is copied to its children: the keys of rows that changed, as JSON, and how often.
+   CREATE TABLE split_changes (
+     tbl TEXT NOT NULL, key TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (tbl, key)
+   ) WITHOUT ROWID;
+   -- Of sums that no ledger has heard of since this shard's parent was split: which part they were of the parent's.
+   CREATE TABLE total_origins (
+     domain TEXT PRIMARY KEY, shard TEXT NOT NULL, bytes INTEGER NOT NULL, chunks INTEGER NOT NULL,
+     is_whole INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   -- Kept by the root shard only: the shards that are split, and how far those are that are being copied.
+   CREATE TABLE splits (
+     prefix TEXT PRIMARY KEY, is_split INTEGER NOT NULL, copied INTEGER NOT NULL, rows INTEGER NOT NULL, at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   -- A shard above others: partitions of which it has turned members away.
+   CREATE TABLE crowded (partition INTEGER PRIMARY KEY);`,
 ];
 
 const LINK_MIGRATIONS = [

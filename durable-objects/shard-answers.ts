@@ -11,6 +11,7 @@ import type { Inventories } from "./inventories-table.ts";
 import type { Member, MemberCounts } from "./members-table.ts";
 import type { StoredRemoval } from "./removals-table.ts";
 import type { NetworkReport } from "./reports-table.ts";
+import type { ShardCounts } from "./splits-table.ts";
 import type { StatementPlace } from "./statements-table.ts";
 import type { VersionPage } from "./versions-table.ts";
 
@@ -56,15 +57,10 @@ export interface NamePage extends VersionPage {
   manifest: Uint8Array<ArrayBuffer> | null;
 }
 
-/** Membership seen from one shard; `complete` when every online member is in it. */
-export interface MemberPage {
-  members: Member[];
-  complete: boolean;
-}
-
 export interface Network extends Omit<NetworkReport, "domains"> {
   counts: MemberCounts;
   inventories: Inventories;
+  shards: ShardCounts;
   members: Member[];
   domains: { domain: Domain; bytes: number; pledgedBytes: number; supporters: number }[];
 }

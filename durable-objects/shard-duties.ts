@@ -1,52 +1,70 @@
 // What a shard does by itself, on its one alarm: report upward, look over what it holds, have it repaired, audit its holders,
 // read what is claimed, collect what is no longer needed, and tell domains who keeps them. When each is due follows from what is written.
 
-import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
+import { SHARD_DEPTH_MAX, type ShardPrefix } from "../lib/overlay/shards.ts";
 import { applyChecks, auditDelayMs, auditRound, type Check } from "./audits.ts";
 import { bornMs } from "./birth.ts";
 import { countHolders, hasHolders, sweepPins } from "./chunks-table.ts";
-import { collect, collectIntervalMs } from "./collector.ts";
-import { Duties } from "./duties.ts";
+import { collect, collectIntervalMs, tellTotals } from "./collector.ts";
+import { type DoDuty, Duties } from "./duties.ts";
 import { type Env, parseSettings } from "./env.ts";
 import { HAND_ON_DELAY_MS, handOn } from "./handing-on.ts";
 import { IndexClient } from "./index-client.ts";
 import { countKeepers, DOMAINS_TOLD_MAX, domainsToTell, nextTellingMs, noteTold } from "./keepers-table.ts";
 import { nextDueMs } from "./outbox-table.ts";
-import type { PartitionShard } from "./partition-shard.ts";
 import { CLAIMS_PAUSE_MS, promoteClaims } from "./promotion.ts";
 import { repairStep } from "./repair.ts";
 import { countRepairs, nextRepairMs } from "./repairs-table.ts";
-import { collectReport } from "./reports-table.ts";
+import { collectReport, type ShardReport } from "./reports-table.ts";
+import type { Shard } from "./shard-router.ts";
+import { type ShardSplit, SPLIT_BYTES, SPLIT_ROWS } from "./shard-split.ts";
+import type { StateOfShard } from "./shard-state.ts";
 import { sweepStep } from "./sweep.ts";
+import { hasOrigins } from "./total-origins.ts";
 
 /** A change is reported upward so long after the first write that follows a report: longer where there is more to count. */
 export const REPORT_DELAY_MIN_MS = 1000;
 export const REPORT_DELAY_MAX_MS = 60_000;
 const REPORT_DELAY_PER_HOLDER_MS = 3;
 
+/** What the shard is, and what may become of it. */
+export interface ShardSelf {
+  prefix: ShardPrefix;
+  state: StateOfShard;
+  split: ShardSplit;
+}
+
 export class ShardDuties {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   readonly #env: Env;
   readonly #prefix: ShardPrefix;
+  readonly #split: ShardSplit;
   readonly #duties: Duties<
-    "report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers" | "peers"
+    "report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers" | "peers" | "split"
   >;
 
-  constructor({ storage }: DurableObjectState, env: Env, prefix: ShardPrefix) {
+  constructor({ storage }: DurableObjectState, env: Env, { prefix, state, split }: ShardSelf) {
     this.#storage = storage;
     this.#sql = storage.sql;
     this.#env = env;
     this.#prefix = prefix;
+    this.#split = split;
+    // Of a range that it does not serve, a shard does nothing.
+    const asLeaf =
+      (work: DoDuty): DoDuty =>
+      async (nowMs) =>
+        state.isOwner() ? work(nowMs) : null;
     this.#duties = new Duties(storage, {
-      report: (nowMs) => this.#report(nowMs),
-      sweep: (nowMs) => this.#sweep(nowMs),
-      repair: (nowMs) => this.#repair(nowMs),
-      audit: (nowMs) => this.#audit(nowMs),
-      claims: (nowMs) => this.#promote(nowMs),
-      collect: (nowMs) => collect(storage, new IndexClient(env), prefix, nowMs),
-      keepers: (nowMs) => this.#tellKeepers(nowMs),
-      peers: (nowMs) => this.#handOn(nowMs),
+      report: asLeaf((nowMs) => this.#report(nowMs)),
+      sweep: asLeaf((nowMs) => this.#sweep(nowMs)),
+      repair: asLeaf((nowMs) => this.#repair(nowMs)),
+      audit: asLeaf((nowMs) => this.#audit(nowMs)),
+      collect: asLeaf((nowMs) => collect(storage, new IndexClient(env), prefix, nowMs)),
+      claims: asLeaf((nowMs) => this.#promote(nowMs)),
+      peers: asLeaf((nowMs) => this.#handOn(nowMs)),
+      keepers: asLeaf((nowMs) => this.#tellKeepers(nowMs)),
+      split: (nowMs) => split.work(nowMs),
     });
   }
 
@@ -95,8 +113,27 @@ export class ShardDuties {
     return bornMs(this.#sql, this.#prefix, this.#root());
   }
 
-  #root(): DurableObjectStub<PartitionShard> {
-    return this.#env.PARTITION_SHARD.getByName(shardName(""));
+  #root(): Shard {
+    return new IndexClient(this.#env).root();
+  }
+
+  /** What a shard does by itself, from when it has taken its parent's place. */
+  async begin(): Promise<void> {
+    await this.askSplit();
+    await this.noteChange();
+    await this.noteReferences();
+    await this.askRepairs();
+  }
+
+  /** Has what there is to do of a split gone on with. */
+  async askSplit(): Promise<void> {
+    await this.#duties.ask("split", Date.now());
+  }
+
+  /** Tells ledgers which part of its parent's sums are this shard's; true where all have heard of it. */
+  async settleOrigins(): Promise<boolean> {
+    if (hasOrigins(this.#sql)) await tellTotals(this.#sql, new IndexClient(this.#env), this.#prefix);
+    return !hasOrigins(this.#sql);
   }
 
   /** Makes sure that references will be looked at, and that their domains will hear who keeps them. */
@@ -134,11 +171,21 @@ export class ShardDuties {
     sweepPins(this.#sql, nowMs);
     // The root shard tells by reports which shards there were: before this one is there.
     await this.bornMs();
-    await this.#root().report(this.#prefix, collectReport(this.#sql, nowMs));
+    const report = collectReport(this.#sql, nowMs);
+    await this.#root().report(this.#prefix, report);
+    await this.#splitIfLarge(report);
     const { sweepMs } = parseSettings(this.#env);
     if (sweepMs > 0 && hasHolders(this.#sql) && !this.#duties.isAsked("sweep"))
       await this.#duties.ask("sweep", nowMs + sweepMs);
     return null;
+  }
+
+  /** A split takes a shard's bornMs along, which is known from its first report on. */
+  async #splitIfLarge({ versions, partitions, bytes }: ShardReport): Promise<void> {
+    const rows = partitions.reduce((sum, { replicas }) => sum + replicas, versions);
+    if (this.#prefix.length === SHARD_DEPTH_MAX || (rows < SPLIT_ROWS && bytes < SPLIT_BYTES)) return;
+    await this.#split.begin();
+    await this.askSplit();
   }
 
   async #sweep(nowMs: number): Promise<number | null> {
@@ -153,7 +200,7 @@ export class ShardDuties {
 
   async #repair(nowMs: number): Promise<number | null> {
     if (parseSettings(this.#env).sweepMs === 0) return null;
-    const nextMs = await repairStep(this.#sql, new IndexClient(this.#env), nowMs);
+    const nextMs = await repairStep(this.#sql, new IndexClient(this.#env), this.#prefix, nowMs);
     await this.noteChange();
     return nextMs;
   }
@@ -165,7 +212,7 @@ export class ShardDuties {
   }
 
   async #audit(nowMs: number): Promise<number | null> {
-    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.#env), nowMs);
+    const { checks, nextMs } = await auditRound(this.#sql, new IndexClient(this.#env), this.#prefix, nowMs);
     if (checks.length > 0) await this.noteChecks(checks);
     return nextMs;
   }

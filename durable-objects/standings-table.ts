@@ -170,6 +170,7 @@ function addToLedger(sql: SqlStorage, sight: Sight, nowMs: number): void {
 
 function noteListed(sql: SqlStorage, node: NodeId, { shard, chunks, lost }: Listed, nowMs: number): void {
   if (chunks !== null) {
+    leaveParents(sql, node, shard, chunks);
     sql.exec(
       `INSERT INTO node_shards (node, shard, chunks, at) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET chunks = excluded.chunks, at = excluded.at`,
@@ -185,6 +186,29 @@ function noteListed(sql: SqlStorage, node: NodeId, { shard, chunks, lost }: List
     node,
     nowMs - SHARD_MEMORY_MS,
   );
+}
+
+/** What a shard listed that was split since is its children's: what one of them does not list, the other is taken to. */
+function leaveParents(sql: SqlStorage, node: NodeId, shard: ShardPrefix, chunks: number): void {
+  const parents = sql
+    .exec<{ shard: ShardPrefix; chunks: number; at: number }>(
+      `DELETE FROM node_shards WHERE node = ? AND shard <> ? AND substr(?, 1, length(shard)) = shard
+       RETURNING shard, chunks, at`,
+      node,
+      shard,
+      shard,
+    )
+    .toArray();
+  for (const parent of parents) {
+    const sibling = `${parent.shard}${shard.charAt(parent.shard.length) === "0" ? "1" : "0"}`;
+    sql.exec(
+      "INSERT INTO node_shards (node, shard, chunks, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      node,
+      sibling,
+      Math.max(0, parent.chunks - chunks),
+      parent.at,
+    );
+  }
 }
 
 /** In how many shards, and how many chunks there; null before the first audit. */

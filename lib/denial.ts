@@ -1,11 +1,11 @@
 // What an operator blocks on an edge: a hash, a name or a domain, each under one hash; and the signed statements by which
-// an operator says so, each good for one edge, once, for a few minutes.
+// an operator says so, or has shards split, each good for one edge, once, for a few minutes.
 
 import * as v from "valibot";
 import { HoldfastError } from "./error.ts";
 import { type Hash, isHash } from "./hash.ts";
 import { domainHashOf, nameHashOf, parseDomain, parseFullName } from "./names.ts";
-import { hashSchema, parseWith, timeSchema } from "./schema.ts";
+import { hashSchema, parseWith, shardPrefixSchema, timeSchema } from "./schema.ts";
 import { type SignedStatement, type VerifiedStatement, verifyStatement } from "./statement.ts";
 
 /** Subjects blocked on one edge: each isolate keeps them in memory. */
@@ -22,7 +22,7 @@ export type DenialStatus = (typeof DENIAL_STATUSES)[number];
 
 const subjectSchema = v.pipe(v.string(), v.minLength(1), v.maxLength(SUBJECT_MAX));
 const reasonSchema = v.pipe(v.string(), v.maxLength(DENIAL_REASON_MAX), v.regex(/^\P{Cc}*$/u));
-const changeSchema = v.variant("action", [
+const denialSchemas = [
   v.strictObject({
     action: v.literal("deny"),
     /** A hash (of a chunk, a Manifest, a Version or a name), `<domain>/<name>`, or a domain. */
@@ -33,8 +33,14 @@ const changeSchema = v.variant("action", [
   }),
   v.strictObject({ action: v.literal("allow"), subject: subjectSchema }),
   v.strictObject({ action: v.literal("list") }),
+] as const;
+const changeSchema = v.variant("action", [
+  ...denialSchemas,
+  /** Null: every shard. */
+  v.strictObject({ action: v.literal("split"), prefix: v.nullable(shardPrefixSchema) }),
 ]);
-export type DenialChange = v.InferOutput<typeof changeSchema>;
+export type OperatorChange = v.InferOutput<typeof changeSchema>;
+export type DenialChange = v.InferOutput<(typeof denialSchemas)[number]>;
 
 const operatorSchema = v.strictObject({
   type: v.literal("holdfast-operator-1"),

@@ -30,6 +30,7 @@ export const timeSchema = v.pipe(
   v.regex(TIME_TEXT),
   v.check(isRealTime, "expected a real date and time"),
 );
+export const shardPrefixSchema = v.pipe(v.string(), v.regex(/^[01]{0,10}$/));
 export const countSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const positiveSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Of a whole. */

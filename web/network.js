@@ -57,9 +57,9 @@ function shortOf(repairs) {
 }
 
 /** @param {EdgeStatus} status */
-function showEdge({ id, software, shardDepth }) {
+function showEdge({ id, software, shardDepth, shards }) {
   setText(at("edge-id"), id);
-  setText(at("edge-software"), `${software}, ${counted(2 ** shardDepth, "shard")}`);
+  setText(at("edge-software"), `${software}, ${counted(shards?.count ?? 2 ** shardDepth, "shard")}`);
 }
 
 /** @param {string | null} reportedAt */

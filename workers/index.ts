@@ -75,6 +75,7 @@ app.all("/name/lookup", () => methodNotAllowed("POST"));
 for (const path of READ_ONLY) app.all(path, () => methodNotAllowed("GET, HEAD"));
 app.all("/operator/denials", () => methodNotAllowed("POST"));
 app.all("/peer/names", () => methodNotAllowed("POST"));
+app.all("/operator/split", () => methodNotAllowed("POST"));
 app.all("/names", () => methodNotAllowed("POST"));
 app.all("/chunk/plan", () => methodNotAllowed("POST"));
 app.all("/chunk/kept", () => methodNotAllowed("POST"));

@@ -1,8 +1,6 @@
 // holdfast edge deny, allow, denied: what an operator blocks on an edge, by statements signed with the operator's key.
 
-import { randomBytes } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { requestJson } from "../../lib/client/request.ts";
 import {
   DENIAL_REASON_MAX,
   DENIAL_STATUSES,
@@ -10,23 +8,16 @@ import {
   type DenialChange,
   type DenialStatus,
   type DenialsAnswer,
-  operatorKind,
   parseDenialsAnswer,
   subjectHash,
 } from "../../lib/denial.ts";
-import { encodeHash } from "../../lib/hash.ts";
-import { signStatement } from "../../lib/statement.ts";
-import { formatSigned } from "../../lib/wire/signed.ts";
 import { formatTable } from "../format.ts";
-import { nodeHost } from "../node-host.ts";
-import { withEdge } from "../options.ts";
+import { sendAsOperator, withOperator } from "../operator-statement.ts";
 import { printData, printJson, say } from "../output.ts";
-import { type CommonOptions, edgeOf, loadSettings } from "../settings.ts";
-import { loadSigner } from "../signing-key.ts";
+import type { CommonOptions } from "../settings.ts";
 
 const SUBJECT = "<SUBJECT>";
 const SUBJECT_WORDS = "a hash, DOMAIN/NAME, or DOMAIN";
-const LIMITS = { idleMs: 15_000, totalMs: 60_000 };
 
 interface DenyOptions extends CommonOptions {
   status: DenialStatus;
@@ -74,13 +65,6 @@ Examples:
   holdfast edge deny example.org
 `;
 
-function withOperator(command: Command): Command {
-  return withEdge(command).option(
-    "--key <FILE>",
-    "the operator's OpenSSH key, or .pub of a key in the agent",
-  );
-}
-
 async function change(wanted: DenialChange & { subject: string }, options: CommonOptions): Promise<void> {
   const { changed } = await send(wanted, options);
   const hash = subjectHash(wanted.subject);
@@ -100,22 +84,9 @@ async function list(options: CommonOptions): Promise<void> {
   await printData(formatTable([["SUBJECT", "STATUS", "SINCE", "REASON"], ...rows]));
 }
 
-async function send(wanted: DenialChange, options: CommonOptions): Promise<DenialsAnswer> {
-  const settings = await loadSettings(options);
-  const edge = edgeOf(settings);
-  const signer = await loadSigner(settings);
-  const { id } = await edge.status();
-  const time = new Date(nodeHost.now()).toISOString();
-  const nonce = encodeHash(randomBytes(32));
-  const body = { type: operatorKind.type, edge: id, time, nonce, change: wanted };
-  return requestJson(nodeHost.fetch, `${edge.url}/operator/denials`, {
-    method: "POST",
-    headers: { accept: "application/json", "content-type": "application/json" },
-    body: JSON.stringify(formatSigned(await signStatement(operatorKind, body, signer))),
-    limits: LIMITS,
-    maxBytes: DENIALS_ANSWER_MAX,
-    parse: parseDenialsAnswer,
-  });
+function send(change: DenialChange, options: CommonOptions): Promise<DenialsAnswer> {
+  const request = { path: "/operator/denials", maxBytes: DENIALS_ANSWER_MAX, parse: parseDenialsAnswer };
+  return sendAsOperator({ ...request, change }, options);
 }
 
 /** As it is written: what it stands for is looked at, and refused with its parser's own code. */

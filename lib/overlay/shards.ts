@@ -1,7 +1,7 @@
 // Which shard serves which hash, and which shards keep a node as a member. Pure: the addressing of every
 // PartitionShard follows from a hash and a depth.
 
-import { type Hash, PARTITION_BITS } from "../hash.ts";
+import { HASH_BYTES, type Hash, PARTITION_BITS, parseHash } from "../hash.ts";
 
 /** A shard's bit prefix as text of 0s and 1s; the empty prefix is the whole space. */
 export type ShardPrefix = string;
@@ -27,6 +27,16 @@ export function membershipPrefixes(id: Hash, depth: number): ShardPrefix[] {
   return [leaf, ...ancestors.reverse()];
 }
 
+/** The two shards that a shard splits into. */
+export function childPrefixes(prefix: ShardPrefix): [ShardPrefix, ShardPrefix] {
+  return [`${prefix}0`, `${prefix}1`];
+}
+
+/** True where shard `inner` serves a part of what `outer` serves, and not all of it. */
+export function isInside(inner: ShardPrefix, outer: ShardPrefix): boolean {
+  return inner.length > outer.length && inner.startsWith(outer);
+}
+
 /** A prefix as a Durable Object's name: an object needs a name that is not empty. */
 export function shardName(prefix: ShardPrefix): string {
   return `shard-${prefix}`;
@@ -39,16 +49,13 @@ export function partitionRange(prefix: ShardPrefix): { first: number; last: numb
   return { first, last: first + 2 ** free - 1 };
 }
 
+/** The first hash of a partition. */
+export function firstHashOf(partition: number): Hash {
+  const digits = (partition << (16 - PARTITION_BITS)).toString(16).padStart(4, "0");
+  return parseHash(digits.padEnd(2 * HASH_BYTES, "0"));
+}
+
 /** The leaf shard of a partition. */
 export function partitionPrefix(partition: number, depth: number): ShardPrefix {
   return partition.toString(2).padStart(PARTITION_BITS, "0").slice(0, depth);
-}
-
-/** Items by leaf shard, so that each shard is called once. */
-export function groupByShard<T>(
-  items: Iterable<T>,
-  hashOf: (item: T) => Hash,
-  depth: number,
-): Map<ShardPrefix, T[]> {
-  return Map.groupBy(items, (item) => leafPrefix(hashOf(item), depth));
 }

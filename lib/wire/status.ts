@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import type { DomainKeys } from "../domain-keys.ts";
 import type { DomainPolicy } from "../domain-records.ts";
+import { PARTITION_COUNT } from "../hash.ts";
 import type { Domain } from "../names.ts";
 import {
   countSchema,
@@ -13,6 +14,7 @@ import {
   nodeIdSchema,
   parseWith,
   positiveSchema,
+  shardPrefixSchema,
   shareSchema,
   timeSchema,
 } from "../schema.ts";
@@ -73,6 +75,22 @@ const edgeStatusSchema = v.object({
     replicas: countSchema,
     chunkBytes: countSchema,
   }),
+  /**
+   * The shards now: how many, how deep, those that are being split, and the one with the largest tables. Earlier edges do
+   * not say.
+   */
+  shards: v.optional(
+    v.object({
+      count: countSchema,
+      depthMin: countSchema,
+      depthMax: countSchema,
+      splitting: v.pipe(
+        v.array(v.object({ prefix: shardPrefixSchema, copied: countSchema, rows: countSchema })),
+        v.maxLength(PARTITION_COUNT),
+      ),
+      largest: v.nullable(v.object({ prefix: shardPrefixSchema, bytes: countSchema })),
+    }),
+  ),
   /** For each of the 1,024 partitions: chunks kept, and distinct home nodes that keep them. */
   partitions: v.object({ chunks: v.array(countSchema), holders: v.array(countSchema) }),
   /** Chunks below target, those of them that no holder gives, and copies made today (in UTC). Earlier edges do not say. */

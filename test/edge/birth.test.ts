@@ -18,6 +18,7 @@ const REPORT: ShardReport = {
   needed: { chunks: 0, unheld: 0, unseen: 0 },
   domains: [],
   peers: [],
+  bytes: 0,
 };
 const root = env.PARTITION_SHARD.getByName(shardName(""));
 const node = hashOf("a node") as NodeId;
@@ -64,12 +65,14 @@ test("one that has reported in another life has lost what it had, and frees noth
   expect(await stateOf(shard, -1000)).toBe("released");
 });
 
-test("one beside shards of another depth frees nothing from before; those above are no such shards", async () => {
-  await root.report("01010", REPORT);
-  await root.report("", REPORT);
-  expect(await stateOf(newShard().shard, HOUR_MS)).toBe("released");
-  await root.report("0101010", REPORT);
-  expect(await stateOf(newShard().shard, HOUR_MS)).toBe("unlisted");
+test("one whose range shards of another depth served frees nothing from before; those beside and above did not", async () => {
+  const [untouched, divided, joined] = [newShard(), newShard(), newShard()];
+  for (const prefix of ["", "01010", "1010101"]) await root.report(prefix, REPORT);
+  expect(await stateOf(untouched.shard, HOUR_MS)).toBe("released");
+  await root.report(`${divided.prefix}101`, REPORT);
+  expect(await stateOf(divided.shard, HOUR_MS)).toBe("unlisted");
+  await root.report(joined.prefix.slice(0, 3), REPORT);
+  expect(await stateOf(joined.shard, HOUR_MS)).toBe("unlisted");
 });
 
 test("its own report does not make it look lost", async () => {

@@ -4,7 +4,13 @@ import { decodeHash, encodeHash, type Hash, hashBytes, type NodeId, partitionOf 
 import { parseNodeUrl } from "../../lib/node-url.ts";
 import { closestTo, compareDistance } from "../../lib/overlay/distance.ts";
 import { failureDomainOf } from "../../lib/overlay/failure-domain.ts";
-import { groupByShard, leafPrefix, membershipPrefixes, partitionRange } from "../../lib/overlay/shards.ts";
+import {
+  childPrefixes,
+  isInside,
+  leafPrefix,
+  membershipPrefixes,
+  partitionRange,
+} from "../../lib/overlay/shards.ts";
 
 const anyHash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(encodeHash);
 const idOf = (i: number) => hashBytes(Uint8Array.of(i, i >> 8)) as NodeId;
@@ -38,13 +44,14 @@ describe("shards", () => {
     expect(membershipPrefixes(id, 0)).toEqual([""]);
   });
 
-  test("items are grouped so that each shard is called once", () => {
-    const groups = groupByShard(
-      ["00", "01", "f0"].map((start) => start.padEnd(64, "0") as Hash),
-      (hash) => hash,
-      4,
-    );
-    expect([...groups.keys()]).toEqual(["0000", "1111"]);
+  test("a shard's children divide it, and are inside it as it is not inside itself", () => {
+    expect(childPrefixes("01")).toEqual(["010", "011"]);
+    expect([isInside("010", "01"), isInside("01", ""), isInside("01", "01"), isInside("00", "01")]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
   });
 
   test("a depth beyond the partitions is a mistake of the caller", () => {

@@ -99,6 +99,7 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     repairs: report.repairs,
     needed: report.needed,
     inventories: inventoriesOf(report.inventories),
+    shards: { ...report.shards, largest: report.largest },
     partitions: report.partitions,
     recent: report.recent.filter(
       ({ domain, name, version }) =>
