@@ -205,7 +205,7 @@ const SHARD_MIGRATIONS = [
   `-- Statements of names in this shard that peers are to be given, in the order in which they came; how each peer answers; and
    -- Versions that peers told of, and that could not be taken in.
    CREATE TABLE outbox (
-     number INTEGER PRIMARY KEY AUTOINCREMENT, peer TEXT NOT NULL, id TEXT NOT NULL, name_hash TEXT NOT NULL, at INTEGER NOT NULL,
+     number INTEGER PRIMARY KEY, peer TEXT NOT NULL, id TEXT NOT NULL, name_hash TEXT NOT NULL, at INTEGER NOT NULL,
      attempts INTEGER NOT NULL, due INTEGER NOT NULL, UNIQUE (peer, id)
    );
    CREATE TABLE peers (

@@ -28,7 +28,6 @@ export const MOVED_TABLES: readonly MovedTable[] = [
   { name: "removals", key: ["id"], home: byHash("name_hash") },
   { name: "outbox", key: ["number"], home: byHash("name_hash") },
   { name: "elsewhere", key: ["name_hash", "domain", "id", "peer"], home: byHash("name_hash") },
-  { name: "peers", key: ["peer"], home: null },
   { name: "statement_index", key: ["id"], home: byHash("id") },
   { name: "holders", key: ["chunk", "node"], home: byHash("chunk") },
   { name: "refs", key: ["chunk", "domain", "name_hash", "manifest"], home: byHash("chunk") },
@@ -50,7 +49,7 @@ export const MOVED_TABLES: readonly MovedTable[] = [
 /** Tables that go along with others. */
 export const CARRIED_TABLES = ["manifests"];
 /** What a shard knows of itself as a leaf: nothing to its children. */
-export const LEFT_TABLES = ["keepers_told", "total_origins"];
+export const LEFT_TABLES = ["keepers_told", "total_origins", "peers"];
 /** What it is for others, or for itself, whatever becomes of its leaf. */
 export const KEPT_TABLES = [
   "migrations",
