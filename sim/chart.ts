@@ -24,7 +24,7 @@ const PANELS: readonly Panel[] = [
   {
     title: "hops from the first contact to the answer",
     lines: [
-      { name: "most", of: ({ reads }) => reads.hopsMax },
+      { name: "99.9 %", of: ({ reads }) => reads.hopsOfMost },
       { name: "mean", of: ({ reads }) => reads.hopsMean },
       { name: "edge: calls, most", of: ({ edge }) => edge.callsMax },
     ],

@@ -17,7 +17,8 @@ const LOOKED_UP_FOR_MS = HALF_LIFE_MS;
 const LARGE_NODES = 20_000;
 /** A node joins so long after the one before it. */
 const ARRIVAL_INTERVAL_MS = 20;
-const CHUNKS_MAX = 1000;
+/** Each chunk is looked up so often, on average. */
+const LOOKUPS_PER_CHUNK = 4;
 
 function lookedUpForMs(nodes: number): number {
   return nodes > LARGE_NODES ? LOOKED_UP_FOR_MS / 4 : LOOKED_UP_FOR_MS;
@@ -36,22 +37,24 @@ export async function grow(world: World, onProgress: OnProgress): Promise<void> 
   const random = world.random("first contacts");
   const joins: Promise<void>[] = [];
   for (let i = 0; i < nodes; i++) {
-    joins.push(arrive(world, random));
+    joins.push(arrive(world, random).joined);
     await world.clock.sleep(ARRIVAL_INTERVAL_MS);
     onProgress("nodes", i + 1, nodes);
   }
   await Promise.all(joins);
 }
 
-async function arrive(world: World, random: SeededRandom): Promise<void> {
-  const isFirst = world.population.present.length === 0;
-  const via = isFirst ? null : world.population.pickHonest(random);
+/** A newcomer, and when it has joined: by an honest node, unless it is the first. */
+function arrive(world: World, random: SeededRandom): { node: SimNode; joined: Promise<void> } {
+  const via = world.population.count === 0 ? null : world.pickFirstContact(random);
   const node = world.createNode();
-  if (via !== null) await join(world, node, via);
+  const joined = via === null ? Promise.resolve() : join(world, node, via);
+  if (via === null) node.isReady = true;
+  return { node, joined };
 }
 
 export async function store(world: World, tally: Tally, onProgress: OnProgress): Promise<StoredChunk[]> {
-  const count = Math.min(CHUNKS_MAX, world.scene.lookups);
+  const count = Math.ceil(world.scene.lookups / LOOKUPS_PER_CHUNK);
   const chunks: Promise<StoredChunk>[] = [];
   for (let i = 0; i < count; i++) {
     chunks.push(storeChunk(world, `chunk ${i} of ${world.scene.seed}`, tally));
@@ -75,7 +78,7 @@ export async function readChunks(
   const reads: Promise<Read | null>[] = [];
   for (let i = 0; i < lookups; i++) {
     await world.clock.sleep(lookedUpForMs(nodes) / lookups);
-    reads.push(read(world, random.pick(chunks), world.population.pickHonest(random)));
+    reads.push(read(world, random.pick(chunks), world.pickFirstContact(random)));
     onProgress("look-ups", i + 1, lookups);
   }
   const done = await Promise.all(reads);
@@ -123,10 +126,7 @@ class Churn {
     const perMs = (this.#world.scene.nodes * Math.LN2) / HALF_LIFE_MS;
     this.#world.clock.after(-Math.log(1 - this.#random.next()) / perMs, () => {
       if (this.#isOver) return;
-      const via = this.#world.population.pickHonest(this.#random);
-      const node = this.#world.createNode();
-      void join(this.#world, node, via);
-      this.#live(node);
+      this.#live(arrive(this.#world, this.#random).node);
       this.#replace();
     });
   }

@@ -3,6 +3,8 @@
 import type { Read } from "./reads.ts";
 import type { World } from "./world.ts";
 
+const MOST = 0.999;
+
 export interface TableFigures {
   /** Nodes in a table, and shares of them that are hostile or gone, in the tables of honest nodes. */
   contacts: number;
@@ -15,6 +17,8 @@ export interface ReadFigures {
   /** Share of the look-ups that ended with the chunk. */
   found: number;
   hopsMean: number;
+  /** Of 999 in 1,000 that found it, the most hops. */
+  hopsOfMost: number;
   hopsMax: number;
   callsMean: number;
   callsMax: number;
@@ -45,11 +49,19 @@ export function measureReads(reads: readonly Read[]): ReadFigures {
   return {
     lookups: reads.length,
     found: found.length / reads.length,
+    hopsOfMost: quantile(
+      found.map(({ hops }) => hops),
+      MOST,
+    ),
     hopsMean: mean(found.map(({ hops }) => hops)),
     hopsMax: max(found.map(({ hops }) => hops)),
     callsMean: mean(reads.map(({ calls }) => calls)),
     callsMax: max(reads.map(({ calls }) => calls)),
-    secondsMedian: medianOf(found.map(({ tookMs }) => tookMs)) / 1000,
+    secondsMedian:
+      quantile(
+        found.map(({ tookMs }) => tookMs),
+        0.5,
+      ) / 1000,
     records: mean(reads.map(({ records }) => records)),
   };
 }
@@ -62,6 +74,7 @@ function max(values: readonly number[]): number {
   return values.reduce((most, value) => Math.max(most, value), 0);
 }
 
-function medianOf(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+/** The least value that such a share of the values does not exceed. */
+function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(values.length * share) - 1)] ?? 0;
 }

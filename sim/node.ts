@@ -15,6 +15,8 @@ export interface Referral {
 export class SimNode {
   readonly entry: Entry<Contact>;
   readonly table: Buckets<Contact>;
+  /** It has joined: others can begin with it. */
+  isReady = false;
   /** Who says that it keeps what; made when there is the first. */
   #records: Map<Hash, Contact[]> | null = null;
 

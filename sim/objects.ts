@@ -53,11 +53,14 @@ function place({ network }: World, chunk: Hash): Contact[] {
   return placeReplicas({ ...request, ...rules }, candidates).flatMap((id) => near.get(id) ?? []);
 }
 
-/** The holder looks up who is closest to the hash, and leaves a record there. */
+/**
+ * The holder looks up who is closest to the hash, and leaves a record there. It begins with its whole table: of those nearest
+ * in it all may be hostile.
+ */
 async function announce(world: World, holder: Contact, hash: Hash, tally: Tally): Promise<void> {
   const { network } = world;
   const node = world.node(holder);
-  const { closest } = await lookup<Contact, never>(hash, node.table.closest(hash, K), {
+  const { closest } = await lookup<Contact, never>(hash, node.table.contacts(), {
     self: holder.id,
     ask: async (contact) => {
       const { closer } = await network.call(contact, tally, () =>

@@ -51,7 +51,8 @@ export class Population {
     const id = this.#ids.subarray(at, at + HASH_BYTES);
     const entry = { id, contact: { id: encodeHash(id) as NodeId, index } };
     this.#entries.push(entry);
-    const isHostile = this.#random.next() < this.#hostileShare;
+    // Others begin with the first: it is honest.
+    const isHostile = this.#random.next() < this.#hostileShare && index > 0;
     this.#behaviours[index] = isHostile ? this.#random.between(1, BEHAVIOURS.length - 1) : 0;
     return entry;
   }
@@ -90,13 +91,5 @@ export class Population {
     if (last === index) return;
     this.#present[place - 1] = last;
     this.#places[last] = place;
-  }
-
-  /** An honest node that is there. */
-  pickHonest(random: SeededRandom): Contact {
-    for (;;) {
-      const index = random.pick(this.#present);
-      if (this.isHonest(index)) return this.contact(index);
-    }
   }
 }

@@ -1,8 +1,11 @@
 // Readers: each knows one honest node, looks a chunk up from there, and believes nobody: what a holder gives is hashed.
 
+import type { Hash } from "../lib/hash.ts";
+import { hashesElsewhere } from "../lib/overlay/distance.ts";
 import { lookup } from "../lib/overlay/lookup.ts";
 import { answerOf } from "./hostile.ts";
 import type { Tally } from "./network.ts";
+import type { Referral } from "./node.ts";
 import { isKept, recordsFound, type StoredChunk } from "./objects.ts";
 import type { Contact } from "./population.ts";
 import type { World } from "./world.ts";
@@ -22,26 +25,23 @@ export interface Read {
 
 /** Null where no honest node keeps the chunk, or none when the look-up ends: there is nothing to be found. */
 export async function read(world: World, chunk: StoredChunk, from: Contact): Promise<Read | null> {
-  const { network, clock, scene } = world;
+  const { clock } = world;
   if (!isKept(world, chunk)) return null;
   const records = recordsFound(world, chunk);
   const startedMs = clock.nowMs;
   const tally: Tally = { calls: 0 };
   const reader = new Reader(world, chunk, tally);
-  const { values, hops } = await lookup<Contact, true>(chunk.hash, [from], {
-    paths: scene.paths,
-    isEnough: ({ length }) => length > 0,
-    ask: async (contact) => {
-      const { holders, closer } = await network.call(contact, tally, () =>
-        answerOf(network, world.node(contact), chunk.hash),
-      );
-      return { value: (await reader.fetchFrom(holders)) ? true : null, contacts: closer };
-    },
-  });
-  const isFound = values.length > 0 || (await reader.fetchAgain());
-  if (!isFound && !isKept(world, chunk)) return null;
+  const found =
+    (await reader.lookUp([from], 1)) ?? (await reader.lookUp(await reader.contactsElsewhere(from), 2));
+  if (found === null && !isKept(world, chunk)) return null;
   const tookMs = clock.nowMs - startedMs;
-  return { isFound, hops: values[0]?.hops ?? hops, calls: tally.calls, tookMs, records };
+  return { isFound: found !== null, hops: found ?? 0, calls: tally.calls, tookMs, records };
+}
+
+/** Holders that an answer named first, and whether one of them gave the chunk. */
+interface Named {
+  holders: readonly Contact[];
+  isFound: boolean;
 }
 
 /** Asks nobody for the chunk twice, but for those that did not answer: them once more when nobody else is left. */
@@ -58,16 +58,50 @@ class Reader {
     this.#tally = tally;
   }
 
-  async fetchFrom(holders: readonly Contact[]): Promise<boolean> {
-    const untried = holders.filter((holder) => !this.#tried.has(holder)).slice(0, HOLDERS_TRIED_MAX);
-    for (const holder of untried) this.#tried.add(holder);
-    for (const holder of untried) if (await this.#fetch(holder)) return true;
-    return false;
+  /** Hops to the node that named whoever gave the chunk; null where nobody did. The first contacts are at `startHops`. */
+  async lookUp(start: readonly Contact[], startHops: number): Promise<number | null> {
+    const { scene } = this.#world;
+    const { hash } = this.#chunk;
+    const { values } = await lookup<Contact, Named>(hash, start, {
+      paths: scene.paths,
+      isEnough: (named) => named.some(({ value }) => value.isFound),
+      ask: async (contact) => {
+        const { holders, closer } = await this.#ask(contact, hash);
+        return { value: await this.#fetchFrom(holders), contacts: closer };
+      },
+    });
+    const found = values.find(({ value }) => value.isFound) ?? (await this.#fetchAgain(values));
+    return found === null ? null : found.hops - 1 + startHops;
   }
 
-  async fetchAgain(): Promise<boolean> {
-    for (const holder of [...this.#silent]) if (await this.#fetch(holder)) return true;
-    return false;
+  /** What the only node that is known says of other parts of the space: around the chunk it may know liars only. */
+  async contactsElsewhere(from: Contact): Promise<Contact[]> {
+    const told = await Promise.allSettled(
+      hashesElsewhere(this.#chunk.hash).map((hash) => this.#ask(from, hash)),
+    );
+    return told.flatMap((one) => (one.status === "fulfilled" ? one.value.closer : []));
+  }
+
+  #ask(contact: Contact, hash: Hash): Promise<Referral> {
+    const { network } = this.#world;
+    return network.call(contact, this.#tally, () => answerOf(network, this.#world.node(contact), hash));
+  }
+
+  /** Null where nobody is named who was not tried. */
+  async #fetchFrom(named: readonly Contact[]): Promise<Named | null> {
+    const holders = named.filter((holder) => !this.#tried.has(holder)).slice(0, HOLDERS_TRIED_MAX);
+    if (holders.length === 0) return null;
+    for (const holder of holders) this.#tried.add(holder);
+    for (const holder of holders) if (await this.#fetch(holder)) return { holders, isFound: true };
+    return { holders, isFound: false };
+  }
+
+  /** Who named the one that answers now; null where none does. */
+  async #fetchAgain<T extends { value: Named }>(answers: readonly T[]): Promise<T | null> {
+    for (const holder of [...this.#silent])
+      if (await this.#fetch(holder))
+        return answers.find(({ value }) => value.holders.includes(holder)) ?? null;
+    return null;
   }
 
   async #fetch(holder: Contact): Promise<boolean> {

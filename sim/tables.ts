@@ -23,6 +23,7 @@ export async function join(world: World, node: SimNode, via: Contact): Promise<v
   const tally = world.joining;
   await lookUpToMeet(world, node, node.contact.id, { start: [via], tally, options: {} });
   await fillBuckets(world, node, { fewerThan: K, tally });
+  node.isReady = true;
   world.joins += 1;
 }
 

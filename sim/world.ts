@@ -80,7 +80,16 @@ export class World {
     const node = new SimNode(this.population.entry(index));
     this.#nodes[index] = node;
     this.#drawTable(node);
+    node.isReady = true;
     return node;
+  }
+
+  /** An honest node that is there and has joined: one that a reader or a newcomer knows. */
+  pickFirstContact(random: SeededRandom): Contact {
+    for (;;) {
+      const contact = this.population.contact(random.pick(this.population.present));
+      if (this.population.isHonest(contact.index) && this.node(contact).isReady) return contact;
+    }
   }
 
   /** Nodes that are there and have a table. */

@@ -34,6 +34,15 @@ export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) =
   return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);
 }
 
+/**
+ * Hashes in other parts of the space, beyond its first bits: nodes near them are in other buckets. Whoever asks a node for these
+ * also, and looks up from there, does not depend on what that node knows around `target`.
+ */
+export function hashesElsewhere(target: Hash): Hash[] {
+  const first = digitOf(target.charCodeAt(0));
+  return [8, 4, 2].map((bit) => `${(first ^ bit).toString(16)}${target.slice(1)}` as Hash);
+}
+
 /** The value of a lower-case hex digit. */
 function digitOf(charCode: number): number {
   return charCode <= CODE_OF_9 ? charCode - CODE_OF_0 : charCode - CODE_OF_A + 10;
