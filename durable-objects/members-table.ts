@@ -4,7 +4,7 @@
 import { STANDING_UNKNOWN } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
-import { closestInRanges } from "../lib/overlay/members.ts";
+import { closestInRanges, type MemberPage } from "../lib/overlay/members.ts";
 import { formatHours, type Pledge, type PledgeHours, parseHours } from "../lib/pledge.ts";
 import { crowdedNear, hasRoom } from "./crowded-table.ts";
 import type { Place } from "./shard-roles.ts";
@@ -133,17 +133,7 @@ export function membersById(sql: SqlStorage, ids: NodeId[]): Member[] {
   );
 }
 
-/** Membership seen from one shard. */
-export interface MemberPage {
-  /** The online members closest to what was asked for, nearest first, exactly. */
-  members: Member[];
-  /** Everyone who is online in the shard's range is among them. */
-  complete: boolean;
-  /** Partitions of which this shard has turned members away that may be closer than the last of these; the nearest first. */
-  crowded: number[];
-}
-
-export function closestMembers(sql: SqlStorage, target: Hash, count: number): MemberPage {
+export function closestMembers(sql: SqlStorage, target: Hash, count: number): MemberPage<Member> {
   const members = onlineMembers(sql, target, count);
   const { rows } = sql
     .exec<{ rows: number }>(

@@ -9,6 +9,7 @@ import type { Hash, NodeId } from "../lib/hash.ts";
 import type { InventoryChunk, InventoryState } from "../lib/inventory.ts";
 import type { Domain } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
+import type { MemberPage } from "../lib/overlay/members.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import type { VersionHead } from "../lib/version.ts";
 import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire/names.ts";
@@ -54,7 +55,6 @@ import {
   countMembers,
   listMembers,
   type Member,
-  type MemberPage,
   type MemberRecord,
   type MemberReport,
   membersById,
@@ -464,7 +464,7 @@ export class PartitionShard extends DurableObject<Env> {
     return membersById(this.#sql, ids);
   }
 
-  async closest(target: Hash, count: number, _place: Place = "leaf"): Promise<MemberPage> {
+  async closest(target: Hash, count: number, _place: Place = "leaf"): Promise<MemberPage<Member>> {
     return closestMembers(this.#sql, target, count);
   }
 

@@ -1,12 +1,14 @@
 // The edge's membership: which shards keep whom, how many calls a node's coming costs, and how many it takes to find the
 // k nodes closest to a hash. Shards, limits and searches are lib's; here are counters.
 
-import { type Hash, hashBytes } from "../lib/hash.ts";
+import { type Hash, hashBytes, partitionOf } from "../lib/hash.ts";
 import { K } from "../lib/overlay/distance.ts";
-import { closestInShards } from "../lib/overlay/members.ts";
+import { closestInShards, type MemberPage } from "../lib/overlay/members.ts";
 import {
   ANCESTOR_MEMBERS_MAX,
+  leafPrefix,
   membershipPrefixes,
+  partitionPrefix,
   SHARD_DEPTH_MAX,
   type ShardPrefix,
 } from "../lib/overlay/shards.ts";
@@ -33,6 +35,8 @@ export interface EdgeFigures {
 
 interface Shard {
   members: PrefixIndex<Contact>;
+  /** Partitions of which it has turned members away. */
+  crowded: Set<number>;
   joins: number;
   lookups: number;
 }
@@ -52,18 +56,37 @@ export class EdgeMembership {
     for (const prefix of membershipPrefixes(contact.id, this.#depth)) {
       const shard = this.#shard(prefix);
       shard.joins += 1;
-      if (prefix.length < this.#depth && shard.members.size >= ANCESTOR_MEMBERS_MAX) continue;
+      if (prefix.length < this.#depth && shard.members.size >= ANCESTOR_MEMBERS_MAX) {
+        shard.crowded.add(partitionOf(contact.id));
+        continue;
+      }
       shard.members.add(contact);
       this.#rows += 1;
     }
   }
 
   closest(target: Hash): Promise<Contact[]> {
-    return closestInShards(target, { count: K, depth: this.#depth }, async (prefix) => {
-      const shard = this.#shard(prefix);
-      shard.lookups += 1;
-      return shard.members.closest(target, K);
+    const leaf = leafPrefix(target, this.#depth);
+    const asked = new Set([leaf]);
+    return closestInShards<Contact>(target, K, {
+      leaf: () => this.#ask(leaf, target),
+      root: () => (leaf === "" ? null : this.#ask("", target)),
+      crowd: (partition) => {
+        const prefix = partitionPrefix(partition, this.#depth);
+        if (asked.has(prefix)) return null;
+        asked.add(prefix);
+        return this.#ask(prefix, target);
+      },
     });
+  }
+
+  async #ask(prefix: ShardPrefix, target: Hash): Promise<MemberPage<Contact>> {
+    const shard = this.#shard(prefix);
+    shard.lookups += 1;
+    const members = shard.members.closest(target, K);
+    const at = partitionOf(target);
+    const crowded = [...shard.crowded].sort((a, b) => (a ^ at) - (b ^ at));
+    return { members, complete: shard.members.size === members.length && crowded.length === 0, crowded };
   }
 
   /** Looks up `lookups` hashes; `all` has everybody who was added. */
@@ -94,7 +117,12 @@ export class EdgeMembership {
   #shard(prefix: ShardPrefix): Shard {
     const known = this.#shards.get(prefix);
     if (known !== undefined) return known;
-    const shard = { members: new PrefixIndex<Contact>(ANCESTOR_MEMBERS_MAX), joins: 0, lookups: 0 };
+    const shard = {
+      members: new PrefixIndex<Contact>(ANCESTOR_MEMBERS_MAX),
+      crowded: new Set<number>(),
+      joins: 0,
+      lookups: 0,
+    };
     this.#shards.set(prefix, shard);
     return shard;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { type Hash, hashBytes, PARTITION_COUNT, partitionOf } from "../../lib/hash.ts";
 import { closestTo, compareDistance, sharedBits } from "../../lib/overlay/distance.ts";
 import { closestInRanges, closestInShards } from "../../lib/overlay/members.ts";
 
@@ -17,18 +17,30 @@ test("the closest in ranges of ids are exactly the closest of all, however many 
   }
 });
 
-test("a leaf shard with enough is asked alone; one with too few sends the question on, to the root at last", async () => {
-  const target = hashOf("asked for");
-  const asked: number[] = [];
-  const ask = (enoughAt: number) => async (prefix: string) => {
-    asked.push(prefix.length);
-    return prefix.length <= enoughAt ? ids.slice(0, 20) : ids.slice(0, 3);
-  };
-  const howMany = { count: 20, depth: 10 };
-  expect(await closestInShards(target, howMany, ask(10))).toHaveLength(20);
-  expect(await closestInShards(target, howMany, ask(0))).toHaveLength(20);
-  expect(await closestInShards(target, howMany, ask(-1))).toHaveLength(3);
-  expect(asked).toEqual([10, 10, 5, 0, 10, 5, 0]);
+test("a leaf with enough is asked alone; else the root, and of what it turned away the leaf that is near enough", async () => {
+  const target = ids[0] as Hash;
+  const near = closestTo(target, ids, self, 40).map((id) => ({ id }));
+  const page = (members: { id: Hash }[], crowded: number[] = []) => ({ members, complete: false, crowded });
+  const asked: string[] = [];
+  const closest = (leaf: number, crowded: number[]) =>
+    closestInShards(target, 20, {
+      leaf: async () => page(near.slice(0, leaf)),
+      root: async () => {
+        asked.push("root");
+        return page(near.slice(10, 30), crowded);
+      },
+      crowd: async (partition) => {
+        asked.push(`crowd ${partition}`);
+        return page(near.slice(5, 10));
+      },
+    });
+  expect(await closest(20, [])).toEqual(near.slice(0, 20));
+  expect(asked).toEqual([]);
+  expect(await closest(10, [])).toEqual(near.slice(0, 20));
+  expect(asked).toEqual(["root"]);
+  const [here, far] = [partitionOf(target), partitionOf(target) ^ (PARTITION_COUNT - 1)];
+  expect(await closest(5, [here, far])).toEqual(near.slice(0, 20));
+  expect(asked).toEqual(["root", "root", `crowd ${here}`]);
 });
 
 test("distance and shared bits go by bytes, the first difference deciding", () => {
