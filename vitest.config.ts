@@ -54,6 +54,8 @@ const peeredEdge = cloudflareTest({
 });
 const PEERED = "test/edge/peer*.test.ts";
 
+const atEdge = { testTimeout: 60_000, setupFiles: ["test/edge/close-nodes.ts"] };
+
 export default defineConfig({
   test: {
     projects: [
@@ -66,16 +68,16 @@ export default defineConfig({
         plugins: [edge],
         test: {
           ...{ name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT, WITH_DNS, PEERED] },
-          testTimeout: 60_000,
+          ...atEdge,
         },
       },
       {
         plugins: [edgeWithDns],
-        test: { name: "edge with DNS", include: [WITH_DNS], testTimeout: 60_000 },
+        test: { name: "edge with DNS", include: [WITH_DNS], ...atEdge },
       },
       {
         plugins: [tightEdge],
-        test: { name: "edge with tight limits", include: [TIGHT], testTimeout: 60_000 },
+        test: { name: "edge with tight limits", include: [TIGHT], ...atEdge },
       },
       {
         plugins: [peeredEdge],
@@ -83,7 +85,7 @@ export default defineConfig({
         test: {
           name: "edge with peers",
           include: [PEERED],
-          testTimeout: 60_000,
+          ...atEdge,
           fileParallelism: false,
         },
       },

@@ -50,6 +50,14 @@ export function dataBytes(node: TestNode): number {
 
 type RequestFrame = Extract<Frame, { type: "request" }>;
 
+const open = new Set<WebSocket>();
+
+/** Closes the connections of all nodes. */
+export function closeNodes(): void {
+  for (const socket of open) socket.close(1000, "done");
+  open.clear();
+}
+
 export class TestNode {
   readonly signer: StatementSigner;
   readonly id: NodeId;
@@ -97,8 +105,10 @@ export class TestNode {
     socket.addEventListener("message", ({ data }) => this.#receive(data));
     socket.addEventListener("close", ({ code, reason }) => {
       this.closed = { code, reason };
+      open.delete(socket);
     });
     this.#socket = socket;
+    open.add(socket);
     const challenge = await this.next("challenge");
     return challenge as Challenge;
   }
