@@ -50,6 +50,39 @@ export function listBundles(sql: SqlStorage, query: BundleQuery): PeerNameAnswer
   return { versions, removals: listRemovals(sql, query).map(bundleOfRemoval), hasMore: false };
 }
 
+/** A Manifest that a name's Versions have. */
+export interface ManifestUse {
+  domain: Domain;
+  nameHash: Hash;
+  manifest: Hash;
+}
+
+/** The Versions of a name that have this Manifest, the newest first and as many as fit, and what was taken back of the name. */
+export function bundlesOf(sql: SqlStorage, use: ManifestUse): PostedJson[] {
+  const { domain, nameHash, manifest } = use;
+  const manifestSize = manifestBytes(sql, manifest)?.length ?? 0;
+  const count = Math.min(
+    STATEMENTS_PER_POST_MAX,
+    Math.max(1, Math.floor(BUNDLES_BYTES_MAX / (manifestSize + 1))),
+  );
+  const ids = sql
+    .exec<{ id: Hash }>(
+      `SELECT id FROM versions WHERE name_hash = ? AND domain = ? AND manifest = ?
+       ORDER BY sequence DESC, time DESC, id LIMIT ?`,
+      nameHash,
+      domain,
+      manifest,
+      count,
+    )
+    .toArray();
+  const versions = ids.flatMap(({ id }) => versionById(sql, id) ?? []);
+  if (versions.length === 0) return [];
+  return [
+    ...versions.map((version) => bundleOfVersion(sql, version)),
+    ...listRemovals(sql, use).map(bundleOfRemoval),
+  ];
+}
+
 function rowsFrom(sql: SqlStorage, query: BundleQuery): { id: Hash; size: number }[] {
   const { domain, nameHash, from, known } = query;
   return sql

@@ -10,10 +10,11 @@ import { type Domain, domainHashOf } from "../lib/names.ts";
 import type { NodeRecord } from "../lib/node-record.ts";
 import { K } from "../lib/overlay/distance.ts";
 import { firstHashOf, type ShardPrefix } from "../lib/overlay/shards.ts";
-import type { NameKey } from "../lib/wire/names.ts";
+import type { NameKey, PostedJson } from "../lib/wire/names.ts";
 import type { Contact } from "../lib/wire/nodes.ts";
 import type { SplitAnswer } from "../lib/wire/operator.ts";
 import type { Check } from "./audits.ts";
+import type { ManifestUse } from "./bundles.ts";
 import type { DomainTotal, Usage } from "./charges-table.ts";
 import {
   CLAIMED,
@@ -224,6 +225,11 @@ export class IndexClient {
   async remove(removals: NewRemoval[], from: Origin = "publisher"): Promise<Map<Hash, AppendResult>> {
     const results = await this.router.eachItem(removals, nameOf, (shard, group) => shard.remove(group, from));
     return new Map([...results].map(([{ id }, result]) => [id, result]));
+  }
+
+  /** The statements that a holder of this Manifest keeps of the name. */
+  bundlesOf(use: ManifestUse): Promise<PostedJson[]> {
+    return this.shardOf(use.nameHash).bundlesOf(use);
   }
 
   /** Remembers what peers have and this edge has not. */

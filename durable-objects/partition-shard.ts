@@ -12,11 +12,11 @@ import type { NodeRecord } from "../lib/node-record.ts";
 import type { MemberPage } from "../lib/overlay/members.ts";
 import { type ShardPrefix, shardName } from "../lib/overlay/shards.ts";
 import type { VersionHead } from "../lib/version.ts";
-import { LOOKUP_MANIFEST_MAX, type NameKey } from "../lib/wire/names.ts";
+import { LOOKUP_MANIFEST_MAX, type NameKey, type PostedJson } from "../lib/wire/names.ts";
 import type { PeerNameAnswer } from "../lib/wire/peers.ts";
 import type { Check } from "./audits.ts";
 import { birthOf, noteFilling } from "./birth.ts";
-import { type BundleQuery, listBundles } from "./bundles.ts";
+import { type BundleQuery, bundlesOf, listBundles, type ManifestUse } from "./bundles.ts";
 import {
   chargedChunks,
   chargeReferences,
@@ -404,6 +404,11 @@ export class PartitionShard extends DurableObject<Env> {
   /** A name's Versions, oldest first, with all that a peer needs to take them in. */
   async bundles(query: BundleQuery): Promise<PeerNameAnswer> {
     return listBundles(this.#sql, query);
+  }
+
+  /** The statements of a name that a holder of one of its Manifests keeps. */
+  async bundlesOf(use: ManifestUse): Promise<PostedJson[]> {
+    return bundlesOf(this.#sql, use);
   }
 
   /** Versions that peers have, and that could not be taken in here. */

@@ -24,6 +24,7 @@ import { parseSigned } from "../lib/wire/signed.ts";
 import { applyChecks } from "./audits.ts";
 import { fillingUntilMs } from "./birth.ts";
 import { readJsonBody } from "./body.ts";
+import { handBundles } from "./bundle-handing.ts";
 import { addHolders, dropHolder, removeHolder } from "./chunks-table.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
@@ -292,6 +293,8 @@ class Repair {
     await this.#lookAtFailures(answer, judged);
     const sizeBytes = await receiptSize(answer, taker, order);
     if (sizeBytes === null) return false;
+    // Before it counts: a Manifest whose names its holders do not know is found by an edge only.
+    await handBundles(this.#sql, this.#index, order.chunk, taker.id);
     const { id: node, lostMs } = taker;
     addHolders(this.#sql, [{ chunk: order.chunk, node, sizeBytes, lostMs }], Date.now());
     noteRepaired(this.#sql, sizeBytes, Date.now());

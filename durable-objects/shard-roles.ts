@@ -39,6 +39,7 @@ const ROLES = {
   restore: "leaf",
   newestHead: "leaf",
   bundles: "leaf",
+  bundlesOf: "leaf",
   noteElsewhere: "leaf",
   listName: "leaf",
   newest: "leaf",

@@ -8,6 +8,7 @@ import type { Reference } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
 import type { ShardReport } from "../../durable-objects/reports-table.ts";
+import { base64 } from "../../lib/base64.ts";
 import { parseJson } from "../../lib/canonical-json.ts";
 import { type PullAnswer, type PullOrder, parsePullOrder } from "../../lib/durability/pull.ts";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
@@ -17,6 +18,7 @@ import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { signStatement } from "../../lib/statement.ts";
 import type { AcceptedRequest, Answer } from "../../lib/tunnel/acceptor.ts";
 import { receiptKind } from "../../lib/upload.ts";
+import { NAMES_BODY_MAX, type PostedJson, parseNamesRequest } from "../../lib/wire/names.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
 import { bodyOf, TestNode } from "./test-node.ts";
 import { memberReport, reference } from "./test-rows.ts";
@@ -30,6 +32,9 @@ export interface Taker {
   orders: PullOrder[];
   /** Set: what it answers in place of copying. */
   say: ((order: PullOrder) => Promise<PullAnswer | "refuses">) | null;
+  /** The statements that it was handed; `isBusy`: it takes none now. */
+  posted: PostedJson[];
+  isBusy: boolean;
   /** What it gives to whoever reads the chunk from it; null: nothing. */
   bytes: Uint8Array | null;
   /** Other chunks that it gives, by their paths. */
@@ -38,8 +43,13 @@ export interface Taker {
 
 export class RepairScene {
   readonly domain: Domain = parseDomain(`repair-${++scenes}.test`);
-  readonly bytes = new Uint8Array(randomBytes(1000));
-  readonly chunk: Hash = hashBytes(this.bytes);
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly chunk: Hash;
+
+  constructor(bytes = new Uint8Array(randomBytes(1000))) {
+    this.bytes = bytes;
+    this.chunk = hashBytes(bytes);
+  }
 
   get shard() {
     return env.PARTITION_SHARD.getByName(shardName(leafPrefix(this.chunk, 4)));
@@ -72,7 +82,8 @@ export class RepairScene {
   async taker(): Promise<Taker> {
     const pledge = { bytes: 1e9, uploadRate: null, downloadRate: null, domains: [this.domain] };
     const node = await TestNode.registered({ pledge, freeBytes: 1e9 });
-    const taker: Taker = { node, orders: [], say: null, bytes: null, others: new Map() };
+    const said = { orders: [], posted: [], isBusy: false, say: null };
+    const taker: Taker = { node, ...said, bytes: null, others: new Map() };
     node.answer((request) => this.#answer(taker, request));
     // Forgets who there was to choose from.
     await new IndexClient(env).checkLinks([]);
@@ -146,6 +157,7 @@ export class RepairScene {
       return { status: 200, headers: [], body: bodyOf(taker.bytes) };
     const other = taker.others.get(path);
     if (other !== undefined) return { status: 200, headers: [], body: bodyOf(other) };
+    if (method === "POST" && path === "/names") return takeNames(taker, await bytesIn(body));
     if (method !== "POST" || path !== "/pull") return { status: 404, headers: [], body: null };
     const order = parsePullOrder(parseJson(await bytesIn(body), 65_536));
     taker.orders.push(order);
@@ -154,8 +166,22 @@ export class RepairScene {
       const problem = { code: "rate-limited", detail: "busy" };
       return { status: 429, headers: [["content-type", "application/problem+json"]], body: json(problem) };
     }
-    return { status: 200, headers: [["content-type", "application/json"]], body: json(said) };
+    return { status: 200, headers: JSON_TYPE, body: json(said) };
   }
+}
+
+const JSON_TYPE: [string, string][] = [["content-type", "application/json"]];
+
+function takeNames(taker: Taker, body: Uint8Array): Answer {
+  if (taker.isBusy)
+    return { status: 503, headers: JSON_TYPE, body: json({ code: "unreachable", detail: "busy" }) };
+  const { statements } = parseNamesRequest(parseJson(body, NAMES_BODY_MAX));
+  taker.posted.push(...statements);
+  const results = statements.map((posted) => {
+    const { statement } = "version" in posted ? posted.version : posted.removal;
+    return { id: hashBytes(base64.decode(statement)), status: "accepted", witnesses: [] };
+  });
+  return { status: 200, headers: JSON_TYPE, body: json({ results }) };
 }
 
 function json(value: unknown): Answer["body"] {

@@ -7,11 +7,14 @@ import { describe, expect, test, vi } from "vitest";
 import { MEMBER_CACHE_MS } from "../../durable-objects/member-cache.ts";
 import { CROWDED_AFTER_ATTEMPTS } from "../../durable-objects/repair.ts";
 import type { RepairCounts } from "../../durable-objects/repairs-table.ts";
+import { base64 } from "../../lib/base64.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
 import { encodeManifest } from "../../lib/manifest.ts";
+import { nameHashOf, parseName } from "../../lib/names.ts";
 import { leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { ParityEncoder } from "../../lib/redundancy/reed-solomon.ts";
-import { DAY_MS, RepairScene } from "./repair-scene.ts";
+import { DAY_MS, RepairScene, type Taker } from "./repair-scene.ts";
+import { append } from "./test-objects.ts";
 import { reference } from "./test-rows.ts";
 
 const GONE = { online: false, sinceMs: Date.now() - DAY_MS };
@@ -74,6 +77,50 @@ describe("a holder that is gone for longer than the grace", () => {
     for (const scene of [kept, short]) await scene.run("sweep");
     expect(await kept.holders()).toEqual([here]);
     expect(await short.holders()).toContain(lastWord);
+  });
+});
+
+describe("a copy of a Manifest", () => {
+  const head = { contentType: "text/plain", metadata: {}, size: 0, digest: hashBytes(new Uint8Array(0)) };
+
+  /** A Manifest that two Versions of a name have, on one of two nodes, and a node that may take it. */
+  async function sceneOf(text: string) {
+    const bytes = encodeManifest(
+      { ...head, metadata: { text }, redundancy: { replicas: 1 } },
+      { chunks: [] },
+    );
+    const scene = new RepairScene(bytes);
+    const object = { domain: scene.domain, name: parseName("a"), bytes: new Uint8Array(0) };
+    const first = await append(object, bytes);
+    const second = await append({ ...object, previous: { id: first, sequence: 1 } }, bytes);
+    await scene.need(2, { nameHash: nameHashOf(scene.domain, object.name) });
+    await scene.holder(GONE);
+    await scene.source();
+    return { scene, taker: await scene.taker(), versions: [second, first] };
+  }
+
+  const idsIn = ({ posted }: Taker) =>
+    posted.flatMap((one) => ("version" in one ? hashBytes(base64.decode(one.version.statement)) : []));
+
+  test("comes with all that names it", async () => {
+    const { scene, taker, versions } = await sceneOf("handed");
+    await scene.run("sweep", "repair");
+    expect(await scene.waiting()).toBeNull();
+    expect(await scene.holders()).toContain(taker.node.id);
+    expect(idsIn(taker)).toEqual(versions);
+  });
+
+  test("does not count before its node knows what names it", async () => {
+    const { scene, taker, versions } = await sceneOf("busy");
+    taker.isBusy = true;
+    await scene.run("sweep", "repair");
+    expect(taker.orders).toHaveLength(1);
+    expect(await scene.holders()).not.toContain(taker.node.id);
+    expect(await scene.waiting()).toMatchObject({ attempts: 1 });
+    taker.isBusy = false;
+    await scene.run("repair");
+    expect(await scene.holders()).toContain(taker.node.id);
+    expect(idsIn(taker)).toEqual(versions);
   });
 });
 

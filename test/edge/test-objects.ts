@@ -48,7 +48,7 @@ export class TestHolder {
   private constructor(node: TestNode) {
     this.#node = node;
     node.answer(async ({ path }) => {
-      this.reads += 1;
+      if (path.startsWith("/chunk/")) this.reads += 1;
       const bytes = this.#chunks.get(path);
       return bytes === undefined
         ? { status: 404, headers: [], body: null }
@@ -135,7 +135,8 @@ export async function publishStriped(
   return append(object, manifest);
 }
 
-async function append(object: TestObject, manifestBytes: Uint8Array<ArrayBuffer>): Promise<Hash> {
+/** Appends a Version of the object to its name's shard; returns its id. */
+export async function append(object: TestObject, manifestBytes: Uint8Array<ArrayBuffer>): Promise<Hash> {
   const { domain, name, bytes, previous = null, expires, isNamed = true } = object;
   const nameHash = nameHashOf(domain, name);
   const signer = createStatementSigner(await importSigner(new Uint8Array(32).fill(9)));
