@@ -1,21 +1,29 @@
-// The node's own Kademlia table: which nodes it knows.
+// The node's own Kademlia table: which nodes it knows, many near its id and few far from it. k-bucket keeps the
+// buckets; distances are lib's, because k-bucket's are floats and tie.
 
+/// <reference path="./k-bucket.d.ts" />
+import KBucket from "k-bucket";
 import { decodeHash, type Hash, type NodeId } from "../lib/hash.ts";
 import { nodeIdOf, parsePublicKeyText } from "../lib/openssh-key.ts";
+import { closestTo, K } from "../lib/overlay/distance.ts";
 import { CLOSEST_NODES_MAX, type Contact } from "../lib/wire/nodes.ts";
-import { Buckets } from "./buckets.ts";
+
+interface Entry {
+  id: Uint8Array;
+  contact: Contact;
+}
 
 export class RoutingTable {
   readonly #self: NodeId;
-  readonly #buckets: Buckets<Contact>;
+  readonly #buckets: KBucket<Entry>;
 
   constructor(self: NodeId) {
     this.#self = self;
-    this.#buckets = new Buckets(decodeHash(self));
+    this.#buckets = new KBucket({ localNodeId: decodeHash(self), numberOfNodesPerKBucket: K });
   }
 
   get size(): number {
-    return this.#buckets.size;
+    return this.#buckets.count();
   }
 
   /**
@@ -30,7 +38,8 @@ export class RoutingTable {
 
   /** The known nodes closest to `target`, nearest first; never this node itself. */
   closest(target: Hash): Contact[] {
-    return this.#buckets.closest(target, CLOSEST_NODES_MAX);
+    const contacts = this.#buckets.toArray().map((entry) => entry.contact);
+    return closestTo(target, contacts, (contact) => contact.id, CLOSEST_NODES_MAX);
   }
 }
 

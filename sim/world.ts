@@ -65,7 +65,7 @@ export class World {
 
   /** Nodes that are there at once, and those that others still have in their tables: these are drawn when they are needed. */
   populate({ present, gone }: { present: number; gone: number }): void {
-    for (let i = 0; i < present; i++) this.network.arrive(this.population.create().contact);
+    for (let i = 0; i < present; i++) this.network.arrive(this.population.create());
     for (let i = 0; i < gone; i++) this.population.create();
     const drawer = new TableDrawer(this.population, this.random("tables"));
     this.#drawTable = (node) => drawer.fill(node);
@@ -77,7 +77,7 @@ export class World {
     if (known !== undefined) return known;
     if (this.#drawTable === null || !this.population.isPresent(index))
       throw new RangeError(`node ${index} is not there`);
-    const node = new SimNode(this.population.entry(index));
+    const node = new SimNode(this.population.contact(index));
     this.#nodes[index] = node;
     this.#drawTable(node);
     node.isReady = true;
