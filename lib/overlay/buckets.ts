@@ -2,7 +2,7 @@
 // far from it. What is in a bucket stands in the order in which it was last heard of.
 
 import type { Hash, NodeId } from "../hash.ts";
-import { closestTo, K, sharedBits } from "./distance.ts";
+import { compareDistance, differsAt, K, sharedBits } from "./distance.ts";
 
 /** Of a full bucket, those that are asked whether they are there before a newcomer takes a place. */
 export const OLDEST_ASKED_MAX = 3;
@@ -48,26 +48,29 @@ export class Buckets<C extends { id: NodeId }> {
   }
 
   contacts(): C[] {
-    return this.#from(0);
+    return this.#buckets.flatMap((bucket) => bucket ?? []);
   }
 
-  /** The `count` closest to `target`, nearest first. */
+  /**
+   * The `count` closest to `target`, nearest first. Those of a bucket have the bit in which they differ from oneself in common
+   * with the target, and are then nearer than all of the buckets behind; or not, and are then farther.
+   */
   closest(target: Hash, count = K): C[] {
-    const bits = sharedBits(this.#self, target);
-    const found = nearestFirst(target, this.bucket(bits));
-    if (found.length < count) found.push(...nearestFirst(target, this.#from(bits + 1)));
-    for (let wider = Math.min(bits, this.depth) - 1; wider >= 0 && found.length < count; wider--)
-      found.push(...nearestFirst(target, this.bucket(wider)));
+    const found: C[] = [];
+    const farther: number[] = [];
+    for (let bits = 0; bits < this.depth && found.length < count; bits++) {
+      if (differsAt(this.#self, target, bits)) this.#take(found, target, bits);
+      else farther.push(bits);
+    }
+    for (let bits = farther.pop(); bits !== undefined && found.length < count; bits = farther.pop())
+      this.#take(found, target, bits);
     return found.slice(0, count);
   }
 
-  #from(bits: number): C[] {
-    return this.#buckets.slice(bits).flatMap((bucket) => bucket ?? []);
+  #take(found: C[], target: Hash, bits: number): void {
+    const bucket = this.bucket(bits).toSorted((a, b) => compareDistance(target, a.id, b.id));
+    for (const contact of bucket) found.push(contact);
   }
-}
-
-function nearestFirst<C extends { id: NodeId }>(target: Hash, bucket: readonly C[]): C[] {
-  return closestTo(target, bucket, ({ id }) => id, bucket.length);
 }
 
 function placeIn(bucket: readonly { id: NodeId }[], id: NodeId): number {
