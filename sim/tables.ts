@@ -11,20 +11,20 @@ import type { Contact } from "./population.ts";
 import type { MeetingTally, World } from "./world.ts";
 
 /** Nodes asked for contacts of one bucket. */
-const REFRESH_ASKED_MAX = 6;
+const REFRESH_ASKED_MAX = 5;
 /** A table is looked after so often. */
 export const UPKEEP_INTERVAL_MS = 3600 * 1000;
-/** A bucket with fewer contacts is filled up again. */
-const BUCKET_FEW = K / 2;
+/** A bucket with fewer contacts is filled up. */
+const BUCKET_FEW = (3 * K) / 4;
 /** Nodes met of those that one answer was the first to name. */
-const MET_PER_TELLER_MAX = 2;
+const MET_PER_TELLER_MAX = 4;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
 const INTRODUCTION_CALLS = 2;
 
 export async function join(world: World, node: SimNode, via: Contact): Promise<void> {
   const tally = world.joining;
   await lookUpToMeet(world, node, node.contact.id, { start: [via], tally, options: {} });
-  await fillBuckets(world, node, { fewerThan: K, tally });
+  await fillBuckets(world, node, tally);
   node.isReady = true;
   world.joins += 1;
 }
@@ -35,19 +35,15 @@ export async function lookAfterTable(world: World, node: SimNode): Promise<void>
     world.upkeep.calls += 1;
     if (!world.population.isPresent(contact.index)) node.table.remove(contact.id);
   }
-  await fillBuckets(world, node, { fewerThan: BUCKET_FEW, tally: world.upkeep });
+  await fillBuckets(world, node, world.upkeep);
 }
 
 /** Looks up an id in each bucket with too few, from the widest to the one that the nearest neighbour is in. */
-async function fillBuckets(
-  world: World,
-  node: SimNode,
-  { fewerThan, tally }: { fewerThan: number; tally: MeetingTally },
-): Promise<void> {
+async function fillBuckets(world: World, node: SimNode, tally: MeetingTally): Promise<void> {
   const random = world.random(`buckets of ${node.contact.index}`);
   const { depth } = node.table;
   for (let bits = 0; bits < depth - 1; bits++) {
-    if (node.table.bucket(bits).length >= fewerThan) continue;
+    if (node.table.bucket(bits).length >= BUCKET_FEW) continue;
     const target = idInBucket(node.contact.id, bits, random);
     const options = { paths: 1, askedMax: REFRESH_ASKED_MAX };
     await lookUpToMeet(world, node, target, { start: node.table.closest(target), tally, options });
@@ -87,17 +83,14 @@ async function lookUpToMeet(
       return { value: null, contacts: closer };
     },
   });
-  const others = new Set([...met, ...closest]);
-  await Promise.allSettled([...others].map((other) => introduce(world, node, other, tally)));
+  for (const other of new Set([...met, ...closest])) introduce(world, node, other, tally);
 }
 
 /** Two nodes exchange cards, and each sees that the other is where it says. */
-async function introduce(world: World, node: SimNode, other: Contact, tally: MeetingTally): Promise<void> {
+function introduce(world: World, node: SimNode, other: Contact, tally: MeetingTally): void {
   tally.calls += INTRODUCTION_CALLS - 1;
-  const isTaken = await orForget(node, other, () =>
-    world.network.call(other, tally, () => ({ taken: meet(world, world.node(other), node.contact) })),
-  );
-  if (isTaken.taken) tally.taken += 1;
+  if (!world.network.reach(other, tally)) return;
+  if (meet(world, world.node(other), node.contact)) tally.taken += 1;
   meet(world, node, other);
 }
 
