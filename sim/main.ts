@@ -2,7 +2,7 @@
 // on stderr.
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { type CountProgress, startCount } from "../cli/count-progress.ts";
 import { integerArgument } from "../cli/options.ts";
 import { endQuietlyOnClosedOutput, printData, printJson, say } from "../cli/output.ts";
@@ -11,6 +11,7 @@ import { drawChart } from "./chart.ts";
 import { missedExpectations } from "./expectations.ts";
 import { edgeTable, nodeTable, replaceBetween } from "./report.ts";
 import { type Figures, simulate } from "./scenario.ts";
+import { type Scene, TABLES } from "./world.ts";
 
 const DOCUMENT = new URL("../docs/scale.md", import.meta.url);
 const PICTURE = new URL("../docs/scale/lookups.svg", import.meta.url);
@@ -29,6 +30,7 @@ interface Options {
   loss: number;
   lookups: number;
   paths: number;
+  tables?: Scene["tables"];
   json?: boolean;
   write?: boolean;
 }
@@ -68,6 +70,9 @@ function parseOptions(): Options {
     .option("--loss <SHARE>", "calls that are lost", shareArgument, 0.01)
     .option("--lookups <N>", "chunks looked up", (text) => integerArgument(text, 1, LOOKUPS_MAX), LOOKUPS)
     .option("--paths <N>", "disjoint paths of a look-up", (text) => integerArgument(text, 1, 10), PATHS)
+    .addOption(
+      new Option("--tables <HOW>", "have nodes join, or draw the tables that look-ups touch").choices(TABLES),
+    )
     .option("--json", "print JSON")
     .option("--write", "write the tables and the picture of docs/scale.md")
     .addHelpText("after", HELP)
@@ -87,7 +92,7 @@ function shareArgument(text: string): number {
 
 async function simulateShown(nodes: number, options: Options): Promise<Figures> {
   const shown = new Map<string, CountProgress>();
-  const tables = nodes <= JOINED_NODES_MAX ? "joined" : "drawn";
+  const tables = options.tables ?? (nodes <= JOINED_NODES_MAX ? "joined" : "drawn");
   const startedMs = performance.now();
   const end = () => {
     for (const progress of shown.values()) progress.stop();

@@ -7,6 +7,8 @@ import { Network, type Tally } from "./network.ts";
 import { SimNode } from "./node.ts";
 import { type Contact, Population } from "./population.ts";
 
+export const TABLES = ["joined", "drawn"] as const;
+
 export interface Scene {
   nodes: number;
   seed: string;
@@ -17,7 +19,7 @@ export interface Scene {
   /** Disjoint paths of a reader's look-up. */
   paths: number;
   /** Whether nodes join one after the other, or the tables that look-ups touch are drawn: then nobody comes or goes. */
-  tables: "joined" | "drawn";
+  tables: (typeof TABLES)[number];
 }
 
 /** Calls by which nodes get to know each other, and how often one was taken into a table. */
