@@ -11,11 +11,11 @@ import type { Contact } from "./population.ts";
 import type { MeetingTally, World } from "./world.ts";
 
 /** Nodes asked for contacts of one bucket. */
-const REFRESH_ASKED_MAX = 5;
+const REFRESH_ASKED_MAX = 6;
 /** A table is looked after so often. */
 export const UPKEEP_INTERVAL_MS = 3600 * 1000;
 /** A bucket with fewer contacts is filled up. */
-const BUCKET_FEW = (3 * K) / 4;
+const BUCKET_FEW = K;
 /** Nodes met of those that one answer was the first to name. */
 const MET_PER_TELLER_MAX = 4;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
