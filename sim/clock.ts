@@ -1,5 +1,8 @@
-// Time that passes only from one event to the next. Events of one millisecond happen in the order in which they were
+// Time that passes only from one event to the next. Events of one moment happen in the order in which they were
 // asked for, so a run is the same each time.
+
+/** Events happen at multiples of this: those of one moment share a turn of Node's loop. */
+const TICK_MS = 10;
 
 interface Event {
   atMs: number;
@@ -14,7 +17,8 @@ export class Clock {
   #order = 0;
 
   after(delayMs: number, happen: () => void): void {
-    const event = { atMs: this.nowMs + Math.round(delayMs), order: this.#order++, happen };
+    const ticks = Math.round((this.nowMs + delayMs) / TICK_MS);
+    const event = { atMs: ticks * TICK_MS, order: this.#order++, happen };
     this.#events.push(event);
     this.#rise(this.#events.length - 1);
   }

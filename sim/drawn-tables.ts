@@ -1,20 +1,18 @@
 // Routing tables of a network that is too large to grow node by node: each is drawn when a look-up first comes to its node,
 // with up to k of those that belong into each bucket, at random. Joined networks show that they come out alike.
 
-import { encodeHash, type NodeId } from "../lib/hash.ts";
+import { decodeHash, encodeHash, type NodeId } from "../lib/hash.ts";
 import { K } from "../lib/overlay/distance.ts";
 import type { SeededRandom } from "../test/random.ts";
 import type { SimNode } from "./node.ts";
 import type { Contact, Population } from "./population.ts";
 
 export class TableDrawer {
-  readonly #population: Population;
   readonly #random: SeededRandom;
   /** All nodes, those too that have left since the tables were made, in the order of their ids. */
   readonly #sorted: Contact[];
 
   constructor(population: Population, random: SeededRandom) {
-    this.#population = population;
     this.#random = random;
     this.#sorted = Array.from({ length: population.count }, (_, index) => population.contact(index));
     this.#sorted.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -22,9 +20,10 @@ export class TableDrawer {
 
   fill(node: SimNode): void {
     let [first, end] = [0, this.#sorted.length];
+    const id = decodeHash(node.contact.id);
     for (let bits = 0; end - first > 1; bits++) {
-      const middle = this.#placeOf(borderAt(node.entry.id, bits));
-      const isUpper = ((node.entry.id[bits >> 3] ?? 0) & (0x80 >> (bits & 7))) !== 0;
+      const middle = this.#placeOf(borderAt(id, bits));
+      const isUpper = ((id[bits >> 3] ?? 0) & (0x80 >> (bits & 7))) !== 0;
       this.#draw(node, isUpper ? [first, middle] : [middle, end]);
       if (isUpper) first = middle;
       else end = middle;
@@ -38,7 +37,7 @@ export class TableDrawer {
     else while (places.size < K) places.add(this.#random.between(first, end - 1));
     for (const at of places) {
       const contact = this.#sorted[at];
-      if (contact !== undefined) node.table.add(this.#population.entry(contact.index));
+      if (contact !== undefined) node.table.add(contact);
     }
   }
 

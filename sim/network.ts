@@ -74,6 +74,12 @@ export class Network {
     });
   }
 
+  /** A call of which nobody waits for the answer: true where it got there. It takes no time. */
+  reach(to: Contact, tally: Tally): boolean {
+    tally.calls += 1;
+    return this.#random.next() >= this.#loss && this.population.isPresent(to.index);
+  }
+
   /** The k hostile nodes closest to a hash that answer: what they themselves tell whoever asks. */
   friendsNear(hash: Hash): readonly Contact[] {
     const known = this.#friends.get(hash);

@@ -1,7 +1,7 @@
 // A home node as others see it: its routing table, the provider records that it was given, and what it answers.
 
-import { Buckets, type Entry } from "../home-node/overlay/buckets.ts";
 import type { Hash } from "../lib/hash.ts";
+import { Buckets } from "../lib/overlay/buckets.ts";
 import { K } from "../lib/overlay/distance.ts";
 import { PROVIDERS_TOLD_MAX } from "../lib/wire/overlay.ts";
 import type { Contact } from "./population.ts";
@@ -13,20 +13,16 @@ export interface Referral {
 }
 
 export class SimNode {
-  readonly entry: Entry<Contact>;
+  readonly contact: Contact;
   readonly table: Buckets<Contact>;
   /** It has joined: others can begin with it. */
   isReady = false;
   /** Who says that it keeps what; made when there is the first. */
   #records: Map<Hash, Contact[]> | null = null;
 
-  constructor(entry: Entry<Contact>) {
-    this.entry = entry;
-    this.table = new Buckets(entry.id);
-  }
-
-  get contact(): Contact {
-    return this.entry.contact;
+  constructor(contact: Contact) {
+    this.contact = contact;
+    this.table = new Buckets(contact.id);
   }
 
   keepRecord(hash: Hash, holder: Contact): void {

@@ -1,8 +1,7 @@
-// Who there is: ids, what each does, and whether it is there now. Numbers in typed arrays: a million nodes are some hundred
-// megabytes, most of it the text of their ids.
+// Who there is: ids, what each does, and whether it is there now. What can be a number is one, in typed arrays; a contact
+// is one object, which all tables share.
 
-import type { Entry } from "../home-node/overlay/buckets.ts";
-import { decodeHash, encodeHash, HASH_BYTES, hashBytes, type NodeId } from "../lib/hash.ts";
+import { hashBytes, type NodeId } from "../lib/hash.ts";
 import type { SeededRandom } from "../test/random.ts";
 
 export interface Contact {
@@ -17,25 +16,23 @@ export class Population {
   readonly #seed: string;
   readonly #random: SeededRandom;
   readonly #hostileShare: number;
-  readonly #ids: Uint8Array;
   readonly #behaviours: Uint8Array;
   /** Where the node stands among those that are there, from 1 on; 0: it is not. */
   readonly #places: Int32Array;
-  readonly #entries: Entry<Contact>[] = [];
+  readonly #contacts: Contact[] = [];
   readonly #present: number[] = [];
 
   constructor(capacity: number, { seed, hostile }: { seed: string; hostile: number }, random: SeededRandom) {
     this.#seed = seed;
     this.#random = random;
     this.#hostileShare = hostile;
-    this.#ids = new Uint8Array(capacity * HASH_BYTES);
     this.#behaviours = new Uint8Array(capacity);
     this.#places = new Int32Array(capacity);
   }
 
   /** Nodes ever. */
   get count(): number {
-    return this.#entries.length;
+    return this.#contacts.length;
   }
 
   /** Numbers of the nodes that are there, in no order. */
@@ -43,28 +40,22 @@ export class Population {
     return this.#present;
   }
 
-  create(): Entry<Contact> {
+  create(): Contact {
     const index = this.count;
-    const at = index * HASH_BYTES;
-    if (at === this.#ids.length) throw new RangeError("more nodes come than there is room for");
-    this.#ids.set(decodeHash(hashBytes(new TextEncoder().encode(`${this.#seed} node ${index}`))), at);
-    const id = this.#ids.subarray(at, at + HASH_BYTES);
-    const entry = { id, contact: { id: encodeHash(id) as NodeId, index } };
-    this.#entries.push(entry);
+    if (index === this.#behaviours.length) throw new RangeError("more nodes come than there is room for");
+    const id = hashBytes(new TextEncoder().encode(`${this.#seed} node ${index}`)) as NodeId;
+    const contact = { id, index };
+    this.#contacts.push(contact);
     // Others begin with the first: it is honest.
     const isHostile = this.#random.next() < this.#hostileShare && index > 0;
     this.#behaviours[index] = isHostile ? this.#random.between(1, BEHAVIOURS.length - 1) : 0;
-    return entry;
-  }
-
-  entry(index: number): Entry<Contact> {
-    const entry = this.#entries[index];
-    if (entry === undefined) throw new RangeError(`there is no node ${index}`);
-    return entry;
+    return contact;
   }
 
   contact(index: number): Contact {
-    return this.entry(index).contact;
+    const contact = this.#contacts[index];
+    if (contact === undefined) throw new RangeError(`there is no node ${index}`);
+    return contact;
   }
 
   behaviourOf(index: number): Behaviour {

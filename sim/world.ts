@@ -7,6 +7,8 @@ import { Network, type Tally } from "./network.ts";
 import { SimNode } from "./node.ts";
 import { type Contact, Population } from "./population.ts";
 
+export const TABLES = ["joined", "drawn"] as const;
+
 export interface Scene {
   nodes: number;
   seed: string;
@@ -17,7 +19,7 @@ export interface Scene {
   /** Disjoint paths of a reader's look-up. */
   paths: number;
   /** Whether nodes join one after the other, or the tables that look-ups touch are drawn: then nobody comes or goes. */
-  tables: "joined" | "drawn";
+  tables: (typeof TABLES)[number];
 }
 
 /** Calls by which nodes get to know each other, and how often one was taken into a table. */
@@ -65,7 +67,7 @@ export class World {
 
   /** Nodes that are there at once, and those that others still have in their tables: these are drawn when they are needed. */
   populate({ present, gone }: { present: number; gone: number }): void {
-    for (let i = 0; i < present; i++) this.network.arrive(this.population.create().contact);
+    for (let i = 0; i < present; i++) this.network.arrive(this.population.create());
     for (let i = 0; i < gone; i++) this.population.create();
     const drawer = new TableDrawer(this.population, this.random("tables"));
     this.#drawTable = (node) => drawer.fill(node);
@@ -77,7 +79,7 @@ export class World {
     if (known !== undefined) return known;
     if (this.#drawTable === null || !this.population.isPresent(index))
       throw new RangeError(`node ${index} is not there`);
-    const node = new SimNode(this.population.entry(index));
+    const node = new SimNode(this.population.contact(index));
     this.#nodes[index] = node;
     this.#drawTable(node);
     node.isReady = true;

@@ -54,10 +54,6 @@ export class Buckets<C extends { id: NodeId }, E extends Entry<C> = Entry<C>> {
     return this.#tree.toArray();
   }
 
-  contacts(): C[] {
-    return this.#tree.toArray().map(({ contact }) => contact);
-  }
-
   /** The `count` closest to `target`, nearest first. */
   closest(target: Hash, count = K): C[] {
     const near = this.#tree.closest(decodeHash(target), count + ROUGH_TIES);

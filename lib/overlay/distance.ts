@@ -29,6 +29,13 @@ export function sharedBits(a: Hash, b: Hash): number {
   return a.length * BITS_PER_DIGIT;
 }
 
+/** Whether two ids differ in this bit, counted from their first. */
+export function differsAt(a: Hash, b: Hash, bit: number): boolean {
+  const digit = Math.floor(bit / BITS_PER_DIGIT);
+  const differing = digitOf(a.charCodeAt(digit)) ^ digitOf(b.charCodeAt(digit));
+  return ((differing >> (BITS_PER_DIGIT - 1 - (bit % BITS_PER_DIGIT))) & 1) === 1;
+}
+
 /** The `count` items closest to `target`, nearest first. */
 export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) => Hash, count = K): T[] {
   return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);

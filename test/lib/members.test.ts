@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type Hash, hashBytes, PARTITION_COUNT, partitionOf } from "../../lib/hash.ts";
-import { closestTo, compareDistance, sharedBits } from "../../lib/overlay/distance.ts";
+import { closestTo, compareDistance, hashesElsewhere, sharedBits } from "../../lib/overlay/distance.ts";
 import { closestInRanges, closestInShards } from "../../lib/overlay/members.ts";
 
 const hashOf = (text: string): Hash => hashBytes(new TextEncoder().encode(text));
@@ -54,4 +54,9 @@ test("distance and shared bits go by bytes, the first difference deciding", () =
   expect(compareDistance(at("3"), at("1"), at("2"))).toBeGreaterThan(0);
   expect(compareDistance(at("f"), at("a"), at("9"))).toBeLessThan(0);
   expect(compareDistance(zero, at("ab"), at("ab"))).toBe(0);
+});
+
+test("hashes elsewhere part from a hash at its first bits", () => {
+  const target = hashOf("here");
+  expect(hashesElsewhere(target).map((other) => sharedBits(target, other))).toEqual([0, 1, 2]);
 });
