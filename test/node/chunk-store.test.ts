@@ -278,7 +278,7 @@ describe("a chunk that comes again", () => {
       const { hash, bytes } = chunkOf(size);
       await store.put(hash, bytes);
       await age(dir, hash);
-      expect(await listed(store)).toEqual([{ hash, storedMs: LONG_AGO.getTime() }]);
+      expect(await listed(store)).toEqual([{ hash, sizeBytes: size, storedMs: LONG_AGO.getTime() }]);
       expect(await store.put(hash, bytes)).toBe("held");
       const [chunk] = await listed(store);
       expect(Math.abs(Date.now() - (chunk?.storedMs ?? 0))).toBeLessThan(60_000);

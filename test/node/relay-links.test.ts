@@ -12,11 +12,14 @@ import {
   RELAYS_WANTED,
   RelayLinks,
 } from "../../home-node/link/relay-links.ts";
+import { contactCardKind } from "../../lib/contact-card.ts";
 import { readBody } from "../../lib/fetch.ts";
 import { formatPublicKeyText, nodeIdOf } from "../../lib/openssh-key.ts";
 import { closestTo } from "../../lib/overlay/distance.ts";
+import { signStatement } from "../../lib/statement.ts";
 import type { RequestHead } from "../../lib/tunnel/frames.ts";
 import type { Contact } from "../../lib/wire/nodes.ts";
+import { formatSigned } from "../../lib/wire/signed.ts";
 import {
   Cleanup,
   createSigner,
@@ -228,8 +231,15 @@ describe("a node that needs relays", () => {
 
 describe("a home node", () => {
   async function relayOf(): Promise<{ server: Edge; contact: Contact }> {
-    const { key } = await createSigner();
+    const signer = await createSigner();
+    const { key } = signer;
     const server = await Edge.start(cleanup, clock, nodeIdOf(key));
+    // It is met as any node is before it is dialled.
+    server.answer = async () => {
+      const time = new Date(clock.now()).toISOString();
+      const card = { type: contactCardKind.type, node: nodeIdOf(key), url: server.url, relays: [], time };
+      return { card: formatSigned(await signStatement(contactCardKind, card, signer)) };
+    };
     return { server, contact: { id: nodeIdOf(key), key: formatPublicKeyText(key), url: server.url } };
   }
 
