@@ -61,6 +61,9 @@ describe("a node that runs", () => {
     const text = stdout.toString();
     expect(text).toMatch(line);
     expect(text).toMatch(/^space +\[\.{30}\] 0 B of 2\.0 GiB pledged$/m);
+    expect(text).toMatch(/^contacts +0 home nodes known/m);
+    expect(text).toMatch(/^announced +0 of its chunks and names/m);
+    expect(text).toMatch(/^for others +0 records of what 0 nodes said to keep$/m);
     expect(text).toContain("keeps 977 KiB in reserve");
     expect(text).toMatch(/^domains +pledged to 2 domains; 0 receipts given$/m);
     expect(text).toMatch(/^ +a\.example +nothing yet$/m);
