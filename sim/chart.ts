@@ -47,7 +47,7 @@ export function drawChart(figures: readonly Figures[]): string {
   );
   const style = 'font-family="sans-serif" font-size="11"';
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" ${style}>
-<title>Hops, calls and contacts by the number of nodes</title>
+<title>Hops and calls of look-ups, by the number of nodes</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${panels.join("")}</svg>
 `;
