@@ -130,7 +130,7 @@ function sendOnce(
       if (mayResend && sending.reusedSocket && error.code === "ECONNRESET") resolve("stale");
       else reject(error);
     });
-    sending.end(body);
+    sending.end(typeof body === "string" ? Buffer.from(body) : body);
   });
 }
 

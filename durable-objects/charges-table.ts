@@ -5,6 +5,7 @@
 import type { Hash } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
 import type { ShardPrefix } from "../lib/overlay/shards.ts";
+import { execRows } from "./bulk.ts";
 import type { Reference } from "./chunks-table.ts";
 import { forgetOrigin, isOutdated, leaveParent, originOf, type TotalOrigin } from "./total-origins.ts";
 
@@ -27,19 +28,18 @@ export interface Usage {
 /** Charges each domain once for each chunk that is held, or was; returns the totals of all domains concerned. */
 export function chargeReferences(sql: SqlStorage, references: readonly Reference[]): DomainTotal[] {
   const added = new Map<Domain, Usage>();
-  for (const { chunk, domain, sizeBytes = null } of references) {
-    const sizes = sizesOf(sql, chunk, domain);
-    const { charged } = sizes;
-    const held = sizes.held ?? sizeBytes;
+  const charges: Charge[] = [];
+  for (const { chunk, domain, held, charged } of sizesOf(sql, references)) {
     // What nobody holds is not stored: its Version will be refused.
     if (held === null || (charged !== null && charged >= held)) continue;
-    charge(sql, chunk, domain, held);
+    charges.push({ chunk, domain, size: held });
     const { bytes, chunks } = added.get(domain) ?? { bytes: 0, chunks: 0 };
     added.set(domain, {
       bytes: bytes + held - (charged ?? 0),
       chunks: chunks + (charged === null ? 1 : 0),
     });
   }
+  putCharges(sql, charges);
   for (const [domain, usage] of added) addToTotal(sql, domain, usage);
   return [...new Set(references.map(({ domain }) => domain))].flatMap((domain) => totalOf(sql, domain));
 }
@@ -118,12 +118,18 @@ export function largestDomains(sql: SqlStorage, limit: number): { domain: Domain
     .toArray();
 }
 
-function charge(sql: SqlStorage, chunk: Hash, domain: Domain, size: number): void {
-  sql.exec(
-    "INSERT INTO charges (chunk, domain, size) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET size = excluded.size",
-    chunk,
-    domain,
-    size,
+interface Charge {
+  chunk: Hash;
+  domain: Domain;
+  size: number;
+}
+
+function putCharges(sql: SqlStorage, charges: readonly Charge[]): void {
+  execRows(
+    sql,
+    `INSERT INTO charges (chunk, domain, size) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+     ON CONFLICT DO UPDATE SET size = excluded.size`,
+    charges.map(({ chunk, domain, size }) => [chunk, domain, size]),
   );
 }
 
@@ -139,23 +145,27 @@ function addToTotal(sql: SqlStorage, domain: Domain, { bytes, chunks }: Usage): 
 }
 
 /**
- * `held` is the most that a holder said, since one that says less than there is must be all of them; null where nobody
- * holds it. `charged` is null where the domain is not charged for it.
+ * `held` is the most that a holder said, since one that says less than there is must be all of them; where nobody holds it,
+ * what its Manifest says. `charged` is null where the domain is not charged for it.
  */
-function sizesOf(
-  sql: SqlStorage,
-  chunk: Hash,
-  domain: Domain,
-): { held: number | null; charged: number | null } {
-  return sql
-    .exec<{ held: number | null; charged: number | null }>(
-      `SELECT (SELECT MAX(size) FROM holders WHERE chunk = ?) AS held,
-         (SELECT size FROM charges WHERE chunk = ? AND domain = ?) AS charged`,
-      chunk,
-      chunk,
-      domain,
-    )
-    .one();
+type Sizes = { chunk: Hash; domain: Domain; held: number | null; charged: number | null };
+
+/** Of each chunk and domain, once. */
+function sizesOf(sql: SqlStorage, references: readonly Reference[]): Sizes[] {
+  const pairs = new Map(
+    references.map(({ chunk, domain, sizeBytes }) => [
+      `${chunk} ${domain}`,
+      [chunk, domain, sizeBytes ?? null],
+    ]),
+  );
+  return execRows<Sizes>(
+    sql,
+    `SELECT value ->> 0 AS chunk, value ->> 1 AS domain,
+       COALESCE((SELECT MAX(size) FROM holders WHERE chunk = value ->> 0), value ->> 2) AS held,
+       (SELECT size FROM charges WHERE chunk = value ->> 0 AND domain = value ->> 1) AS charged
+     FROM json_each(?)`,
+    [...pairs.values()],
+  );
 }
 
 function chargedBytes(sql: SqlStorage, chunk: Hash, domain: Domain): number | null {

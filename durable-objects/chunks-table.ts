@@ -2,6 +2,7 @@
 
 import { type Hash, type NodeId, partitionOfDigits } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import { execRows } from "./bulk.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
 
 /** In place of when a holder last gave the chunk: it did not, when it was last asked. */
@@ -52,20 +53,29 @@ export interface Holding {
 export type Taken = { node: NodeId; bytes: number }[];
 
 /** Returns what was not known. */
-export function addHolders(sql: SqlStorage, held: HeldChunk[], nowMs: number): Taken {
-  const added = held.filter(({ chunk, node, sizeBytes, lostMs = 0 }) => {
-    const { rowsWritten } = sql.exec(
-      `INSERT INTO holders (chunk, node, size, since) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0
-         WHERE holders.since < ? OR holders.checked < 0`,
-      chunk,
-      node,
-      sizeBytes,
-      nowMs,
-      lostMs,
-    );
-    return rowsWritten > 0;
+export function addHolders(sql: SqlStorage, held: readonly HeldChunk[], nowMs: number): Taken {
+  const byRow = new Map(held.map((one) => [`${one.chunk} ${one.node}`, one]));
+  const known = new Map(
+    execRows<{ chunk: Hash; node: NodeId; checked: number; since: number }>(
+      sql,
+      `SELECT h.chunk, h.node, h.checked, h.since FROM json_each(?) j
+         JOIN holders h ON h.chunk = j.value ->> 0 AND h.node = j.value ->> 1`,
+      [...byRow.values()].map(({ chunk, node }) => [chunk, node]),
+    ).map((row) => [`${row.chunk} ${row.node}`, row]),
+  );
+  const added = [...byRow].flatMap(([key, one]) => {
+    const row = known.get(key);
+    const isKnown = row !== undefined && row.checked >= 0 && row.since >= (one.lostMs ?? 0);
+    return isKnown ? [] : [one];
   });
+  execRows(
+    sql,
+    `INSERT INTO holders (chunk, node, size, since)
+     SELECT value ->> 0, value ->> 1, value ->> 2, ?2 FROM json_each(?1) WHERE true
+     ON CONFLICT DO UPDATE SET size = excluded.size, since = excluded.since, checked = 0`,
+    added.map(({ chunk, node, sizeBytes }) => [chunk, node, sizeBytes]),
+    nowMs,
+  );
   return sumTaken(added.map(({ node, sizeBytes }) => ({ node, bytes: sizeBytes })));
 }
 
@@ -96,33 +106,38 @@ export function removeHolder(sql: SqlStorage, chunk: Hash, node: NodeId): boolea
 }
 
 /** A reference that is there already is as young as a new one again: whoever writes it is about to rely on it. */
-export function addReferences(sql: SqlStorage, references: Reference[], nowMs: number): void {
-  for (const { chunk, manifest, domain, nameHash, copies, listedIn } of references) {
-    sql.exec(
-      `INSERT INTO refs (chunk, domain, name_hash, manifest, copies, listed_in, since) VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET copies = excluded.copies, listed_in = excluded.listed_in, since = excluded.since`,
+export function addReferences(sql: SqlStorage, references: readonly Reference[], nowMs: number): void {
+  execRows(
+    sql,
+    `INSERT INTO refs (chunk, domain, name_hash, manifest, copies, listed_in, since)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?2 FROM json_each(?1) WHERE true
+     ON CONFLICT DO UPDATE SET copies = excluded.copies, listed_in = excluded.listed_in, since = excluded.since`,
+    references.map(({ chunk, domain, nameHash, manifest, copies, listedIn }) => [
       chunk,
       domain,
       nameHash,
       manifest,
       copies,
       listedIn,
-      nowMs,
-    );
-  }
+    ]),
+    nowMs,
+  );
 }
 
-/** Keeps chunks from being collected before the Version that will need them is written. */
-export function pinChunks(sql: SqlStorage, chunks: Hash[], domain: Domain, nowMs: number): void {
-  for (const chunk of chunks) {
-    sql.exec(
-      `INSERT INTO pins (chunk, domain, until) VALUES (?, ?, ?)
-       ON CONFLICT DO UPDATE SET until = MAX(until, excluded.until)`,
-      chunk,
-      domain,
-      nowMs + PIN_LIFETIME_MS,
-    );
-  }
+/**
+ * Keeps chunks that somebody holds from being collected before the Version that will need them is written. What comes to a
+ * node only now needs no pin: nodes ask about nothing that came within the life of its receipt.
+ */
+export function pinHeld(sql: SqlStorage, holdings: readonly Holding[], domain: Domain, nowMs: number): void {
+  const held = holdings.flatMap(({ chunk, holders }) => (holders.length === 0 ? [] : [chunk]));
+  execRows(
+    sql,
+    `INSERT INTO pins (chunk, domain, until) SELECT value, ?2, ?3 FROM json_each(?1) WHERE true
+     ON CONFLICT DO UPDATE SET until = MAX(until, excluded.until)`,
+    held,
+    domain,
+    nowMs + PIN_LIFETIME_MS,
+  );
 }
 
 /** Deletes the pins that have ended, now and then: whoever asks for a pin looks at its end. */
@@ -133,26 +148,26 @@ export function sweepPins(sql: SqlStorage, nowMs: number): void {
   writeSetting(sql, PINS_SWEPT_SETTING, String(nowMs));
 }
 
-export function holdingsOf(sql: SqlStorage, chunks: Hash[]): Holding[] {
-  return chunks.map((chunk) => {
-    const rows = holdersOf(sql, chunk);
-    return {
-      chunk,
-      holders: rows.map(({ node }) => node),
-      checkedMs: rows.map(({ checked }) => checked),
-      sinceMs: rows.map(({ since }) => since),
-    };
-  });
-}
-
-function holdersOf(sql: SqlStorage, chunk: Hash): { node: NodeId; checked: number; since: number }[] {
-  return sql
-    .exec<{ node: NodeId; checked: number; since: number }>(
-      `SELECT node, checked, since FROM holders WHERE chunk = ? ORDER BY checked <= 0, checked < 0, checked = ${CHECK_FAILED}, since, node
-       LIMIT ${HOLDERS_LISTED_MAX}`,
-      chunk,
-    )
-    .toArray();
+export function holdingsOf(sql: SqlStorage, chunks: readonly Hash[]): Holding[] {
+  const holdings = new Map(
+    chunks.map((chunk): [Hash, Holding] => [chunk, { chunk, holders: [], checkedMs: [], sinceMs: [] }]),
+  );
+  const rows = execRows<{ chunk: Hash; node: NodeId; checked: number; since: number }>(
+    sql,
+    `SELECT chunk, node, checked, since FROM (
+       SELECT chunk, node, checked, since,
+         ROW_NUMBER() OVER (PARTITION BY chunk ORDER BY checked <= 0, checked < 0, checked = ${CHECK_FAILED}, since, node) AS place
+       FROM json_each(?) JOIN holders ON chunk = value)
+     WHERE place <= ${HOLDERS_LISTED_MAX} ORDER BY chunk, place`,
+    [...holdings.keys()],
+  );
+  for (const { chunk, node, checked, since } of rows) {
+    const holding = holdings.get(chunk);
+    holding?.holders.push(node);
+    holding?.checkedMs.push(checked);
+    holding?.sinceMs.push(since);
+  }
+  return chunks.flatMap((chunk) => holdings.get(chunk) ?? []);
 }
 
 /** Chunks kept and distinct nodes that keep them, for each partition that has any. */

@@ -31,7 +31,7 @@ import {
   type HeldChunk,
   type Holding,
   holdingsOf,
-  pinChunks,
+  pinHeld,
   removeHolder,
 } from "./chunks-table.ts";
 import { type PartitionClaim, takeClaim } from "./claims.ts";
@@ -113,7 +113,7 @@ import {
   type NewestVersion,
   type NewVersion,
   newestHead,
-  newestVersion,
+  newestVersions,
   objectHead,
   type StoredVersion,
   versionById,
@@ -167,13 +167,14 @@ export class PartitionShard extends DurableObject<Env> {
     });
   }
 
-  /** Records what is held, pins the chunks for the publisher and says who holds them. */
+  /** Records what is held and says who holds the chunks; those that somebody holds are pinned for the publisher. */
   async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Omit<WriteResult, "totals">> {
-    await this.#duties.noteChange();
+    if (held.length > 0) await this.#duties.noteChange();
     return this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, held, Date.now());
-      pinChunks(this.#sql, chunks, domain, Date.now());
-      return { holdings: holdingsOf(this.#sql, chunks), taken };
+      const holdings = holdingsOf(this.#sql, chunks);
+      pinHeld(this.#sql, holdings, domain, Date.now());
+      return { holdings, taken };
     });
   }
 
@@ -420,7 +421,7 @@ export class PartitionShard extends DurableObject<Env> {
 
   /** The newest Version of each name; null where it has none here. */
   async newest(names: NameKey[]): Promise<(NewestVersion | null)[]> {
-    return names.map((name) => newestVersion(this.#sql, name, LOOKUP_MANIFEST_MAX));
+    return newestVersions(this.#sql, names, LOOKUP_MANIFEST_MAX);
   }
 
   async head(domain: Domain, nameHash: Hash, only: Hash | null): Promise<HeadAnswer | null> {

@@ -95,13 +95,6 @@ export function listRemovals(sql: SqlStorage, name: Name): StoredRemoval[] {
   return rowsOf(sql, name).map(storedRemoval);
 }
 
-export function hasRemovals(sql: SqlStorage, { domain, nameHash }: Name): boolean {
-  return (
-    sql.exec("SELECT 1 FROM removals WHERE name_hash = ? AND domain = ? LIMIT 1", nameHash, domain).toArray()
-      .length > 0
-  );
-}
-
 export function removalById(sql: SqlStorage, id: Hash): StoredRemoval | null {
   const [row] = sql.exec<RemovalRow>("SELECT * FROM removals WHERE id = ?", id).toArray();
   return row === undefined ? null : storedRemoval(row);

@@ -2,6 +2,7 @@
 
 import type { Hash } from "../lib/hash.ts";
 import type { Domain } from "../lib/names.ts";
+import { execRows } from "./bulk.ts";
 
 export interface StatementPlace {
   id: Hash;
@@ -9,15 +10,13 @@ export interface StatementPlace {
   domain: Domain;
 }
 
-export function indexStatements(sql: SqlStorage, places: StatementPlace[]): void {
-  for (const { id, nameHash, domain } of places) {
-    sql.exec(
-      "INSERT INTO statement_index (id, name_hash, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-      id,
-      nameHash,
-      domain,
-    );
-  }
+export function indexStatements(sql: SqlStorage, places: readonly StatementPlace[]): void {
+  execRows(
+    sql,
+    `INSERT INTO statement_index (id, name_hash, domain)
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING`,
+    places.map(({ id, nameHash, domain }) => [id, nameHash, domain]),
+  );
 }
 
 export function placeOfStatement(sql: SqlStorage, id: Hash): StatementPlace | null {

@@ -7,7 +7,8 @@ import type { Domain, ObjectName } from "../lib/names.ts";
 import type { VersionHead } from "../lib/version.ts";
 import { type NameKey, VERSIONS_PER_PAGE } from "../lib/wire/names.ts";
 import { RECENT_OBJECTS_MAX, type RecentObject } from "../lib/wire/status.ts";
-import { hasRemovals, noticeOf, type RemovalNotice, storedDelegation } from "./removals-table.ts";
+import { execRows } from "./bulk.ts";
+import { noticeOf, type RemovalNotice, storedDelegation } from "./removals-table.ts";
 
 /** A page ends once its statements have this many bytes: its answer then fits NAME_ANSWER_MAX. */
 export const NAME_PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -142,13 +143,45 @@ export interface FoundVersion {
   hasRemovals: boolean;
 }
 
-export function newestVersion(
+/** In the order of the names; null where nothing is known of one. */
+export function newestVersions(
   sql: SqlStorage,
-  { domain, nameHash, known }: NameKey,
+  names: readonly NameKey[],
   manifestBytesMax: number,
-): NewestVersion | null {
-  if (known !== undefined && isNewest(sql, { domain, nameHash }, known)) return "known";
-  const isTouched = hasRemovals(sql, { domain, nameHash });
+): (NewestVersion | null)[] {
+  const glances = glance(sql, names);
+  return names.map((name, i) => {
+    const { newest = null, touched = 0 } = glances[i] ?? {};
+    const hasRemovals = touched !== 0;
+    if (newest === null && !hasRemovals) return null;
+    if (newest !== null && newest === name.known && !hasRemovals) return "known";
+    return findNewest(sql, name, { manifestBytesMax, hasRemovals });
+  });
+}
+
+/**
+ * Of each name the newest Version and whether anything was taken back. In one query, because of most names that are looked up
+ * it is all that is asked. One that expires is no id but "": whether it still stands is for the asker to see, who is given it
+ * whole, as one is where something was taken back: it then takes the list.
+ */
+function glance(sql: SqlStorage, names: readonly NameKey[]): { newest: Hash | "" | null; touched: number }[] {
+  return execRows<{ newest: Hash | "" | null; touched: number }>(
+    sql,
+    `SELECT
+       (SELECT CASE WHEN expires IS NULL THEN id ELSE '' END FROM versions
+          WHERE name_hash = value ->> 0 AND domain = value ->> 1
+          ORDER BY sequence DESC, time DESC, id DESC LIMIT 1) AS newest,
+       EXISTS (SELECT 1 FROM removals WHERE name_hash = value ->> 0 AND domain = value ->> 1) AS touched
+     FROM json_each(?) ORDER BY key`,
+    names.map(({ nameHash, domain }) => [nameHash, domain]),
+  );
+}
+
+function findNewest(
+  sql: SqlStorage,
+  { domain, nameHash }: Name,
+  { manifestBytesMax, hasRemovals }: { manifestBytesMax: number; hasRemovals: boolean },
+): FoundVersion | null {
   const [row] = sql
     .exec<VersionRow & { manifest_bytes: ArrayBuffer | null }>(
       `SELECT v.*, m.bytes AS manifest_bytes FROM versions v
@@ -161,32 +194,13 @@ export function newestVersion(
     )
     .toArray();
   if (row === undefined)
-    return isTouched ? { version: null, manifest: null, first: null, hasRemovals: true } : null;
-  const manifest = row.manifest_bytes === null ? null : new Uint8Array(row.manifest_bytes);
+    return hasRemovals ? { version: null, manifest: null, first: null, hasRemovals } : null;
   return {
     version: storedVersion(row),
-    manifest,
+    manifest: row.manifest_bytes === null ? null : new Uint8Array(row.manifest_bytes),
     first: firstBeside(sql, { domain, nameHash }, [row]),
-    hasRemovals: isTouched,
+    hasRemovals,
   };
-}
-
-/**
- * In one query, because of most names that are looked up it is all that is asked. One that expires is given whole: whether it
- * still stands is for the asker to see; and where something was taken back, it takes the list.
- */
-function isNewest(sql: SqlStorage, { domain, nameHash }: Name, known: Hash): boolean {
-  const [newest] = sql
-    .exec<{ id: Hash; expires: string | null; touched: number }>(
-      `SELECT id, expires,
-         EXISTS (SELECT 1 FROM removals r WHERE r.name_hash = v.name_hash AND r.domain = v.domain) AS touched
-       FROM versions v WHERE name_hash = ? AND domain = ?
-       ORDER BY sequence DESC, time DESC, id DESC LIMIT 1`,
-      nameHash,
-      domain,
-    )
-    .toArray();
-  return newest?.id === known && newest.expires === null && newest.touched === 0;
 }
 
 /** The name's first Version, where an author's right to the name depends on it and it is not among `rows`. */

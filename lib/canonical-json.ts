@@ -6,6 +6,8 @@ import { HoldfastError } from "./error.ts";
 
 /** Deeper nesting is refused before parsing: nothing of ours nests deeper than 4. */
 export const JSON_DEPTH_MAX = 16;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /** The canonical bytes of a JSON value. Throws TypeError for what JSON cannot say (undefined, NaN, lone surrogates). */
 export function encodeCanonical(value: unknown): Uint8Array<ArrayBuffer> {
@@ -79,15 +81,22 @@ function parseText(text: string): unknown {
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;
-  let inString = false;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
-    if (inString) {
-      if (c === 0x5c) i++;
-      else if (c === 0x22) inString = false;
-    } else if (c === 0x22) inString = true;
+    if (c === QUOTE) i = endOfString(text, i);
     else if (c === 0x7b || c === 0x5b) deepest = Math.max(deepest, ++depth);
     else if (c === 0x7d || c === 0x5d) depth--;
   }
   return deepest;
+}
+
+/** Where the string that begins at `start` ends; the text's end where it does not. Most of a request is base64 in strings. */
+function endOfString(text: string, start: number): number {
+  for (let end = start; ; ) {
+    end = text.indexOf('"', end + 1);
+    if (end === -1) return text.length;
+    let escapes = 0;
+    while (text.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return end;
+  }
 }

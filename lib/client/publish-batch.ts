@@ -147,7 +147,7 @@ class Uploads {
 
   #open(copies: number): { uploader: Uploader; collector: ChunkCollector } {
     const { edge: server, onEvent } = this.#options;
-    const uploader = new Uploader({ server, session: this.#session, copies, onEvent });
+    const uploader = new Uploader({ server, session: this.#session, copies, handsOverEarly: false, onEvent });
     const opened = { uploader, collector: new ChunkCollector((chunks) => uploader.store(chunks)) };
     this.#byCopies.set(copies, opened);
     return opened;

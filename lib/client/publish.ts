@@ -99,6 +99,7 @@ export async function publish(request: PublishRequest, options: PublishOptions):
     session,
     copies: copiesOf(request.redundancy),
     keeper: options.keeper,
+    handsOverEarly: true,
     onEvent: options.onEvent,
   });
   await uploader.handOverEarlier();

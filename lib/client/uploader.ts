@@ -47,6 +47,11 @@ export interface UploaderOptions {
   /** How many failure domains keep a chunk that is in no stripe. */
   copies: number;
   keeper?: ReceiptKeeper | undefined;
+  /**
+   * Whether the edge gets receipts as soon as it is asked for anything, so that little is sent again after a crash. Else they
+   * wait for the POST /names: it spares an index that takes in many small objects a write for each plan.
+   */
+  handsOverEarly: boolean;
   onEvent?: ((event: UploadEvent) => void) | undefined;
 }
 
@@ -139,7 +144,7 @@ export class Uploader {
     const stripes = new Set(
       missing.flatMap(({ chunk: { stripe } }) => (stripe === undefined ? [] : [stripe])),
     );
-    const receipts = this.#receipts.slice(0, RECEIPTS_PER_POST_MAX);
+    const receipts = this.#receiptsFor(missing);
     const answer = await server.plan({
       grant: formatSigned(session.grant),
       replicas,
@@ -150,6 +155,13 @@ export class Uploader {
     });
     await this.noteHandedOver(receipts);
     return answer;
+  }
+
+  /** With a plan for nothing they are all that it is for. */
+  #receiptsFor(missing: Progress[]): SignedJson[] {
+    const wait =
+      !this.#options.handsOverEarly && missing.length > 0 && this.#receipts.length < RECEIPTS_PER_POST_MAX;
+    return wait ? [] : this.#receipts.slice(0, RECEIPTS_PER_POST_MAX);
   }
 
   async #sendAll(plan: PlanAnswer, missing: Progress[]): Promise<void> {

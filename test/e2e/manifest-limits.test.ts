@@ -168,7 +168,7 @@ describe("an edge reads the parts, and refuses", () => {
     const edge = new Server(network.edgeUrl, nodeHost.fetch);
     const request = { domain, author, bytes: 10 * MiB, delegation: null };
     const session = await UploadSession.open(request, await publisher.signer(), nodeHost);
-    const uploader = new Uploader({ server: edge, session, copies: 1 });
+    const uploader = new Uploader({ server: edge, session, copies: 1, handsOverEarly: true });
     const manifest = manifestOf({ size, parts: [{ hash: hashBytes(part), size }] });
     const stored = [part, manifest, ...more].map((bytes) => ({
       hash: hashBytes(bytes),

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encodeCanonical, parseCanonical, parseJson } from "../../lib/canonical-json.ts";
+import { encodeCanonical, JSON_DEPTH_MAX, parseCanonical, parseJson } from "../../lib/canonical-json.ts";
 import vectors from "../vectors/canonical-json.json" with { type: "json" };
 
 const MAX = 100_000;
@@ -29,6 +29,23 @@ describe("canonical JSON", () => {
     expect(parseCanonical(bytesOf("[1]"), 3)).toEqual([1]);
     expect(() => parseCanonical(bytesOf("[1]"), 2)).toThrowError(
       expect.objectContaining({ code: "body-too-large" }),
+    );
+  });
+
+  test("brackets count towards the depth where they stand for themselves, and nowhere in strings", () => {
+    const deep = "[".repeat(JSON_DEPTH_MAX + 1);
+    const nested = `${deep}${"]".repeat(JSON_DEPTH_MAX + 1)}`;
+    for (const text of [deep, `\\"${deep}`, `${deep}\\"`, `\\\\\\"${deep}`])
+      expect(parseJson(bytesOf(`["${text}"]`), MAX)).toEqual([JSON.parse(`"${text}"`)]);
+    for (const text of ["", "\\\\", "a\\\\\\\\"])
+      expect(() => parseJson(bytesOf(`["${text}",${nested}]`), MAX)).toThrowError(
+        expect.objectContaining({
+          code: "invalid-request",
+          cause: expect.objectContaining({ code: "not-canonical" }),
+        }),
+      );
+    expect(() => parseJson(bytesOf(`["${deep}`), MAX)).toThrowError(
+      expect.objectContaining({ code: "invalid-request" }),
     );
   });
 
