@@ -55,6 +55,11 @@ export class Child {
     );
   }
 
+  /** Has `tell` called once when the running process ends, by whomever. */
+  onEnd(tell: () => void): void {
+    this.#process?.once("exit", tell);
+  }
+
   /** Asks the group to end, and ends it after STOP_TIMEOUT_MS. */
   async stop(): Promise<void> {
     if (this.#process === null || !this.isRunning) return;

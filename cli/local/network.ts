@@ -1,7 +1,8 @@
 // A whole Holdfast on one machine: a DNS-over-HTTPS responder, an edge (wrangler dev) and home nodes, each a process
 // of its own, with their state under one folder. `npm start` runs one; so do the end-to-end tests.
 
-import { appendFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { lockDirectory } from "../../home-node/store/directory-lock.ts";
@@ -89,6 +90,7 @@ export class LocalNetwork {
   #nodesMade = 0;
   /** Whoever may publish the sample may also block. */
   #operatorKeys = "";
+  #isRebuilding = false;
   readonly #options: Required<LocalNetworkOptions>;
 
   constructor(options: LocalNetworkOptions) {
@@ -111,6 +113,8 @@ export class LocalNetwork {
   async start(): Promise<void> {
     for (const folder of ["keys", "logs", "nodes"]) await mkdir(join(this.dir, folder), { recursive: true });
     this.#unlock = await lockDirectory(this.dir);
+    const hadNodes = (await readdir(join(this.dir, "nodes"))).length > 0;
+    this.#isRebuilding = hadNodes && !existsSync(join(this.dir, "edge"));
     await this.#prepare();
     await this.#startResponder();
     await this.startEdge();
@@ -132,6 +136,11 @@ export class LocalNetwork {
   killAll(): void {
     for (const node of this.nodes) node.process.kill("SIGKILL");
     this.#edge?.kill("SIGKILL");
+  }
+
+  /** True where the edge began without its index beside home nodes that had begun before: they bring it back. */
+  get isRebuilding(): boolean {
+    return this.#isRebuilding;
   }
 
   get edge(): Child {

@@ -24,6 +24,7 @@ const network = new LocalNetwork({
   settings: settingsFromEnv(),
   tell: say,
 });
+const EDGELESS = "get, log and ls go on with --from and the URL of a home node";
 let stopping = false;
 
 process.on("exit", () => network.killAll());
@@ -32,8 +33,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 try {
   say("starting; the first time takes some seconds");
   await network.start();
-  await publishSample(network);
+  if (network.isRebuilding) say("the edge's index is gone: the home nodes bring it back");
+  // Its Version is among what comes back: a second one of sequence 1 would be a fork.
+  else await publishSample(network);
   greet();
+  network.edge.onEnd(() => {
+    if (!stopping) say(`the edge has ended: ${EDGELESS}`);
+  });
 } catch (error) {
   if (!stopping) console.error(error instanceof Error ? error.message : error);
   await stop(1);
@@ -50,13 +56,14 @@ async function stop(exitCode: number): Promise<void> {
 function greet(): void {
   const edge = network.edgeUrl;
   const zone = relative(process.cwd(), network.zoneFile);
+  const entry = network.nodes.find(({ url }) => url !== null)?.url;
   const nodes = network.nodes.map(
     (node) => `  ${node.name}   ${(node.url ?? "no listener: relayed").padEnd(22)}   pid ${node.process.pid}`,
   );
   console.log(`
 Holdfast is running.
 
-  edge     ${edge}
+  edge     ${edge.padEnd(22)}   pid ${network.edge.pid}
   sample   ${edge}/obj/${SAMPLE_NAME}
   DNS      ${network.dohUrl}   from ${zone}
 ${nodes.join("\n")}
@@ -65,6 +72,8 @@ Try, in another terminal, in this folder:
 
   curl ${edge}/obj/${SAMPLE_NAME}
   npx holdfast get ${SAMPLE_NAME} -o -
+  npx holdfast get --from ${entry} ${SAMPLE_NAME} -o -      (by home nodes alone: the edge may be killed)
+  npx holdfast edge check${network.isRebuilding ? " --wait" : ""}
   npx holdfast node status --dir ${relative(process.cwd(), join(network.dir, "nodes", "1"))}
 
   ssh-keygen -q -t ed25519 -N '' -f k
