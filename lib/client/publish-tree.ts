@@ -3,7 +3,7 @@
 
 import { HoldfastError, isHoldfastError } from "../error.ts";
 import type { Redundancy } from "../manifest.ts";
-import { type ObjectName, parseName } from "../names.ts";
+import { type Domain, nameHashOf, type ObjectName, parseName } from "../names.ts";
 import {
   encodeTreeIndex,
   entriesByName,
@@ -182,7 +182,10 @@ function byFullName(
   return new Map([...entries].map(([path, entry]) => [nameInTree(root, path), entry]));
 }
 
-/** Every file of the phase is tried; then the first refusal is thrown. */
+/**
+ * Every file of the phase is tried; then the first refusal is thrown. In the order of their Name Hashes: names that are looked
+ * up and announced together are then in one shard of the index, or in few, instead of in as many as there are names.
+ */
 async function publishPhase(
   requests: BatchRequest[],
   root: TreeRoot,
@@ -191,13 +194,20 @@ async function publishPhase(
 ): Promise<Map<ObjectName, TreeEntry>> {
   const published = new Map<ObjectName, TreeEntry>();
   let refusal: HoldfastError | null = null;
-  for await (const outcome of publishBatch(requests, options)) {
+  for await (const outcome of publishBatch(byNameHash(requests, root.domain), options)) {
     onOutcome?.(outcome);
     if (outcome.status === "refused") refusal ??= refusalOf(outcome.request, outcome.error);
     else published.set(...entryOf(root, outcome.request.name, outcome.entry));
   }
   if (refusal !== null) throw refusal;
   return published;
+}
+
+function byNameHash(requests: BatchRequest[], domain: Domain): BatchRequest[] {
+  return requests
+    .map((request) => ({ request, hash: nameHashOf(domain, request.name) }))
+    .sort((a, b) => (a.hash < b.hash ? -1 : 1))
+    .map(({ request }) => request);
 }
 
 function refusalOf({ name }: BatchRequest, error: HoldfastError): HoldfastError {
