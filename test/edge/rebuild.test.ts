@@ -22,16 +22,20 @@ import {
   shardOf,
   signerOf,
 } from "./rebuild-scene.ts";
-import { EDGE } from "./test-node.ts";
+import { EDGE, TestNode } from "./test-node.ts";
 
 const index = new IndexClient(env);
 const STRANGER_FILL = 99;
 
 async function keeper(...kept: Kept[]): Promise<KeepingNode> {
   const node = await KeepingNode.create();
+  keep(node, ...kept);
+  return node;
+}
+
+function keep(node: KeepingNode, ...kept: Kept[]): void {
   node.keep(...kept);
   for (const { chunks } of kept) node.hold(...chunks);
-  return node;
 }
 
 async function history(length: number, name?: string): Promise<Kept[]> {
@@ -191,6 +195,24 @@ describe("what volunteers keep comes back", () => {
       },
       { timeout: 10_000 },
     );
+  });
+
+  test("so do those that come while others are read, wherever they stand among them", async () => {
+    const version = await makeVersion();
+    const payload = hashBytes(version.bytes);
+    const nodes = [new KeepingNode(await TestNode.create()), new KeepingNode(await TestNode.create())];
+    const [before, node] = nodes.sort((a, b) => (a.id < b.id ? -1 : 1)) as [KeepingNode, KeepingNode];
+    for (const one of nodes) keep(one, version);
+    const isIn = Promise.withResolvers<void>();
+    node.lie = (path) => (path === `/chunk/${payload}` ? isIn.promise.then(() => undefined) : undefined);
+    await node.join();
+    await node.sync();
+    await vi.waitFor(() => expect(node.asked).toContain(`/chunk/${payload}`), { timeout: 10_000 });
+    await before.join();
+    await before.sync();
+    isIn.resolve();
+    const isRead = async () => expect(await checkedOf(payload, before)).toBeGreaterThan(0);
+    await vi.waitFor(isRead, { timeout: 10_000 });
   });
 });
 
