@@ -123,6 +123,8 @@ export class ShardDuties {
     await this.noteChange();
     await this.noteReferences();
     await this.askRepairs();
+    await this.askHandingOn();
+    await this.askPromotion();
   }
 
   /** Has what there is to do of a split gone on with. */

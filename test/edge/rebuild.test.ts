@@ -4,10 +4,12 @@
 import { evictDurableObject, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
+import { fillingUntilMs } from "../../durable-objects/birth.ts";
 import { CLAIMED } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import { STATEMENTS_PER_STEP_MAX } from "../../durable-objects/names-visit.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { leafPrefix } from "../../lib/overlay/shards.ts";
 import { parseNameAnswer } from "../../lib/wire/names.ts";
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { verifyWitness } from "../../lib/witness.ts";
@@ -22,10 +24,12 @@ import {
   shardOf,
   signerOf,
 } from "./rebuild-scene.ts";
+import { rowsOf, shardAt, splitShard } from "./split-scene.ts";
 import { EDGE, TestNode } from "./test-node.ts";
 
 const index = new IndexClient(env);
 const STRANGER_FILL = 99;
+const GRACE_MS = 60_000;
 
 async function keeper(...kept: Kept[]): Promise<KeepingNode> {
   const node = await KeepingNode.create();
@@ -278,4 +282,27 @@ test("the edge says how much is back, what it refused and why, and since when", 
   expect((inventories?.chunks.taken ?? 0) - (before?.chunks.taken ?? 0)).toBe(2);
   expect(Date.parse(inventories?.until ?? "")).toBeGreaterThanOrEqual(Date.parse(inventories?.since ?? ""));
   expect(needed).toBeDefined();
+});
+
+test("claims are read, and wait for others, where their shard is split meanwhile", async () => {
+  const version = await makeVersion();
+  const payload = hashBytes(version.bytes);
+  const node = await keeper(version);
+  let isSplit = false;
+  node.lie = (path) =>
+    path === `/chunk/${payload}` && !isSplit ? new Promise<never>(() => undefined) : undefined;
+  await node.sync();
+  const prefix = leafPrefix(payload, 4);
+  await splitShard(prefix);
+  isSplit = true;
+  const child = leafPrefix(payload, prefix.length + 1);
+  const untilMs = await runInDurableObject(shardAt(child), (_, { storage }) =>
+    fillingUntilMs(storage.sql, GRACE_MS, Date.now()),
+  );
+  expect(untilMs).not.toBeNull();
+  const isRead = async () => {
+    const row = (await rowsOf(child, "holders")).find(({ chunk }) => chunk === payload);
+    expect(row?.checked).toBeGreaterThan(0);
+  };
+  await vi.waitFor(isRead, { timeout: 10_000 });
 });
