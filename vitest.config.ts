@@ -53,6 +53,11 @@ const peeredEdge = cloudflareTest({
   },
 });
 const PEERED = "test/edge/peer*.test.ts";
+const growingEdge = cloudflareTest({
+  wrangler,
+  miniflare: { bindings: { ...bindings, RATE_LIMITS: "off", SPLIT_ROWS: "100" } },
+});
+const GROWING = "test/edge/split-size.test.ts";
 
 const atEdge = { testTimeout: 60_000, setupFiles: ["test/edge/close-nodes.ts"] };
 
@@ -67,13 +72,17 @@ export default defineConfig({
       {
         plugins: [edge],
         test: {
-          ...{ name: "edge", include: ["test/edge/**/*.test.ts"], exclude: [TIGHT, WITH_DNS, PEERED] },
-          ...atEdge,
+          ...{ name: "edge", include: ["test/edge/**/*.test.ts"] },
+          ...{ exclude: [TIGHT, WITH_DNS, PEERED, GROWING], ...atEdge },
         },
       },
       {
         plugins: [edgeWithDns],
         test: { name: "edge with DNS", include: [WITH_DNS], ...atEdge },
+      },
+      {
+        plugins: [growingEdge],
+        test: { name: "edge that grows", include: [GROWING], ...atEdge },
       },
       {
         plugins: [tightEdge],

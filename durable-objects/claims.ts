@@ -5,10 +5,12 @@ import { type Hash, type NodeId, PARTITION_COUNT } from "../lib/hash.ts";
 import type { ListedChunk } from "../lib/inventory-digests.ts";
 import { CLAIMED, removeHolder } from "./chunks-table.ts";
 import { queueRepair } from "./repairs-table.ts";
+import { readSetting, removeSetting, writeSetting } from "./settings-table.ts";
 
 /** Hex digits by which the first hash of a partition is told. */
 const PREFIX_DIGITS = 3;
 const PREFIXES_PER_PARTITION = 4;
+const NEW_SETTING = "claims-new";
 
 /** All that a node holds of one partition. */
 export interface PartitionClaim {
@@ -51,7 +53,15 @@ export function takeClaim(sql: SqlStorage, claim: PartitionClaim, nowMs: number)
       added += 1;
     }
   }
+  if (added > 0) writeSetting(sql, NEW_SETTING, "1");
   return { added, ignored, lost: lost.length };
+}
+
+/** Whether claims have come since this was last asked: whoever walks over them may have been past their places. */
+export function takeNews(sql: SqlStorage): boolean {
+  const isNew = readSetting(sql, NEW_SETTING) !== null;
+  removeSetting(sql, NEW_SETTING);
+  return isNew;
 }
 
 function rowsOf(sql: SqlStorage, { node, partition }: PartitionClaim): { chunk: Hash; since: number }[] {

@@ -39,6 +39,8 @@ export interface Env {
   SWEEP_SECONDS?: string;
   /** Chunks of each node that are read to see whether it keeps them, a day. 0: none. */
   AUDITS_PER_DAY?: string;
+  /** A shard that lists so many holders and Versions splits by itself. 0: however many, it does not for them. */
+  SPLIT_ROWS?: string;
   /** Ids of edges: what two of them have witnessed stands here too, though its key has left DNS. */
   WITNESS_EDGES?: string;
   /** Origins of other edges that exchange Versions with this one, separated by white space or commas. */
@@ -75,6 +77,8 @@ export interface EdgeSettings {
   sweepMs: number;
   /** Of each node. */
   auditsPerDay: number;
+  /** 0: no number is too many. */
+  splitRows: number;
   witnessEdges: ReadonlySet<Hash>;
   /** Origins. */
   peerEdges: readonly string[];
@@ -128,6 +132,7 @@ function parse(env: Env): EdgeSettings {
     repairGraceMs: parseCount("REPAIR_GRACE_SECONDS", env.REPAIR_GRACE_SECONDS ?? "3600") * SECOND_MS,
     sweepMs: parseCount("SWEEP_SECONDS", env.SWEEP_SECONDS ?? "600") * SECOND_MS,
     auditsPerDay: parseCount("AUDITS_PER_DAY", env.AUDITS_PER_DAY ?? "48"),
+    splitRows: parseCount("SPLIT_ROWS", env.SPLIT_ROWS ?? "2000000"),
     witnessEdges: parseWitnessEdges(env.WITNESS_EDGES ?? ""),
     peerEdges: parsePeerEdges(env.PEER_EDGES ?? "", env.ALLOW_LOCAL_NODES === "true"),
   };

@@ -6,6 +6,7 @@ import { isDelisted } from "../lib/durability/standing.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { Check } from "./audits.ts";
 import { CLAIMED } from "./chunks-table.ts";
+import { takeNews } from "./claims.ts";
 import type { IndexClient } from "./index-client.ts";
 import type { Member } from "./members-table.ts";
 import { readSetting, writeSetting } from "./settings-table.ts";
@@ -18,7 +19,7 @@ export const CLAIM_BYTES_PER_STEP_MAX = 16 * 1024 * 1024;
 export const CLAIMS_READ_AT_ONCE = 6;
 /** The pause between two steps, */
 export const CLAIMS_PAUSE_MS = 1_000;
-/** and between two walks, where claims are left: their nodes are offline, or gave nothing. */
+/** and between two walks, where claims are left that did not come meanwhile: their nodes are offline, or gave nothing. */
 export const CLAIMS_PERIOD_MS = 10 * 60_000;
 
 const CURSOR_SETTING = "claims-after";
@@ -39,7 +40,9 @@ interface Claim {
 
 /** One step of a walk over the claims, in the order of chunks and nodes. */
 export async function promoteClaims(sql: SqlStorage, index: IndexClient, nowMs: number): Promise<Promotion> {
-  const batch = withinBudget(claimsAfter(sql, readSetting(sql, CURSOR_SETTING) ?? ""));
+  const after = readSetting(sql, CURSOR_SETTING) ?? "";
+  if (after === "") takeNews(sql);
+  const batch = withinBudget(claimsAfter(sql, after));
   const members = await index.members(batch.map(({ node }) => node));
   const limit = pLimit(CLAIMS_READ_AT_ONCE);
   const read = batch.map((claim) => limit(() => readClaim(index, claim, members.get(claim.node))));
@@ -49,7 +52,8 @@ export async function promoteClaims(sql: SqlStorage, index: IndexClient, nowMs: 
   const isEnd = last === undefined;
   writeSetting(sql, CURSOR_SETTING, isEnd ? "" : cursorOf(last));
   if (!isEnd) return { checks, isEnd, nextMs: nowMs + CLAIMS_PAUSE_MS };
-  return { checks, isEnd, nextMs: claimsAfter(sql, "").length === 0 ? null : nowMs + CLAIMS_PERIOD_MS };
+  if (claimsAfter(sql, "").length === 0) return { checks, isEnd, nextMs: null };
+  return { checks, isEnd, nextMs: nowMs + (takeNews(sql) ? CLAIMS_PAUSE_MS : CLAIMS_PERIOD_MS) };
 }
 
 function claimsAfter(sql: SqlStorage, cursor: string): Claim[] {

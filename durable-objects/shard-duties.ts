@@ -17,7 +17,7 @@ import { repairStep } from "./repair.ts";
 import { countRepairs, nextRepairMs } from "./repairs-table.ts";
 import { collectReport, type ShardReport } from "./reports-table.ts";
 import type { Shard } from "./shard-router.ts";
-import { type ShardSplit, SPLIT_BYTES, SPLIT_ROWS } from "./shard-split.ts";
+import { type ShardSplit, SPLIT_BYTES } from "./shard-split.ts";
 import type { StateOfShard } from "./shard-state.ts";
 import { sweepStep } from "./sweep.ts";
 import { hasOrigins } from "./total-origins.ts";
@@ -123,6 +123,8 @@ export class ShardDuties {
     await this.noteChange();
     await this.noteReferences();
     await this.askRepairs();
+    await this.askHandingOn();
+    await this.askPromotion();
   }
 
   /** Has what there is to do of a split gone on with. */
@@ -182,8 +184,10 @@ export class ShardDuties {
 
   /** A split takes a shard's bornMs along, which is known from its first report on. */
   async #splitIfLarge({ versions, partitions, bytes }: ShardReport): Promise<void> {
+    const { splitRows } = parseSettings(this.#env);
     const rows = partitions.reduce((sum, { replicas }) => sum + replicas, versions);
-    if (this.#prefix.length === SHARD_DEPTH_MAX || (rows < SPLIT_ROWS && bytes < SPLIT_BYTES)) return;
+    const isLarge = bytes >= SPLIT_BYTES || (splitRows > 0 && rows >= splitRows);
+    if (!isLarge || this.#prefix.length === SHARD_DEPTH_MAX) return;
     await this.#split.begin();
     await this.askSplit();
   }

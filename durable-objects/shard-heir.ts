@@ -9,7 +9,7 @@ import type { StateOfShard } from "./shard-state.ts";
 import { divideTotals } from "./total-origins.ts";
 
 /** Settings of a parent that hold for its children. What counts what was done goes to one. */
-const INHERITED_SETTINGS = { both: ["born-at"], first: ["repaired"] };
+const INHERITED_SETTINGS = { both: ["born-at", "filling-at"], first: ["repaired"] };
 
 /** What a parent leaves beside its rows. */
 export interface Inheritance {

@@ -21,8 +21,7 @@ import {
   startLog,
 } from "./split-log.ts";
 
-/** A shard splits by itself when it lists so many holders, or its tables have so many bytes: an object takes 10 GB. */
-export const SPLIT_ROWS = 2_000_000;
+/** A shard splits by itself when its tables have so many bytes, whatever SPLIT_ROWS says: an object takes 10 GB. */
 export const SPLIT_BYTES = 4 * 1024 ** 3;
 /** Changes that may be left when the gate is closed for the last of them, */
 export const SPLIT_LAST_CHANGES = 256;

@@ -204,6 +204,9 @@ describe("on two edges", () => {
     for (const network of networks) await passTimeAtEdge(network, 30 * HOUR_MS);
     await passTimeAtNode(node.dir, 30 * HOUR_MS);
     await linkedWith(2, node);
+    // The first takes in what the node keeps for the second; of the domain of the first, the second finds nothing in its DNS.
+    const atFirst = `${first.edgeUrl}/obj/${two.domain}/payload`;
+    await vi.waitFor(async () => expect((await fetch(atFirst)).status).toBe(200), PATIENCE);
     ok(await remove(one, "payload"));
     expect((await usageOf(one)).chunks).toBe(0);
     // The Manifest of the first is deleted, and the payload is not.
@@ -216,6 +219,10 @@ describe("on two edges", () => {
     const answer = await fetch(two.objectUrl("payload"));
     expect(Buffer.from(await answer.arrayBuffer()).equals(bytes)).toBe(true);
     ok(await remove(two, "payload"));
+    // What was taken back at the second, the first hears from the node as it heard of it: daily, and when the node registers.
+    await passTimeAtEdge(first, 30 * HOUR_MS);
+    await linkedWith(2, node);
+    await vi.waitFor(async () => expect((await fetch(atFirst)).status).toBe(410), PATIENCE);
     await vi.waitFor(async () => expect(await node.holds(hash)).toBe(false), PATIENCE);
     expect(await chunkFiles(node.dir)).toEqual([]);
   });

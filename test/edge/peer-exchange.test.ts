@@ -13,6 +13,7 @@ import { parseSigned } from "../../lib/wire/signed.ts";
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { asked, origin, script } from "./peer-scene.ts";
 import type { Asked } from "./peer-script.ts";
+import { splitShard } from "./split-scene.ts";
 import { bytesOf, EDGE } from "./test-node.ts";
 import { TestHolder } from "./test-objects.ts";
 
@@ -22,13 +23,14 @@ let names = 0;
 let holder: TestHolder;
 let came: Asked[] = [];
 
-const shardOf = (hash: Hash) => env.PARTITION_SHARD.getByName(shardName(leafPrefix(hash, 4)));
+const shardOf = (prefix: string) => env.PARTITION_SHARD.getByName(shardName(prefix));
 
 /** Publishes an object; its id, and the shard of its name. */
 async function publish() {
   const name = parseName(`handed-${++names}`);
   const id = await holder.publish({ domain, name, bytes: bytesOf(100, names) });
-  return { id, shard: shardOf(nameHashOf(domain, name)) };
+  const prefix = leafPrefix(nameHashOf(domain, name), 4);
+  return { id, prefix, shard: shardOf(prefix) };
 }
 
 async function handedOn(): Promise<Asked[]> {
@@ -126,5 +128,14 @@ describe("a statement that a publisher brought", () => {
       PATIENCE,
     );
     expect(await offered(0)).toEqual([id]);
+  });
+
+  test("is handed on by what its shard was split into, where it waited for that", async () => {
+    await script(7, "/peer/names", { status: 503, body: "down" });
+    const { id, prefix } = await publish();
+    await untilOffered(7, id);
+    await script(7, "/peer/names", { does: "ordinary" });
+    await splitShard(prefix);
+    await untilOffered(7, id, 2);
   });
 });

@@ -4,10 +4,12 @@
 import { evictDurableObject, runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
+import { fillingUntilMs } from "../../durable-objects/birth.ts";
 import { CLAIMED } from "../../durable-objects/chunks-table.ts";
 import { IndexClient } from "../../durable-objects/index-client.ts";
 import { STATEMENTS_PER_STEP_MAX } from "../../durable-objects/names-visit.ts";
 import { type Hash, hashBytes } from "../../lib/hash.ts";
+import { leafPrefix } from "../../lib/overlay/shards.ts";
 import { parseNameAnswer } from "../../lib/wire/names.ts";
 import { type EdgeStatus, parseEdgeStatus } from "../../lib/wire/status.ts";
 import { verifyWitness } from "../../lib/witness.ts";
@@ -22,16 +24,22 @@ import {
   shardOf,
   signerOf,
 } from "./rebuild-scene.ts";
-import { EDGE } from "./test-node.ts";
+import { rowsOf, shardAt, splitShard } from "./split-scene.ts";
+import { EDGE, TestNode } from "./test-node.ts";
 
 const index = new IndexClient(env);
 const STRANGER_FILL = 99;
+const GRACE_MS = 60_000;
 
 async function keeper(...kept: Kept[]): Promise<KeepingNode> {
   const node = await KeepingNode.create();
+  keep(node, ...kept);
+  return node;
+}
+
+function keep(node: KeepingNode, ...kept: Kept[]): void {
   node.keep(...kept);
   for (const { chunks } of kept) node.hold(...chunks);
-  return node;
 }
 
 async function history(length: number, name?: string): Promise<Kept[]> {
@@ -192,6 +200,24 @@ describe("what volunteers keep comes back", () => {
       { timeout: 10_000 },
     );
   });
+
+  test("so do those that come while others are read, wherever they stand among them", async () => {
+    const version = await makeVersion();
+    const payload = hashBytes(version.bytes);
+    const nodes = [new KeepingNode(await TestNode.create()), new KeepingNode(await TestNode.create())];
+    const [before, node] = nodes.sort((a, b) => (a.id < b.id ? -1 : 1)) as [KeepingNode, KeepingNode];
+    for (const one of nodes) keep(one, version);
+    const isIn = Promise.withResolvers<void>();
+    node.lie = (path) => (path === `/chunk/${payload}` ? isIn.promise.then(() => undefined) : undefined);
+    await node.join();
+    await node.sync();
+    await vi.waitFor(() => expect(node.asked).toContain(`/chunk/${payload}`), { timeout: 10_000 });
+    await before.join();
+    await before.sync();
+    isIn.resolve();
+    const isRead = async () => expect(await checkedOf(payload, before)).toBeGreaterThan(0);
+    await vi.waitFor(isRead, { timeout: 10_000 });
+  });
 });
 
 describe("midway", () => {
@@ -256,4 +282,27 @@ test("the edge says how much is back, what it refused and why, and since when", 
   expect((inventories?.chunks.taken ?? 0) - (before?.chunks.taken ?? 0)).toBe(2);
   expect(Date.parse(inventories?.until ?? "")).toBeGreaterThanOrEqual(Date.parse(inventories?.since ?? ""));
   expect(needed).toBeDefined();
+});
+
+test("claims are read, and wait for others, where their shard is split meanwhile", async () => {
+  const version = await makeVersion();
+  const payload = hashBytes(version.bytes);
+  const node = await keeper(version);
+  let isSplit = false;
+  node.lie = (path) =>
+    path === `/chunk/${payload}` && !isSplit ? new Promise<never>(() => undefined) : undefined;
+  await node.sync();
+  const prefix = leafPrefix(payload, 4);
+  await splitShard(prefix);
+  isSplit = true;
+  const child = leafPrefix(payload, prefix.length + 1);
+  const untilMs = await runInDurableObject(shardAt(child), (_, { storage }) =>
+    fillingUntilMs(storage.sql, GRACE_MS, Date.now()),
+  );
+  expect(untilMs).not.toBeNull();
+  const isRead = async () => {
+    const row = (await rowsOf(child, "holders")).find(({ chunk }) => chunk === payload);
+    expect(row?.checked).toBeGreaterThan(0);
+  };
+  await vi.waitFor(isRead, { timeout: 10_000 });
 });
