@@ -1,7 +1,6 @@
 // The edge's view of its index, for the worker and for shards that ask others: one call to each shard that
 // is concerned (shard-router.ts), and short-lived copies of what the shards say about nodes.
 
-import { waitUntil } from "cloudflare:workers";
 import type { KeptChunk } from "../lib/durability/kept.ts";
 import { HoldfastError } from "../lib/error.ts";
 import { type Hash, hashBytes, type NodeId } from "../lib/hash.ts";
@@ -15,28 +14,16 @@ import type { Contact } from "../lib/wire/nodes.ts";
 import type { SplitAnswer } from "../lib/wire/operator.ts";
 import type { Check } from "./audits.ts";
 import type { ManifestUse } from "./bundles.ts";
-import type { DomainTotal, Usage } from "./charges-table.ts";
-import {
-  CLAIMED,
-  type HeldChunk,
-  type Holding,
-  type Reference,
-  sumTaken,
-  type Taken,
-} from "./chunks-table.ts";
+import type { Usage } from "./charges-table.ts";
+import type { HeldChunk, Holding } from "./chunks-table.ts";
 import type { PartitionClaim } from "./claims.ts";
 import { closestNodes } from "./closest-nodes.ts";
 import type { DnssecSight } from "./dnssec-table.ts";
 import type { ToldVersion } from "./elsewhere-table.ts";
 import { type EdgeSettings, type Env, parseSettings } from "./env.ts";
 import type { DomainKeepers, Keeper } from "./keepers-table.ts";
-import {
-  cachedCandidates,
-  cachedMember,
-  forgetMembers,
-  rememberCandidates,
-  rememberMember,
-} from "./member-cache.ts";
+import { candidatesFor, membersOf } from "./known-members.ts";
+import { forgetMembers } from "./member-cache.ts";
 import type { Member, MemberRecord, MemberReport } from "./members-table.ts";
 import type { ListedId } from "./names-visit.ts";
 import { type ReadOutcome, readFromNode, type Source, type WantedChunk } from "./node-reader.ts";
@@ -45,15 +32,20 @@ import type { NewRemoval } from "./removals-table.ts";
 import type { Loss } from "./repairs-table.ts";
 import type { AppendResult, ClaimAnswer, IndexWrites, Origin } from "./shard-answers.ts";
 import { type Leaf, type Shard, ShardRouter } from "./shard-router.ts";
-import { type Sight, sightOf } from "./standings-table.ts";
+import {
+  endUsesOf,
+  noteSights,
+  planChunks,
+  recordTotals,
+  type ShardTotal,
+  writeRows,
+} from "./shard-writes.ts";
+import type { Sight } from "./standings-table.ts";
 import type { RestoredStatements } from "./statement-restore.ts";
 import type { StatementPlace } from "./statements-table.ts";
 import type { Suspect } from "./suspects-table.ts";
 import type { Use } from "./uses-table.ts";
 import type { NewestVersion, NewVersion } from "./versions-table.ts";
-
-/** Nodes that placement chooses among. */
-export const CANDIDATES_MAX = 512;
 
 /** Everything the routes ask of the index. Made anew for each request; the caches are the isolate's. */
 export class IndexClient {
@@ -98,12 +90,8 @@ export class IndexClient {
   }
 
   /** Tells the nodes' leaf shards what was seen of them. */
-  async noteSights(sights: Sight[]): Promise<void> {
-    await this.router.each(
-      sights,
-      ({ node }) => node,
-      (shard, group) => shard.noteSights(group),
-    );
+  noteSights(sights: Sight[]): Promise<void> {
+    return noteSights(this.router, sights);
   }
 
   /** Tells every shard that a node is a member of how it stands. */
@@ -129,58 +117,19 @@ export class IndexClient {
     return this.router.ask(node, (shard) => shard.nodeRecord(node));
   }
 
-  async plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Map<Hash, NodeId[]>> {
-    const parts = [
-      ...[...new Set(chunks)].map((chunk) => ({ chunk, held: null })),
-      ...held.map((row) => ({ chunk: row.chunk, held: row })),
-    ];
-    const answers = await this.router.each(parts, chunkOf, (shard, group) =>
-      shard.plan(
-        group.flatMap((part) => (part.held === null ? [part.chunk] : [])),
-        domain,
-        group.flatMap((part) => part.held ?? []),
-      ),
-    );
-    this.#noteTaken(answers.flatMap(({ taken }) => taken));
-    return this.#notLost(answers.flatMap(({ holdings }) => holdings));
+  /** Says who holds the chunks, and pins them for the publisher; takes in what it has receipts for. */
+  plan(chunks: Hash[], domain: Domain, held: HeldChunk[]): Promise<Map<Hash, NodeId[]>> {
+    return planChunks(this.router, chunks, domain, held);
   }
 
-  /**
-   * Writes a publish's rows, one call to each shard, and says who holds what it references. Its domains are charged when
-   * this returns.
-   */
-  async write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
-    const parts: { hash: Hash; held?: HeldChunk; reference?: Reference; statement?: StatementPlace }[] = [
-      ...writes.held.map((held) => ({ hash: held.chunk, held })),
-      ...writes.references.map((reference) => ({ hash: reference.chunk, reference })),
-      ...writes.statements.map((statement) => ({ hash: statement.id, statement })),
-    ];
-    const answers = await this.router.each(
-      parts,
-      ({ hash }) => hash,
-      async (shard, group, prefix) => {
-        const written = await shard.write({
-          held: group.flatMap(({ held }) => held ?? []),
-          references: group.flatMap(({ reference }) => reference ?? []),
-          statements: group.flatMap(({ statement }) => statement ?? []),
-        });
-        return { shard: prefix, ...written };
-      },
-    );
-    await this.recordTotals(
-      answers.flatMap(({ shard, totals }) => totals.map((total) => ({ shard, total }))),
-    );
-    this.#noteTaken(answers.flatMap(({ taken }) => taken));
-    return this.#notLost(answers.flatMap(({ holdings }) => holdings));
+  /** Writes a publish's rows; says who holds what it references. Its domains are charged when this returns. */
+  write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
+    return writeRows(this.router, writes);
   }
 
   /** Tells the ledgers what shards have for their domains. */
-  async recordTotals(totals: { shard: ShardPrefix; total: DomainTotal }[]): Promise<void> {
-    await this.router.each(
-      totals,
-      ({ total }) => domainHashOf(total.domain),
-      (shard, group) => shard.recordTotals(group),
-    );
+  recordTotals(totals: ShardTotal[]): Promise<void> {
+    return recordTotals(this.router, totals);
   }
 
   /** Those of the chunks that the domain is charged for. */
@@ -255,19 +204,8 @@ export class IndexClient {
   }
 
   /** Deletes the references that Removals have ended, as far as that can be told at once. Their domains' charges go down. */
-  async endUsesOf(removals: StatementPlace[]): Promise<void> {
-    const ended = await this.router.each(removals, nameOf, (shard, group) =>
-      shard.endedBy(group.map(({ id, domain, nameHash }) => ({ id, domain, nameHash }))),
-    );
-    const pieces = ended.flat().flatMap((use) => use.chunks.map((chunk) => ({ chunk, use })));
-    const totals = await this.router.each(pieces, chunkOf, async (shard, group, prefix) => {
-      const uses = Map.groupBy(group, ({ use }) => use);
-      const its = await shard.endUses(
-        [...uses].map(([use, chunks]) => ({ ...use, chunks: chunks.map(({ chunk }) => chunk) })),
-      );
-      return its.map((total) => ({ shard: prefix, total }));
-    });
-    await this.recordTotals(totals.flat());
+  endUsesOf(removals: StatementPlace[]): Promise<void> {
+    return endUsesOf(this.router, removals);
   }
 
   /** The newest Version of each name, in the order of the names. */
@@ -323,25 +261,9 @@ export class IndexClient {
     return new Map(answers.flat().map((chunk) => [chunk.hash, chunk]));
   }
 
-  /** The member rows of nodes, from the root shard where it has them, else from their leaf shards. */
-  async members(ids: Iterable<NodeId>): Promise<Map<NodeId, Member>> {
-    const wanted = [...new Set(ids)];
-    const found = new Map<NodeId, Member>();
-    for (const id of wanted) {
-      const cached = cachedMember(id);
-      if (cached !== null) found.set(id, cached);
-    }
-    const take = (members: Member[]) => {
-      for (const member of members) {
-        rememberMember(member);
-        found.set(member.id, member);
-      }
-    };
-    const missing = () => wanted.filter((id) => !found.has(id));
-    if (missing().length > 0) take(await this.root().members(missing(), "above"));
-    const answers = await this.router.each(missing(), itself, (shard, group) => shard.members(group));
-    take(answers.flat());
-    return found;
+  /** The member rows of nodes. */
+  members(ids: Iterable<NodeId>): Promise<Map<NodeId, Member>> {
+    return membersOf(this.router, ids);
   }
 
   /** The `count` online members closest to a hash, exactly. */
@@ -355,27 +277,9 @@ export class IndexClient {
     return members.filter(({ id }) => id !== node).map(contactOf);
   }
 
-  /** Online nodes that placement may choose for a chunk: of the widest shard in which they are few enough. */
-  async candidates(chunk: Hash): Promise<Member[]> {
-    for (const prefix of this.router.above(chunk).reverse()) {
-      const cached = cachedCandidates(prefix);
-      if (cached !== null) return cached;
-      const page = await this.router.at(prefix).closest(chunk, CANDIDATES_MAX, "above");
-      if (!page.complete) continue;
-      rememberCandidates(prefix, page.members);
-      return page.members;
-    }
-    return this.#leafCandidates(chunk);
-  }
-
-  async #leafCandidates(chunk: Hash): Promise<Member[]> {
-    const cached = cachedCandidates(this.router.prefixOf(chunk));
-    if (cached !== null) return cached;
-    return this.router.ask(chunk, async (shard, prefix) => {
-      const { members, complete } = await shard.closest(chunk, CANDIDATES_MAX);
-      if (complete) rememberCandidates(prefix, members);
-      return members;
-    });
+  /** Online nodes that placement may choose for a chunk. */
+  candidates(chunk: Hash): Promise<Member[]> {
+    return candidatesFor(this.router, chunk);
   }
 
   /** Whether a DNS name that was seen with DNSSEC comes without. */
@@ -408,31 +312,6 @@ export class IndexClient {
     const ids = [...nodes];
     forgetMembers(ids);
     await Promise.all(ids.map((node) => this.link(node).checkLink()));
-  }
-
-  /** For the ledger of nodes, beside the answer: nobody's bytes depend on it. */
-  #noteTaken(taken: Taken): void {
-    const sights = sumTaken(taken).map(({ node, bytes }) => sightOf(node, { takenBytes: bytes }));
-    if (sights.length === 0) return;
-    const noting = this.noteSights(sights).catch((error: unknown) =>
-      console.warn(`what nodes took was not taken in: ${error}`),
-    );
-    waitUntil(noting);
-  }
-
-  /**
-   * A publish counts on nothing that a node held before it lost its disk, though no sweep has taken it off the list yet, nor on
-   * a last holder that did not give the chunk, nor on what it only claims.
-   */
-  async #notLost(holdings: Holding[]): Promise<Map<Hash, NodeId[]>> {
-    const members = await this.members(holdings.flatMap(({ holders }) => holders));
-    const isKept = (node: NodeId, sinceMs = 0) => sinceMs >= (members.get(node)?.lostMs ?? 0);
-    return new Map(
-      holdings.map(({ chunk, holders, sinceMs, checkedMs }) => [
-        chunk,
-        holders.filter((node, i) => (checkedMs[i] ?? CLAIMED) >= 0 && isKept(node, sinceMs[i])),
-      ]),
-    );
   }
 }
 
