@@ -3,6 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Figure, plainFigure, type Row } from "../figure.ts";
+import { settleFileMaking } from "../file-making.ts";
 import { environmentOf, holdfast, IDLE_ARGS, objectName, publishArgs, startNetwork } from "../holdfast.ts";
 import { Contestant, inTurn, median, perSecond } from "../measure.ts";
 import { timeBenchProgram } from "../processes.ts";
@@ -21,6 +22,7 @@ const HASH_TREE = "read + hash of each file in Node";
 export const treeRows: Row[] = [{ id: ID, obstacle: needs(), measure }];
 
 async function measure(rig: Rig): Promise<Figure[]> {
+  await settleFileMaking(rig.dir, (line) => rig.say(line));
   const network = await startNetwork(rig, { nodes: 1, relayed: false });
   let [name, dir] = ["", ""];
   const startUp = new Contestant(() => holdfast(rig, network, IDLE_ARGS));
@@ -54,10 +56,7 @@ async function measure(rig: Rig): Promise<Figure[]> {
 }
 
 /**
- * In a folder of their own, and nothing is deleted between two runs: ext4 without a journal searches past what was deleted in
- * the last minutes for each file that it makes, ten times as long as it takes otherwise.
- *
- * Sizes are spread evenly, and follow from the name and the number as the bytes do. */
+ * In a folder of their own, so that nothing is deleted between two runs (file-making.ts). Sizes are spread evenly, and follow from the name and the number as the bytes do. */
 async function writeFiles(dir: string, seed: string): Promise<void> {
   const span = FILE_BYTES.max - FILE_BYTES.min;
   for (let i = 0; i < FILES; i++) {
