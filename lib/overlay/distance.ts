@@ -6,7 +6,7 @@ import type { Hash } from "../hash.ts";
 export const K = 20;
 
 const BITS_PER_DIGIT = 4;
-const [CODE_OF_0, CODE_OF_9, CODE_OF_A] = [0x30, 0x39, 0x61];
+const HEAD_DIGITS = 8;
 
 /** Negative if `a` is closer to `target` than `b`, by XOR; 0 only if a equals b. */
 export function compareDistance(target: Hash, a: Hash, b: Hash): number {
@@ -18,6 +18,18 @@ export function compareDistance(target: Hash, a: Hash, b: Hash): number {
     return (digitOf(ofA) ^ digit) - (digitOf(ofB) ^ digit);
   }
   return 0;
+}
+
+/** The first 32 bits of an id: by XOR of two, as roughDistance has it, most distances are told apart. */
+export function headOf(id: Hash): number {
+  let bits = 0;
+  for (let i = 0; i < HEAD_DIGITS; i++) bits = (bits << BITS_PER_DIGIT) | digitOf(id.charCodeAt(i));
+  return bits;
+}
+
+/** Whoever has a lower one is nearer; where two are equal, compareDistance knows. */
+export function roughDistance(targetHead: number, head: number): number {
+  return (targetHead ^ head) >>> 0;
 }
 
 /** How many bits two ids have in common from their first on: the bucket of the one in the other's table. */
@@ -38,7 +50,11 @@ export function differsAt(a: Hash, b: Hash, bit: number): boolean {
 
 /** The `count` items closest to `target`, nearest first. */
 export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) => Hash, count = K): T[] {
-  return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);
+  const head = headOf(target);
+  const ranked: { item: T; rough: number }[] = [];
+  for (const item of items) ranked.push({ item, rough: roughDistance(head, headOf(idOf(item))) });
+  ranked.sort((a, b) => a.rough - b.rough || compareDistance(target, idOf(a.item), idOf(b.item)));
+  return ranked.slice(0, count).map(({ item }) => item);
 }
 
 /**
@@ -50,7 +66,7 @@ export function hashesElsewhere(target: Hash): Hash[] {
   return [8, 4, 2].map((bit) => `${(first ^ bit).toString(16)}${target.slice(1)}` as Hash);
 }
 
-/** The value of a lower-case hex digit. */
+/** The value of a lower-case hex digit: 0 to 9 are 0x30 and more, a to f 0x61 and more. */
 function digitOf(charCode: number): number {
-  return charCode <= CODE_OF_9 ? charCode - CODE_OF_0 : charCode - CODE_OF_A + 10;
+  return (charCode & 0xf) + 9 * (charCode >> 6);
 }
