@@ -46,11 +46,11 @@ export async function grow(world: World, onProgress: OnProgress): Promise<void> 
 
 /** A newcomer, and when it has joined: by an honest node, unless it is the first. */
 function arrive(world: World, random: SeededRandom): { node: SimNode; joined: Promise<void> } {
-  const via = world.population.count === 0 ? null : world.pickFirstContact(random);
   const node = world.createNode();
-  const joined = via === null ? Promise.resolve() : join(world, node, via);
-  if (via === null) node.isReady = true;
-  return { node, joined };
+  if (node.contact.index > 0)
+    return { node, joined: join(world, node, () => world.pickFirstContact(random)) };
+  node.isReady = true;
+  return { node, joined: Promise.resolve() };
 }
 
 export async function store(world: World, tally: Tally, onProgress: OnProgress): Promise<StoredChunk[]> {

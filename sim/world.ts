@@ -39,10 +39,13 @@ export class World {
   readonly joining: MeetingTally = { calls: 0, taken: 0 };
   readonly upkeep: MeetingTally = { calls: 0, taken: 0 };
   joins = 0;
+  /** By which nodes draw the ids that they look up. */
+  readonly draws: SeededRandom;
 
   constructor(scene: Scene, capacity: number) {
     this.scene = scene;
     this.population = new Population(capacity, scene, this.random("population"));
+    this.draws = this.random("ids looked up");
     this.network = new Network(this.clock, this.population, scene, this.random("network"));
   }
 

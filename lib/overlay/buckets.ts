@@ -29,28 +29,24 @@ export class Buckets<C extends { id: NodeId }> {
   add(contact: C): C[] {
     const bits = sharedBits(this.#self, contact.id);
     while (this.#buckets.length <= bits) this.#buckets.push({ contacts: [], heads: [] });
-    const { contacts, heads } = this.#bucket(bits);
+    const bucket = this.#bucket(bits);
     const head = headOf(contact.id);
-    const at = placeIn(contacts, contact.id);
-    if (at >= 0) {
-      contacts.splice(at, 1);
-      heads.splice(at, 1);
-    } else if (contacts.length >= K) return contacts.slice(0, OLDEST_ASKED_MAX);
-    contacts.push(contact);
-    heads.push(head);
+    const at = placeIn(bucket, contact.id, head);
+    if (at >= 0) takeOut(bucket, at);
+    else if (bucket.contacts.length >= K) return bucket.contacts.slice(0, OLDEST_ASKED_MAX);
+    bucket.contacts.push(contact);
+    bucket.heads.push(head);
     return [];
   }
 
   has(id: NodeId): boolean {
-    return placeIn(this.bucket(sharedBits(this.#self, id)), id) >= 0;
+    return placeIn(this.#bucket(sharedBits(this.#self, id)), id, headOf(id)) >= 0;
   }
 
   remove(id: NodeId): void {
-    const { contacts, heads } = this.#bucket(sharedBits(this.#self, id));
-    const at = placeIn(contacts, id);
-    if (at < 0) return;
-    contacts.splice(at, 1);
-    heads.splice(at, 1);
+    const bucket = this.#bucket(sharedBits(this.#self, id));
+    const at = placeIn(bucket, id, headOf(id));
+    if (at >= 0) takeOut(bucket, at);
   }
 
   /** Those that share exactly so many bits with oneself. */
@@ -78,7 +74,11 @@ export class Buckets<C extends { id: NodeId }> {
       if (differsAt(this.#self, target, bits)) nearest.append(this.#bucket(bits));
       else farther.push(bits);
     }
-    for (let bits = farther.pop(); bits !== undefined && nearest.contacts.length < count; bits = farther.pop())
+    for (
+      let bits = farther.pop();
+      bits !== undefined && nearest.contacts.length < count;
+      bits = farther.pop()
+    )
       nearest.append(this.#bucket(bits));
     return nearest.contacts.length > count ? nearest.contacts.slice(0, count) : nearest.contacts;
   }
@@ -126,7 +126,12 @@ class Nearest<C extends { id: NodeId }> {
   }
 }
 
-function placeIn(contacts: readonly { id: NodeId }[], id: NodeId): number {
-  for (let at = 0; at < contacts.length; at++) if (contacts[at]?.id === id) return at;
+function placeIn<C extends { id: NodeId }>({ contacts, heads }: Bucket<C>, id: NodeId, head: number): number {
+  for (let at = 0; at < heads.length; at++) if (heads[at] === head && contacts[at]?.id === id) return at;
   return -1;
+}
+
+function takeOut<C>({ contacts, heads }: Bucket<C>, at: number): void {
+  contacts.splice(at, 1);
+  heads.splice(at, 1);
 }

@@ -19,6 +19,8 @@ export interface Peer {
   hasAnswered: boolean;
   /** How many that it told of did not answer. */
   silentTold: number;
+  /** Where it stands among the nodes of the look-up. */
+  readonly index: number;
 }
 
 /** A node as one path knows it. */
@@ -40,7 +42,7 @@ export interface Told<C> {
   contacts: readonly C[];
 }
 
-/** The nodes of a look-up. */
+/** The nodes of a look-up, each known once. */
 export class Peers {
   readonly #target: Hash;
   readonly #head: number;
@@ -55,9 +57,14 @@ export class Peers {
     const known = this.#known.get(id);
     if (known !== undefined) return known;
     const rough = roughDistance(this.#head, headOf(id));
-    const peer = { id, rough, isTaken: false, hasAnswered: false, silentTold: 0 };
+    const index = this.#known.size;
+    const peer = { id, rough, isTaken: false, hasAnswered: false, silentTold: 0, index };
     this.#known.set(id, peer);
     return peer;
+  }
+
+  get size(): number {
+    return this.#known.size;
   }
 
   isNearer(a: Peer, b: Peer): boolean {
@@ -68,14 +75,15 @@ export class Peers {
 export class Path<C extends { id: NodeId }> {
   readonly #peers: Peers;
   readonly #nearest: Candidate<C>[];
-  readonly #byId: Map<NodeId, Candidate<C>>;
+  /** The same by the number of their peer. */
+  readonly #byPeer: (Candidate<C> | undefined)[] = [];
   #opinionsLeft = SECOND_OPINIONS_MAX;
 
   /** `hand` is what it begins with, nearest first. */
   constructor(peers: Peers, hand: readonly Candidate<C>[] = []) {
     this.#peers = peers;
     this.#nearest = [...hand];
-    this.#byId = new Map(hand.map((one) => [one.peer.id, one]));
+    for (const one of hand) this.#byPeer[one.peer.index] = one;
   }
 
   /** All that it has heard of, nearest first. */
@@ -91,14 +99,15 @@ export class Path<C extends { id: NodeId }> {
   }
 
   add(contact: C, hops: number): Candidate<C> {
-    const known = this.#byId.get(contact.id);
+    const peer = this.#peers.of(contact.id);
+    const known = this.#byPeer[peer.index];
     if (known !== undefined) {
       known.hops = Math.min(known.hops, hops);
       return known;
     }
-    const one = { contact, peer: this.#peers.of(contact.id), hops, tellers: [], isAsked: false };
-    this.#byId.set(contact.id, one);
-    this.#nearest.splice(this.#placeOf(one.peer), 0, one);
+    const one = { contact, peer, hops, tellers: [], isAsked: false };
+    this.#byPeer[peer.index] = one;
+    this.#nearest.splice(this.#placeOf(peer), 0, one);
     return one;
   }
 
@@ -128,11 +137,10 @@ export class Path<C extends { id: NodeId }> {
    */
   #secondOpinion(): Candidate<C> | null {
     if (this.#opinionsLeft === 0) return null;
-    const told = new Map<Peer, number>();
-    const heard = this.#nearest.filter(isHeard).slice(0, K);
-    for (const teller of heard.flatMap(({ tellers }) => tellers))
-      told.set(teller, (told.get(teller) ?? 0) + 1);
-    const isFriend = (teller: Peer) => (told.get(teller) ?? 0) > K / 2;
+    const told = new Uint16Array(this.#peers.size);
+    for (const { tellers } of this.#nearest.filter(isHeard).slice(0, K))
+      for (const { index } of tellers) told[index] = (told[index] ?? 0) + 1;
+    const isFriend = ({ index }: Peer) => (told[index] ?? 0) > K / 2;
     const isOther = ({ peer, tellers }: Candidate<C>) =>
       !peer.isTaken && (tellers.length === 0 || !tellers.every(isFriend));
     const other = this.#nearest.find(isOther) ?? null;
