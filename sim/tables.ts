@@ -3,8 +3,9 @@
 // random id of a bucket, which takes some 45 calls, here a look-up ends after a few, and what was named counts.
 
 import { decodeHash, encodeHash, HASH_BYTES, type Hash, type NodeId } from "../lib/hash.ts";
+import { sampleBucket } from "../lib/overlay/bucket-sample.ts";
 import { K, sharedBits } from "../lib/overlay/distance.ts";
-import { type LookupOptions, lookup } from "../lib/overlay/lookup.ts";
+import { lookup } from "../lib/overlay/lookup.ts";
 import { answerOf } from "./hostile.ts";
 import type { SimNode } from "./node.ts";
 import type { Contact } from "./population.ts";
@@ -12,9 +13,6 @@ import type { MeetingTally, World } from "./world.ts";
 
 /** A table is looked after so often. */
 export const UPKEEP_INTERVAL_MS = 3600 * 1000;
-/** Nodes asked for contacts of one bucket, and taken of those that one of them was the first to name. */
-const SAMPLE_ASKED_MAX = 12;
-const TAKEN_PER_TELLER_MAX = 4;
 /** A bucket with fewer contacts is filled up. */
 const BUCKET_FEW = 16;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
@@ -50,7 +48,10 @@ class Round {
 
   async run(start: readonly Contact[]): Promise<void> {
     const { id } = this.#node.contact;
-    const { closest } = await this.#lookUp(id, start);
+    const { closest } = await lookup<Contact, never>(id, start, {
+      self: id,
+      ask: async (contact) => ({ value: null, contacts: await this.#ask(contact, id) }),
+    });
     for (const neighbour of closest) this.#introduce(neighbour);
     const farthest = closest[K - 1];
     // Fewer than k: these are all nodes that there are. Else they are all that share more bits than the farthest does.
@@ -63,46 +64,12 @@ class Round {
     const few = table.bucket(bits).length;
     if (few >= BUCKET_FEW) return;
     const target = idInBucket(contact.id, bits, this.#world.draws.bytes(HASH_BYTES));
-    for (const other of (await this.#sample(target, bits)).slice(0, K - few)) this.#introduce(other);
-  }
-
-  /**
-   * Nodes for a bucket that others named, those first who were named last: nearest to the target. Of each that was asked only
-   * a few: a liar's friends, whom he names all, do not fill the bucket.
-   */
-  async #sample(target: Hash, bits: number): Promise<Contact[]> {
-    const { contact: self, table } = this.#node;
-    const seen = new Set<number>();
-    const found: Contact[] = [];
-    await this.#lookUp(target, table.closest(target), SAMPLE_ASKED_MAX, (named) => {
-      let taken = 0;
-      for (const contact of named) {
-        if (seen.has(contact.index)) continue;
-        seen.add(contact.index);
-        if (taken === TAKEN_PER_TELLER_MAX || sharedBits(self.id, contact.id) !== bits) continue;
-        taken += 1;
-        if (!table.has(contact.id)) found.push(contact);
-      }
+    const found = await sampleBucket<Contact>(target, table.closest(target), {
+      self: contact.id,
+      ask: (asked) => this.#ask(asked, target),
     });
-    return found.reverse();
-  }
-
-  #lookUp(
-    target: Hash,
-    start: readonly Contact[],
-    askedMax?: number,
-    onTold?: (named: readonly Contact[]) => void,
-  ) {
-    const options: LookupOptions<Contact, never> = {
-      self: this.#node.contact.id,
-      ask: async (contact) => {
-        const contacts = await this.#ask(contact, target);
-        onTold?.(contacts);
-        return { value: null, contacts };
-      },
-      ...(askedMax === undefined ? {} : { askedMax }),
-    };
-    return lookup(target, start, options);
+    const others = found.filter(({ id }) => !table.has(id));
+    for (const other of others.slice(0, K - few)) this.#introduce(other);
   }
 
   /** Whom a node names as closest; one that does not answer is no contact any more. */
