@@ -1,11 +1,10 @@
 // How a routing table comes to be and stays good, as home-node/overlay/upkeep.ts does it: a node looks up its own id and gets to
-// know the closest, then looks for nodes in each farther bucket with few. Where the home node looks up the 20 closest to a
-// random id of a bucket, which takes some 45 calls, here a look-up ends after a few, and what was named counts.
+// know the closest, then looks for nodes in each farther bucket with few.
 
 import { decodeHash, encodeHash, HASH_BYTES, type Hash, type NodeId } from "../lib/hash.ts";
-import { sampleBucket } from "../lib/overlay/bucket-sample.ts";
 import { K, sharedBits } from "../lib/overlay/distance.ts";
 import { lookup } from "../lib/overlay/lookup.ts";
+import { sampleBucket } from "./bucket-sample.ts";
 import { answerOf } from "./hostile.ts";
 import type { SimNode } from "./node.ts";
 import type { Contact } from "./population.ts";
@@ -48,10 +47,7 @@ class Round {
 
   async run(start: readonly Contact[]): Promise<void> {
     const { id } = this.#node.contact;
-    const { closest } = await lookup<Contact, never>(id, start, {
-      self: id,
-      ask: async (contact) => ({ value: null, contacts: await this.#ask(contact, id) }),
-    });
+    const closest = await this.#lookUp(id, start);
     for (const neighbour of closest) this.#introduce(neighbour);
     const farthest = closest[K - 1];
     // Fewer than k: these are all nodes that there are. Else they are all that share more bits than the farthest does.
@@ -64,12 +60,24 @@ class Round {
     const few = table.bucket(bits).length;
     if (few >= BUCKET_FEW) return;
     const target = idInBucket(contact.id, bits, this.#world.draws.bytes(HASH_BYTES));
-    const found = await sampleBucket<Contact>(target, table.closest(target), {
-      self: contact.id,
-      ask: (asked) => this.#ask(asked, target),
-    });
+    const found = await this.#findNear(target);
     const others = found.filter(({ id }) => !table.has(id));
     for (const other of others.slice(0, K - few)) this.#introduce(other);
+  }
+
+  #findNear(target: Hash): Promise<Contact[]> {
+    const { contact, table } = this.#node;
+    const start = table.closest(target);
+    if (this.#world.scene.buckets === "looked up") return this.#lookUp(target, start);
+    return sampleBucket(target, start, contact, (asked) => this.#ask(asked, target));
+  }
+
+  async #lookUp(target: Hash, start: readonly Contact[]): Promise<Contact[]> {
+    const { closest } = await lookup<Contact, never>(target, start, {
+      self: this.#node.contact.id,
+      ask: async (contact) => ({ value: null, contacts: await this.#ask(contact, target) }),
+    });
+    return closest;
   }
 
   /** Whom a node names as closest; one that does not answer is no contact any more. */
