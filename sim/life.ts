@@ -16,7 +16,7 @@ export const HALF_LIFE_MS = 2 * HOUR_MS;
 const LOOKED_UP_FOR_MS = HALF_LIFE_MS;
 const LARGE_NODES = 20_000;
 /** A node joins so long after the one before it. */
-const ARRIVAL_INTERVAL_MS = 20;
+const ARRIVAL_INTERVAL_MS = 200;
 /** Each chunk is looked up so often, on average. */
 const LOOKUPS_PER_CHUNK = 4;
 

@@ -2,7 +2,7 @@
 // far from it. What is in a bucket stands in the order in which it was last heard of.
 
 import type { Hash, NodeId } from "../hash.ts";
-import { compareDistance, differsAt, headOf, K, roughDistance, sharedBits } from "./distance.ts";
+import { compareDistance, differsAt, HEAD_BITS, headOf, K, roughDistance, sharedBits } from "./distance.ts";
 
 /** Of a full bucket, those that are asked whether they are there before a newcomer takes a place. */
 export const OLDEST_ASKED_MAX = 3;
@@ -15,10 +15,12 @@ interface Bucket<C> {
 
 export class Buckets<C extends { id: NodeId }> {
   readonly #self: NodeId;
+  readonly #selfHead: number;
   readonly #buckets: Bucket<C>[] = [];
 
   constructor(self: NodeId) {
     this.#self = self;
+    this.#selfHead = headOf(self);
   }
 
   get size(): number {
@@ -70,8 +72,11 @@ export class Buckets<C extends { id: NodeId }> {
   closest(target: Hash, count = K): C[] {
     const nearest = new Nearest<C>(target);
     const farther: number[] = [];
+    const differing = this.#selfHead ^ headOf(target);
+    const differs = (bits: number) =>
+      bits < HEAD_BITS ? differing << bits < 0 : differsAt(this.#self, target, bits);
     for (let bits = 0; bits < this.depth && nearest.contacts.length < count; bits++) {
-      if (differsAt(this.#self, target, bits)) nearest.append(this.#bucket(bits));
+      if (differs(bits)) nearest.append(this.#bucket(bits));
       else farther.push(bits);
     }
     for (

@@ -7,6 +7,8 @@ export const K = 20;
 
 const BITS_PER_DIGIT = 4;
 const HEAD_DIGITS = 8;
+/** Bits of an id that its head has. */
+export const HEAD_BITS = HEAD_DIGITS * BITS_PER_DIGIT;
 
 /** Negative if `a` is closer to `target` than `b`, by XOR; 0 only if a equals b. */
 export function compareDistance(target: Hash, a: Hash, b: Hash): number {
@@ -48,13 +50,38 @@ export function differsAt(a: Hash, b: Hash, bit: number): boolean {
   return ((differing >> (BITS_PER_DIGIT - 1 - (bit % BITS_PER_DIGIT))) & 1) === 1;
 }
 
+interface Ranked<T> {
+  item: T;
+  id: Hash;
+  rough: number;
+}
+
 /** The `count` items closest to `target`, nearest first. */
 export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) => Hash, count = K): T[] {
   const head = headOf(target);
-  const ranked: { item: T; rough: number }[] = [];
-  for (const item of items) ranked.push({ item, rough: roughDistance(head, headOf(idOf(item))) });
-  ranked.sort((a, b) => a.rough - b.rough || compareDistance(target, idOf(a.item), idOf(b.item)));
-  return ranked.slice(0, count).map(({ item }) => item);
+  const nearest: Ranked<T>[] = [];
+  for (const item of items) {
+    const id = idOf(item);
+    insertNearest(target, nearest, { item, id, rough: roughDistance(head, headOf(id)) }, count);
+  }
+  return nearest.map(({ item }) => item);
+}
+
+/** Into what is sorted, and has `count` at most. */
+function insertNearest<T>(target: Hash, nearest: Ranked<T>[], one: Ranked<T>, count: number): void {
+  const isNearer = (other: Ranked<T> | undefined) =>
+    other !== undefined &&
+    (other.rough < one.rough ||
+      (other.rough === one.rough && compareDistance(target, other.id, one.id) <= 0));
+  if (nearest.length >= count && isNearer(nearest.at(-1))) return;
+  let [low, high] = [0, nearest.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isNearer(nearest[middle])) low = middle + 1;
+    else high = middle;
+  }
+  nearest.splice(low, 0, one);
+  if (nearest.length > count) nearest.pop();
 }
 
 /**
