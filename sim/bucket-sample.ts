@@ -23,7 +23,7 @@ export async function sampleBucket(
   ask: (contact: Contact) => Promise<readonly Contact[]>,
 ): Promise<Contact[]> {
   const bits = sharedBits(self.id, target);
-  const asked = new Set([self]);
+  const asked = new Set([self.index]);
   const named = new Set<number>();
   const found: Contact[] = [];
   const take = (answer: readonly Contact[]) => {
@@ -39,9 +39,9 @@ export async function sampleBucket(
   const walk = async (from: readonly Contact[]) => {
     let ahead = from;
     for (let step = 0; step < SAMPLE_STEPS; step++) {
-      const next = ahead.find((contact) => !asked.has(contact));
+      const next = ahead.find(({ index }) => !asked.has(index));
       if (next === undefined) return;
-      asked.add(next);
+      asked.add(next.index);
       try {
         ahead = await ask(next);
       } catch {
