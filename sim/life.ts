@@ -16,7 +16,7 @@ export const HALF_LIFE_MS = 2 * HOUR_MS;
 const LOOKED_UP_FOR_MS = HALF_LIFE_MS;
 const LARGE_NODES = 20_000;
 /** A node joins so long after the one before it. */
-const ARRIVAL_INTERVAL_MS = 20;
+const ARRIVAL_INTERVAL_MS = 200;
 /** Each chunk is looked up so often, on average. */
 const LOOKUPS_PER_CHUNK = 4;
 
@@ -46,11 +46,11 @@ export async function grow(world: World, onProgress: OnProgress): Promise<void> 
 
 /** A newcomer, and when it has joined: by an honest node, unless it is the first. */
 function arrive(world: World, random: SeededRandom): { node: SimNode; joined: Promise<void> } {
-  const via = world.population.count === 0 ? null : world.pickFirstContact(random);
   const node = world.createNode();
-  const joined = via === null ? Promise.resolve() : join(world, node, via);
-  if (via === null) node.isReady = true;
-  return { node, joined };
+  if (node.contact.index > 0)
+    return { node, joined: join(world, node, () => world.pickFirstContact(random)) };
+  node.isReady = true;
+  return { node, joined: Promise.resolve() };
 }
 
 export async function store(world: World, tally: Tally, onProgress: OnProgress): Promise<StoredChunk[]> {

@@ -6,17 +6,18 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type CountProgress, startCount } from "../cli/count-progress.ts";
 import { integerArgument } from "../cli/options.ts";
 import { endQuietlyOnClosedOutput, printData, printJson, say } from "../cli/output.ts";
+import { formatCount } from "../lib/format.ts";
 import { PATHS } from "../lib/overlay/lookup.ts";
 import { drawChart } from "./chart.ts";
 import { missedExpectations } from "./expectations.ts";
 import { edgeTable, nodeTable, replaceBetween } from "./report.ts";
 import { type Figures, simulate } from "./scenario.ts";
-import { type Scene, TABLES } from "./world.ts";
+import { BUCKETS, type Scene, TABLES } from "./world.ts";
 
 const DOCUMENT = new URL("../docs/scale.md", import.meta.url);
 const PICTURE = new URL("../docs/scale/lookups.svg", import.meta.url);
-/** Larger networks join node by node only where that is asked for: 100,000 nodes take the better part of an hour. */
-const JOINED_NODES_MAX = 10_000;
+/** Larger networks join node by node only where that is asked for: it takes more than minutes, and memory by the node. */
+const JOINED_NODES_MAX = 100_000;
 const NODES = [100, 1000, 10_000];
 const NODES_MIN = 2;
 const NODES_MAX = 2_000_000;
@@ -31,12 +32,13 @@ interface Options {
   lookups: number;
   paths: number;
   tables?: Scene["tables"];
+  buckets: Scene["buckets"];
   json?: boolean;
   write?: boolean;
 }
 
 const HELP = `
-Up to ${JOINED_NODES_MAX} nodes join one after the other, then half of them leave within two hours, as many come, and chunks are
+Up to ${formatCount(JOINED_NODES_MAX)} nodes join one after the other, then half of them leave within two hours, as many come, and chunks are
 looked up meanwhile. Of larger networks the tables that look-ups touch are drawn, unless --tables says otherwise. Equal seeds give equal figures.
 It exits with 1 where the figures are not what docs/scale.md expects.
 
@@ -72,6 +74,11 @@ function parseOptions(): Options {
     .option("--paths <N>", "disjoint paths of a look-up", (text) => integerArgument(text, 1, 10), PATHS)
     .addOption(
       new Option("--tables <HOW>", "have nodes join, or draw the tables that look-ups touch").choices(TABLES),
+    )
+    .addOption(
+      new Option("--buckets <HOW>", "how a joining node fills its far buckets")
+        .choices(BUCKETS)
+        .default("sampled" satisfies Scene["buckets"]),
     )
     .option("--json", "print JSON")
     .option("--write", "write the tables and the picture of docs/scale.md")

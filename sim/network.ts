@@ -16,6 +16,9 @@ export const PATIENCE_MS = 2000;
 const FRIENDS_KNOWN_MS = 10_000;
 const FRIENDS_KNOWN_MAX = 4096;
 
+/** One for all: where it was thrown says nothing, and to find that out takes longer than the call. */
+const noAnswer = new Error("no answer");
+
 /** Calls made for one purpose. */
 export interface Tally {
   calls: number;
@@ -63,7 +66,7 @@ export class Network {
     const roundTripMs = ROUND_TRIP_MIN_MS - ROUND_TRIP_MORE_MS * Math.log(1 - this.#random.next());
     const isLost = this.#random.next() < this.#loss || roundTripMs > PATIENCE_MS;
     return new Promise((resolve, reject) => {
-      const giveUp = () => reject(new Error("no answer"));
+      const giveUp = () => reject(noAnswer);
       if (isLost) this.clock.after(PATIENCE_MS, giveUp);
       else
         this.clock.after(roundTripMs, () => {

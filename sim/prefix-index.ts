@@ -4,8 +4,8 @@
 import type { Hash, NodeId } from "../lib/hash.ts";
 import { closestInRanges } from "../lib/overlay/members.ts";
 
-/** Nodes that a list has on average where as many come as were expected. */
-const NODES_PER_LIST = 8;
+/** Nodes that a list has on average where as many come as were expected: mostly the k closest are in one. */
+const NODES_PER_LIST = 40;
 
 export class PrefixIndex<C extends { id: NodeId }> {
   readonly #digits: number;
@@ -36,6 +36,7 @@ export class PrefixIndex<C extends { id: NodeId }> {
       count,
       ({ id }) => id,
       (idPrefix) => this.inRange(idPrefix),
+      this.#digits,
     );
   }
 

@@ -1,122 +1,120 @@
-// How a routing table comes to be and stays good: a node joins by looking up its own id through one that it knows, looks for
-// nodes in each bucket that has few, and asks now and then whether those that it knows are there.
+// How a routing table comes to be and stays good, as home-node/overlay/upkeep.ts does it: a node looks up its own id and gets to
+// know the closest, then looks for nodes in each farther bucket with few.
 
-import { decodeHash, encodeHash, type Hash, type NodeId } from "../lib/hash.ts";
-import { K } from "../lib/overlay/distance.ts";
-import { type LookupOptions, lookup } from "../lib/overlay/lookup.ts";
-import type { SeededRandom } from "../test/random.ts";
+import { decodeHash, encodeHash, HASH_BYTES, type Hash, type NodeId } from "../lib/hash.ts";
+import { K, sharedBits } from "../lib/overlay/distance.ts";
+import { lookup } from "../lib/overlay/lookup.ts";
+import { sampleBucket } from "./bucket-sample.ts";
 import { answerOf } from "./hostile.ts";
 import type { SimNode } from "./node.ts";
 import type { Contact } from "./population.ts";
 import type { MeetingTally, World } from "./world.ts";
 
-/** Nodes asked for contacts of one bucket. */
-const REFRESH_ASKED_MAX = 6;
 /** A table is looked after so often. */
 export const UPKEEP_INTERVAL_MS = 3600 * 1000;
 /** A bucket with fewer contacts is filled up. */
-const BUCKET_FEW = K;
-/** Nodes met of those that one answer was the first to name. */
-const MET_PER_TELLER_MAX = 4;
+const BUCKET_FEW = 16;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
 const INTRODUCTION_CALLS = 2;
 
-export async function join(world: World, node: SimNode, via: Contact): Promise<void> {
-  const tally = world.joining;
-  await lookUpToMeet(world, node, node.contact.id, { start: [via], tally, options: {} });
-  await fillBuckets(world, node, tally);
+/** By those that `pickVia` knows, one after the other, until one answers. */
+export async function join(world: World, node: SimNode, pickVia: () => Contact): Promise<void> {
+  while (node.table.size === 0) await new Round(world, node, world.joining).run([pickVia()]);
   node.isReady = true;
   world.joins += 1;
 }
 
-/** Drops whoever is gone, and looks for others where few are left. */
+/** Drops whoever is gone, and looks for others. */
 export async function lookAfterTable(world: World, node: SimNode): Promise<void> {
   for (const contact of node.table.contacts()) {
     world.upkeep.calls += 1;
     if (!world.population.isPresent(contact.index)) node.table.remove(contact.id);
   }
-  await fillBuckets(world, node, world.upkeep);
+  await new Round(world, node, world.upkeep).run(node.table.closest(node.contact.id));
 }
 
-/** Looks up an id in each bucket with too few, from the widest to the one that the nearest neighbour is in. */
-async function fillBuckets(world: World, node: SimNode, tally: MeetingTally): Promise<void> {
-  const random = world.random(`buckets of ${node.contact.index}`);
-  const { depth } = node.table;
-  for (let bits = 0; bits < depth - 1; bits++) {
-    if (node.table.bucket(bits).length >= BUCKET_FEW) continue;
-    const target = idInBucket(node.contact.id, bits, random);
-    const options = { paths: 1, askedMax: REFRESH_ASKED_MAX };
-    await lookUpToMeet(world, node, target, { start: node.table.closest(target), tally, options });
+/** A node looks around, once. */
+class Round {
+  readonly #world: World;
+  readonly #node: SimNode;
+  readonly #tally: MeetingTally;
+
+  constructor(world: World, node: SimNode, tally: MeetingTally) {
+    this.#world = world;
+    this.#node = node;
+    this.#tally = tally;
   }
-}
 
-/**
- * A look-up in which the node introduces itself to a few of those that each answer named first, and to the closest: a liar's
- * friends, who are all asked because he names them, do not all get into the table by that.
- */
-async function lookUpToMeet(
-  world: World,
-  node: SimNode,
-  target: Hash,
-  how: { start: Contact[]; tally: MeetingTally; options: Partial<LookupOptions<Contact, never>> },
-): Promise<void> {
-  const { network } = world;
-  const { tally } = how;
-  const toldBy = new Map<Contact, Contact>();
-  const metThrough = new Map<Contact, number>();
-  const met = new Set<Contact>();
-  const isToMeet = (contact: Contact) => {
-    const teller = toldBy.get(contact);
-    const already = teller === undefined ? 0 : (metThrough.get(teller) ?? 0);
-    if (teller !== undefined) metThrough.set(teller, already + 1);
-    return already < MET_PER_TELLER_MAX;
-  };
-  const { closest } = await lookup<Contact, never>(target, how.start, {
-    ...how.options,
-    self: node.contact.id,
-    ask: async (contact) => {
-      if (isToMeet(contact)) met.add(contact);
-      const { closer } = await orForget(node, contact, () =>
-        network.call(contact, tally, () => answerOf(network, world.node(contact), target)),
+  async run(start: readonly Contact[]): Promise<void> {
+    const { id } = this.#node.contact;
+    const closest = await this.#lookUp(id, start);
+    for (const neighbour of closest) this.#introduce(neighbour);
+    const farthest = closest[K - 1];
+    // Fewer than k: these are all nodes that there are. Else they are all that share more bits than the farthest does.
+    const buckets = farthest === undefined ? 0 : sharedBits(id, farthest.id) + 1;
+    for (let bits = 0; bits < buckets; bits++) await this.#fillBucket(bits);
+  }
+
+  async #fillBucket(bits: number): Promise<void> {
+    const { contact, table } = this.#node;
+    const few = table.bucket(bits).length;
+    if (few >= BUCKET_FEW) return;
+    const target = idInBucket(contact.id, bits, this.#world.draws.bytes(HASH_BYTES));
+    const found = await this.#findNear(target);
+    const others = found.filter(({ id }) => !table.has(id));
+    for (const other of others.slice(0, K - few)) this.#introduce(other);
+  }
+
+  #findNear(target: Hash): Promise<Contact[]> {
+    const { contact, table } = this.#node;
+    const start = table.closest(target);
+    if (this.#world.scene.buckets === "looked up") return this.#lookUp(target, start);
+    return sampleBucket(target, start, contact, (asked) => this.#ask(asked, target));
+  }
+
+  async #lookUp(target: Hash, start: readonly Contact[]): Promise<Contact[]> {
+    const { closest } = await lookup<Contact, never>(target, start, {
+      self: this.#node.contact.id,
+      ask: async (contact) => ({ value: null, contacts: await this.#ask(contact, target) }),
+    });
+    return closest;
+  }
+
+  /** Whom a node names as closest; one that does not answer is no contact any more. */
+  async #ask(contact: Contact, target: Hash): Promise<readonly Contact[]> {
+    const { network } = this.#world;
+    try {
+      const { closer } = await network.call(contact, this.#tally, () =>
+        answerOf(network, this.#world.node(contact), target),
       );
-      for (const told of closer) if (!toldBy.has(told)) toldBy.set(told, contact);
-      return { value: null, contacts: closer };
-    },
-  });
-  for (const other of new Set([...met, ...closest])) introduce(world, node, other, tally);
-}
+      return closer;
+    } catch (error) {
+      this.#node.table.remove(contact.id);
+      throw error;
+    }
+  }
 
-/** Two nodes exchange cards, and each sees that the other is where it says. */
-function introduce(world: World, node: SimNode, other: Contact, tally: MeetingTally): void {
-  tally.calls += INTRODUCTION_CALLS - 1;
-  if (!world.network.reach(other, tally)) return;
-  if (meet(world, world.node(other), node.contact)) tally.taken += 1;
-  meet(world, node, other);
-}
-
-/** Whoever does not answer is no contact any more. */
-async function orForget<T>(node: SimNode, contact: Contact, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    node.table.remove(contact.id);
-    throw error;
+  /** Two nodes exchange cards, and each sees that the other is where it says. */
+  #introduce(other: Contact): void {
+    const [world, tally] = [this.#world, this.#tally];
+    tally.calls += INTRODUCTION_CALLS - 1;
+    if (!world.network.reach(other, tally)) return;
+    if (meet(world, world.node(other), this.#node.contact)) tally.taken += 1;
+    meet(world, this.#node, other);
   }
 }
 
 /** Takes a contact in, where a full bucket's oldest are gone in their place. False where there is no room. */
-function meet(world: World, node: SimNode, contact: Contact): boolean {
-  const { population, upkeep } = world;
-  const oldest = node.table.add(contact);
+function meet({ population, upkeep }: World, { table }: SimNode, contact: Contact): boolean {
+  const oldest = table.add(contact);
   upkeep.calls += oldest.length;
   const gone = oldest.filter((other) => !population.isPresent(other.index));
-  for (const { id } of gone) node.table.remove(id);
-  return oldest.length === 0 || (gone.length > 0 && node.table.add(contact).length === 0);
+  for (const { id } of gone) table.remove(id);
+  return oldest.length === 0 || (gone.length > 0 && table.add(contact).length === 0);
 }
 
-/** An id that has exactly so many bits in common with `self`. */
-function idInBucket(self: NodeId, bits: number, random: SeededRandom): Hash {
-  const id = random.bytes(32);
+/** An id that has exactly so many bits in common with `self`; the others are those of `id`. */
+function idInBucket(self: NodeId, bits: number, id: Uint8Array): Hash {
   const own = decodeHash(self);
   const whole = bits >> 3;
   id.set(own.subarray(0, whole));

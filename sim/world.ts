@@ -9,6 +9,8 @@ import { type Contact, Population } from "./population.ts";
 
 export const TABLES = ["joined", "drawn"] as const;
 
+export const BUCKETS = ["sampled", "looked up"] as const;
+
 export interface Scene {
   nodes: number;
   seed: string;
@@ -20,6 +22,8 @@ export interface Scene {
   paths: number;
   /** Whether nodes join one after the other, or the tables that look-ups touch are drawn: then nobody comes or goes. */
   tables: (typeof TABLES)[number];
+  /** Whether a joining node samples its far buckets, or looks up a random id in each as the home node does. */
+  buckets: (typeof BUCKETS)[number];
 }
 
 /** Calls by which nodes get to know each other, and how often one was taken into a table. */
@@ -39,10 +43,13 @@ export class World {
   readonly joining: MeetingTally = { calls: 0, taken: 0 };
   readonly upkeep: MeetingTally = { calls: 0, taken: 0 };
   joins = 0;
+  /** By which nodes draw the ids that they look up. */
+  readonly draws: SeededRandom;
 
   constructor(scene: Scene, capacity: number) {
     this.scene = scene;
     this.population = new Population(capacity, scene, this.random("population"));
+    this.draws = this.random("ids looked up");
     this.network = new Network(this.clock, this.population, scene, this.random("network"));
   }
 

@@ -6,7 +6,9 @@ import type { Hash } from "../hash.ts";
 export const K = 20;
 
 const BITS_PER_DIGIT = 4;
-const [CODE_OF_0, CODE_OF_9, CODE_OF_A] = [0x30, 0x39, 0x61];
+const HEAD_DIGITS = 8;
+/** Bits of an id that its head has. */
+export const HEAD_BITS = HEAD_DIGITS * BITS_PER_DIGIT;
 
 /** Negative if `a` is closer to `target` than `b`, by XOR; 0 only if a equals b. */
 export function compareDistance(target: Hash, a: Hash, b: Hash): number {
@@ -18,6 +20,18 @@ export function compareDistance(target: Hash, a: Hash, b: Hash): number {
     return (digitOf(ofA) ^ digit) - (digitOf(ofB) ^ digit);
   }
   return 0;
+}
+
+/** The first 32 bits of an id: by XOR of two, as roughDistance has it, most distances are told apart. */
+export function headOf(id: Hash): number {
+  let bits = 0;
+  for (let i = 0; i < HEAD_DIGITS; i++) bits = (bits << BITS_PER_DIGIT) | digitOf(id.charCodeAt(i));
+  return bits;
+}
+
+/** Whoever has a lower one is nearer; where two are equal, compareDistance knows. */
+export function roughDistance(targetHead: number, head: number): number {
+  return (targetHead ^ head) >>> 0;
 }
 
 /** How many bits two ids have in common from their first on: the bucket of the one in the other's table. */
@@ -36,9 +50,38 @@ export function differsAt(a: Hash, b: Hash, bit: number): boolean {
   return ((differing >> (BITS_PER_DIGIT - 1 - (bit % BITS_PER_DIGIT))) & 1) === 1;
 }
 
+interface Ranked<T> {
+  item: T;
+  id: Hash;
+  rough: number;
+}
+
 /** The `count` items closest to `target`, nearest first. */
 export function closestTo<T>(target: Hash, items: Iterable<T>, idOf: (item: T) => Hash, count = K): T[] {
-  return [...items].sort((a, b) => compareDistance(target, idOf(a), idOf(b))).slice(0, count);
+  const head = headOf(target);
+  const nearest: Ranked<T>[] = [];
+  for (const item of items) {
+    const id = idOf(item);
+    insertNearest(target, nearest, { item, id, rough: roughDistance(head, headOf(id)) }, count);
+  }
+  return nearest.map(({ item }) => item);
+}
+
+/** Into what is sorted, and has `count` at most. */
+function insertNearest<T>(target: Hash, nearest: Ranked<T>[], one: Ranked<T>, count: number): void {
+  const isNearer = (other: Ranked<T> | undefined) =>
+    other !== undefined &&
+    (other.rough < one.rough ||
+      (other.rough === one.rough && compareDistance(target, other.id, one.id) <= 0));
+  if (nearest.length >= count && isNearer(nearest.at(-1))) return;
+  let [low, high] = [0, nearest.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isNearer(nearest[middle])) low = middle + 1;
+    else high = middle;
+  }
+  nearest.splice(low, 0, one);
+  if (nearest.length > count) nearest.pop();
 }
 
 /**
@@ -50,7 +93,7 @@ export function hashesElsewhere(target: Hash): Hash[] {
   return [8, 4, 2].map((bit) => `${(first ^ bit).toString(16)}${target.slice(1)}` as Hash);
 }
 
-/** The value of a lower-case hex digit. */
+/** The value of a lower-case hex digit: 0 to 9 are 0x30 and more, a to f 0x61 and more. */
 function digitOf(charCode: number): number {
-  return charCode <= CODE_OF_9 ? charCode - CODE_OF_0 : charCode - CODE_OF_A + 10;
+  return (charCode & 0xf) + 9 * (charCode >> 6);
 }

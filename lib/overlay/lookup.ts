@@ -3,7 +3,8 @@
 // leaves the others alone. No I/O of its own: whoever looks up says how a node is asked.
 
 import type { Hash, NodeId } from "../hash.ts";
-import { closestTo, compareDistance, K } from "./distance.ts";
+import { closestTo, K } from "./distance.ts";
+import { type Candidate, Path, Peers, type Told } from "./lookup-path.ts";
 
 /** Nodes asked at once on each path. */
 export const PARALLEL = 3;
@@ -11,10 +12,6 @@ export const PARALLEL = 3;
 export const PATHS = 3;
 /** Nodes asked in one look-up, those that do not answer among them; each path has its part of it. */
 export const ASKED_MAX = 256;
-/** Whoever told of so many nodes that did not answer is believed last: it may have invented them. */
-export const SILENT_TOLD_MAX = 3;
-/** Nodes asked on each path to see whether its k nearest are all that there is. */
-export const SECOND_OPINIONS_MAX = 6;
 /** The longest chain of nodes that told of each other. */
 export const HOPS_MAX = 20;
 /** Contacts taken from one answer; the closest of them. */
@@ -60,13 +57,6 @@ export interface LookupResult<C, T> {
   hops: number;
 }
 
-interface Candidate<C> {
-  contact: C;
-  hops: number;
-  /** Who told of it; nobody of a first contact. */
-  tellers: NodeId[];
-}
-
 /** Never rejects: that nobody answered is a result. `start` are the contacts that one knows, in any order. */
 export async function lookup<C extends { id: NodeId }, T>(
   target: Hash,
@@ -83,63 +73,62 @@ class Search<C extends { id: NodeId }, T> {
   readonly #options: LookupOptions<C, T>;
   readonly #over = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
-  /** Asked by one of the paths, and never again. */
-  readonly #taken = new Set<NodeId>();
+  readonly #peers: Peers;
   readonly #answered: Candidate<C>[] = [];
-  readonly #answeredIds = new Set<NodeId>();
   readonly #values: FoundValue<C, T>[] = [];
-  /** How many that a node told of did not answer. */
-  readonly #silentTold = new Map<NodeId, number>();
+  #asked = 0;
   #failed = 0;
 
   constructor(target: Hash, options: LookupOptions<C, T>) {
     this.#target = target;
     this.#options = options;
-    this.#over.signal.addEventListener("abort", () => this.#ended.resolve(), { once: true });
-    if (options.self !== undefined) this.#taken.add(options.self);
+    this.#peers = new Peers(target);
+    if (options.self !== undefined) this.#peers.of(options.self).isTaken = true;
   }
 
   async run(start: readonly C[]): Promise<void> {
     const { signal, paths = PATHS } = this.#options;
-    const stop = () => this.#over.abort();
+    const stop = () => this.#end();
     if (signal?.aborted === true) return;
     signal?.addEventListener("abort", stop, { once: true });
     try {
+      const first = new Path<C>(this.#peers);
+      for (const contact of start) first.add(contact, 1);
       // Dealt out like cards, nearest first: each path begins as near as the others.
-      const first = start.map((contact) => ({ contact, hops: 1, tellers: [] }));
-      const dealt = await this.#widen(this.#nearest(first), paths);
+      const dealt = await this.#widen(first.nearest, paths);
       const hands = Array.from({ length: Math.min(paths, dealt.length) }, (_, path) =>
         dealt.filter((_, i) => i % paths === path),
       );
-      await Promise.all(hands.map((hand) => this.#follow(hand)));
+      const followed = hands.map((hand) => this.#follow(new Path(this.#peers, hand)));
+      await Promise.race([Promise.all(followed), this.#ended.promise]);
     } finally {
       signal?.removeEventListener("abort", stop);
     }
   }
 
   result(): LookupResult<C, T> {
-    const nearest = this.#nearest(this.#answered);
+    const contacts = this.#answered.map(({ contact }) => contact);
     return {
       values: this.#values,
-      closest: nearest.slice(0, K).map(({ contact }) => contact),
+      closest: closestTo(this.#target, contacts, ({ id }) => id),
       asked: this.#asked,
       failed: this.#failed,
       hops: Math.max(0, ...this.#answered.map(({ hops }) => hops)),
     };
   }
 
-  get #asked(): number {
-    return this.#taken.size - (this.#options.self === undefined ? 0 : 1);
+  #end(): void {
+    this.#over.abort();
+    this.#ended.resolve();
   }
 
   /** Whoever knows fewer nodes than there are to be paths asks these for more first; twice, for they may be all that it has. */
-  async #widen(known: Candidate<C>[], paths: number): Promise<Candidate<C>[]> {
+  async #widen(known: readonly Candidate<C>[], paths: number): Promise<readonly Candidate<C>[]> {
     if (known.length >= paths) return known;
-    for (const { contact } of known) this.#taken.add(contact.id);
-    const answers = known.map(async (one) => (await this.#ask(one)) ?? (await this.#askAgain(one)));
-    const wider = new Known<C>(this.#target, []);
+    const answers = known.map(async (one) => (await this.#take(one)) ?? (await this.#askAgain(one)));
+    const wider = new Path<C>(this.#peers);
     for (const told of await Promise.all(answers)) if (told !== null) wider.learn(told);
-    return wider.nearest.filter(({ contact }) => !this.#taken.has(contact.id));
+    return wider.nearest.filter(({ peer }) => !peer.isTaken);
   }
 
   #askAgain(candidate: Candidate<C>): Promise<Told<C> | null> {
@@ -147,156 +136,59 @@ class Search<C extends { id: NodeId }, T> {
     return this.#ask(candidate);
   }
 
-  /**
-   * One path: ends when its k nearest have been asked, by whichever path, or have not answered, and when those whom
-   * others told of know nobody nearer.
-   */
-  async #follow(hand: Candidate<C>[]): Promise<void> {
+  /** Asks along one path; returns when it has ended and everybody asked has answered, or has not. */
+  #follow(path: Path<C>): Promise<void> {
     const { parallel = PARALLEL, paths = PATHS, askedMax = ASKED_MAX } = this.#options;
-    let left = Math.ceil(askedMax / paths);
-    const path: Path<C> = {
-      known: new Known(this.#target, hand),
-      asking: new Set(),
-      opinionsLeft: SECOND_OPINIONS_MAX,
-    };
-    const running = new Set<Promise<void>>();
-    for (;;) {
-      const next = left > 0 && running.size < parallel ? this.#next(path) : null;
-      if (next !== null) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let [left, running] = [Math.ceil(askedMax / paths), 0];
+    const goOn = () => {
+      while (left > 0 && running < parallel && !this.#over.signal.aborted) {
+        const next = path.next();
+        if (next === null) break;
         left -= 1;
-        const { id } = next.contact;
-        this.#taken.add(id);
-        path.asking.add(id);
-        const asked = this.#ask(next).then((told) => {
-          running.delete(asked);
-          path.asking.delete(id);
-          if (told !== null) path.known.learn(told);
+        running += 1;
+        void this.#take(next).then((told) => {
+          running -= 1;
+          if (told !== null) path.learn(told);
+          goOn();
         });
-        running.add(asked);
-      } else if (running.size > 0 && !this.#over.signal.aborted)
-        await Promise.race([...running, this.#ended.promise]);
-      else return;
-    }
-  }
-
-  /** The nearest that may be asked, as long as fewer than k nearer ones have answered or are being asked. */
-  #next(path: Path<C>): Candidate<C> | null {
-    if (this.#over.signal.aborted) return null;
-    let doubted: Candidate<C> | null = null;
-    const nearer: Candidate<C>[] = [];
-    for (const candidate of path.known.nearest) {
-      const { id } = candidate.contact;
-      if (!this.#taken.has(id)) {
-        if (!this.#isDoubted(candidate)) return candidate;
-        doubted ??= candidate;
-      } else if (this.#answeredIds.has(id) || path.asking.has(id)) {
-        nearer.push(candidate);
-        if (nearer.length >= K) break;
       }
-    }
-    return doubted ?? this.#secondOpinion(path, nearer);
+      if (running === 0) resolve();
+    };
+    goOn();
+    return promise;
   }
 
-  /**
-   * The k nearest may be friends who tell of each other only. So before a path ends it asks the nearest of those whom
-   * somebody told of that did not tell of most of these, and of the first contacts.
-   */
-  #secondOpinion(path: Path<C>, heard: readonly Candidate<C>[]): Candidate<C> | null {
-    if (path.opinionsLeft === 0) return null;
-    const told = new Map<NodeId, number>();
-    for (const teller of heard.flatMap(({ tellers }) => tellers))
-      told.set(teller, (told.get(teller) ?? 0) + 1);
-    const isFriend = (teller: NodeId) => (told.get(teller) ?? 0) > K / 2;
-    const isOther = ({ contact, tellers }: Candidate<C>) =>
-      !this.#taken.has(contact.id) && (tellers.length === 0 || !tellers.every(isFriend));
-    const other = path.known.nearest.find(isOther) ?? null;
-    if (other !== null) path.opinionsLeft -= 1;
-    return other;
-  }
-
-  #isDoubted({ tellers }: Candidate<C>): boolean {
-    const isBad = (teller: NodeId) => (this.#silentTold.get(teller) ?? 0) >= SILENT_TOLD_MAX;
-    return tellers.length > 0 && tellers.every(isBad);
+  /** Asks a node that no path has asked. */
+  #take(candidate: Candidate<C>): Promise<Told<C> | null> {
+    candidate.peer.isTaken = true;
+    candidate.isAsked = true;
+    this.#asked += 1;
+    return this.#ask(candidate);
   }
 
   /** Whom the node told of; null where it did not answer. */
   async #ask(candidate: Candidate<C>): Promise<Told<C> | null> {
     const { ask, isEnough, hopsMax = HOPS_MAX } = this.#options;
-    const { contact: from, hops } = candidate;
+    const { contact: from, peer, hops } = candidate;
     try {
       const { value, contacts } = await ask(from, this.#over.signal);
       this.#answered.push(candidate);
-      this.#answeredIds.add(from.id);
+      peer.hasAnswered = true;
       if (value !== null) this.#values.push({ from, value, hops });
-      if (isEnough?.(this.#values) === true) this.#over.abort();
+      if (isEnough?.(this.#values) === true) this.#end();
       const told = hops >= hopsMax ? [] : contacts;
       const isLong = told.length > CONTACTS_PER_ANSWER_MAX;
       return {
-        by: from.id,
+        by: peer,
         hops: hops + 1,
         contacts: isLong ? closestTo(this.#target, told, ({ id }) => id, CONTACTS_PER_ANSWER_MAX) : told,
       };
     } catch {
       this.#failed += 1;
-      for (const teller of candidate.tellers)
-        this.#silentTold.set(teller, (this.#silentTold.get(teller) ?? 0) + 1);
+      candidate.isAsked = false;
+      for (const teller of candidate.tellers) teller.silentTold += 1;
       return null;
     }
-  }
-
-  #nearest(candidates: readonly Candidate<C>[]): Candidate<C>[] {
-    return candidates.toSorted((a, b) => compareDistance(this.#target, a.contact.id, b.contact.id));
-  }
-}
-
-/** Whom a node told of. */
-interface Told<C> {
-  by: NodeId;
-  hops: number;
-  contacts: readonly C[];
-}
-
-interface Path<C extends { id: NodeId }> {
-  known: Known<C>;
-  /** Asked by this path, and not heard of yet. */
-  asking: Set<NodeId>;
-  opinionsLeft: number;
-}
-
-/** What a path knows of, nearest first. */
-class Known<C extends { id: NodeId }> {
-  readonly nearest: Candidate<C>[];
-  readonly #target: Hash;
-  readonly #byId: Map<NodeId, Candidate<C>>;
-
-  constructor(target: Hash, sorted: readonly Candidate<C>[]) {
-    this.#target = target;
-    this.nearest = [...sorted];
-    this.#byId = new Map(sorted.map((one) => [one.contact.id, one]));
-  }
-
-  learn({ by, hops, contacts }: Told<C>): void {
-    for (const contact of contacts) {
-      const known = this.#byId.get(contact.id);
-      if (known !== undefined) {
-        known.tellers.push(by);
-        known.hops = Math.min(known.hops, hops);
-        continue;
-      }
-      const one = { contact, hops, tellers: [by] };
-      this.#byId.set(contact.id, one);
-      this.nearest.splice(this.#placeOf(contact.id), 0, one);
-    }
-  }
-
-  #placeOf(id: NodeId): number {
-    let [low, high] = [0, this.nearest.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const there = this.nearest[middle];
-      if (there !== undefined && compareDistance(this.#target, there.contact.id, id) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
   }
 }

@@ -3,7 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { type Hash, hashBytes, type NodeId } from "../../lib/hash.ts";
 import { closestTo, K, sharedBits } from "../../lib/overlay/distance.ts";
-import { ASKED_MAX, type AskNode, HOPS_MAX, lookup, SECOND_OPINIONS_MAX } from "../../lib/overlay/lookup.ts";
+import { ASKED_MAX, type AskNode, HOPS_MAX, lookup } from "../../lib/overlay/lookup.ts";
+import { SECOND_OPINIONS_MAX } from "../../lib/overlay/lookup-path.ts";
 
 interface Contact {
   id: NodeId;

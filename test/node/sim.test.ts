@@ -15,6 +15,7 @@ const SCENE: Scene = {
   lookups: 300,
   paths: 3,
   tables: "joined",
+  buckets: "sampled",
 };
 const run = (changes: Partial<Scene> = {}) => simulate({ ...SCENE, ...changes }, () => undefined);
 
@@ -36,6 +37,13 @@ describe("a network of two hundred nodes, of which a fifth is hostile", { timeou
     const once = await run(small);
     expect(await run(small)).toEqual(once);
     expect(await run({ ...small, seed: "2" })).not.toEqual(once);
+  });
+
+  test("has tables as full as if nodes looked up what their far buckets lack, with fewer calls", async () => {
+    const lookedUp = await run({ lookups: 20, buckets: "looked up" });
+    expect(figures.table.contacts / lookedUp.table.contacts).toBeGreaterThan(0.8);
+    expect(figures.joinCalls).toBeLessThan(lookedUp.joinCalls ?? 0);
+    expect(lookedUp.table.hostile).toBeLessThan(0.25);
   });
 
   test("is shown in tables and in a picture", () => {
