@@ -3,7 +3,7 @@
 
 import { type Hash, hashBytes, partitionOf } from "../lib/hash.ts";
 import { K } from "../lib/overlay/distance.ts";
-import { closestInShards, type MemberPage } from "../lib/overlay/members.ts";
+import { closestInRanges, closestInShards, type MemberPage } from "../lib/overlay/members.ts";
 import {
   ANCESTOR_MEMBERS_MAX,
   leafPrefix,
@@ -83,7 +83,12 @@ export class EdgeMembership {
   async #ask(prefix: ShardPrefix, target: Hash): Promise<MemberPage<Contact>> {
     const shard = this.#shard(prefix);
     shard.lookups += 1;
-    const members = shard.members.closest(target, K);
+    const members = closestInRanges<Contact>(
+      target,
+      K,
+      ({ id }) => id,
+      (idPrefix) => shard.members.inRange(idPrefix),
+    );
     const at = partitionOf(target);
     const crowded = [...shard.crowded].sort((a, b) => (a ^ at) - (b ^ at));
     return { members, complete: shard.members.size === members.length && crowded.length === 0, crowded };

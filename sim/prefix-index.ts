@@ -1,11 +1,10 @@
-// Nodes in the order of their ids, in lists by the first digits: what a shard's table of members is, in memory. The search
-// is lib's.
+// Nodes in the order of their ids, in lists by the first digits: what a shard's table of members is, in memory.
 
 import type { Hash, NodeId } from "../lib/hash.ts";
-import { closestInRanges } from "../lib/overlay/members.ts";
+import { closestTo } from "../lib/overlay/distance.ts";
 
-/** Nodes that a list has on average where as many come as were expected: mostly the k closest are in one. */
-const NODES_PER_LIST = 40;
+/** Nodes that a list has on average where as many come as were expected. */
+const NODES_PER_LIST = 8;
 
 export class PrefixIndex<C extends { id: NodeId }> {
   readonly #digits: number;
@@ -30,14 +29,13 @@ export class PrefixIndex<C extends { id: NodeId }> {
     this.size -= 1;
   }
 
+  /** The `count` closest to a hash: whoever is in a list with fewer first bits in common is farther than all before. */
   closest(target: Hash, count: number): C[] {
-    return closestInRanges(
-      target,
-      count,
-      ({ id }) => id,
-      (idPrefix) => this.inRange(idPrefix),
-      this.#digits,
-    );
+    const near: C[] = [];
+    const at = this.#placeOf(target);
+    for (let away = 0; away < this.#lists.length && near.length < count; away++)
+      for (const contact of this.#lists[at ^ away] ?? []) near.push(contact);
+    return closestTo(target, near, ({ id }) => id, count);
   }
 
   /** Those whose ids begin with these hex digits. */
@@ -53,6 +51,10 @@ export class PrefixIndex<C extends { id: NodeId }> {
   }
 
   #list(digits: string): C[] {
-    return this.#lists[Number.parseInt(`0${digits.slice(0, this.#digits)}`, 16)] ?? [];
+    return this.#lists[this.#placeOf(digits)] ?? [];
+  }
+
+  #placeOf(digits: string): number {
+    return Number.parseInt(`0${digits.slice(0, this.#digits)}`, 16);
   }
 }

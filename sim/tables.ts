@@ -6,6 +6,7 @@ import { K, sharedBits } from "../lib/overlay/distance.ts";
 import { lookup } from "../lib/overlay/lookup.ts";
 import { sampleBucket } from "./bucket-sample.ts";
 import { answerOf } from "./hostile.ts";
+import { PATIENCE_MS } from "./network.ts";
 import type { SimNode } from "./node.ts";
 import type { Contact } from "./population.ts";
 import type { MeetingTally, World } from "./world.ts";
@@ -17,9 +18,15 @@ const BUCKET_FEW = 16;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
 const INTRODUCTION_CALLS = 2;
 
-/** By those that `pickVia` knows, one after the other, until one answers. */
+/** Exchanges cards with one that `pickVia` knows, or with the next where that is lost, and looks around from there. */
 export async function join(world: World, node: SimNode, pickVia: () => Contact): Promise<void> {
-  while (node.table.size === 0) await new Round(world, node, world.joining).run([pickVia()]);
+  const { joining, clock } = world;
+  for (;;) {
+    introduce(world, node, pickVia(), joining);
+    if (node.table.size > 0) break;
+    await clock.sleep(PATIENCE_MS);
+  }
+  await new Round(world, node, joining).run();
   node.isReady = true;
   world.joins += 1;
 }
@@ -30,7 +37,7 @@ export async function lookAfterTable(world: World, node: SimNode): Promise<void>
     world.upkeep.calls += 1;
     if (!world.population.isPresent(contact.index)) node.table.remove(contact.id);
   }
-  await new Round(world, node, world.upkeep).run(node.table.closest(node.contact.id));
+  await new Round(world, node, world.upkeep).run();
 }
 
 /** A node looks around, once. */
@@ -45,9 +52,9 @@ class Round {
     this.#tally = tally;
   }
 
-  async run(start: readonly Contact[]): Promise<void> {
+  async run(): Promise<void> {
     const { id } = this.#node.contact;
-    const closest = await this.#lookUp(id, start);
+    const closest = await this.#lookUp(id);
     for (const neighbour of closest) this.#introduce(neighbour);
     const farthest = closest[K - 1];
     // Fewer than k: these are all nodes that there are. Else they are all that share more bits than the farthest does.
@@ -67,14 +74,14 @@ class Round {
 
   #findNear(target: Hash): Promise<Contact[]> {
     const { contact, table } = this.#node;
-    const start = table.closest(target);
-    if (this.#world.scene.buckets === "looked up") return this.#lookUp(target, start);
-    return sampleBucket(target, start, contact, (asked) => this.#ask(asked, target));
+    if (this.#world.scene.buckets === "looked up") return this.#lookUp(target);
+    return sampleBucket(target, table.closest(target), contact, (asked) => this.#ask(asked, target));
   }
 
-  async #lookUp(target: Hash, start: readonly Contact[]): Promise<Contact[]> {
-    const { closest } = await lookup<Contact, never>(target, start, {
-      self: this.#node.contact.id,
+  async #lookUp(target: Hash): Promise<Contact[]> {
+    const { contact: self, table } = this.#node;
+    const { closest } = await lookup<Contact, never>(target, table.closest(target), {
+      self: self.id,
       ask: async (contact) => ({ value: null, contacts: await this.#ask(contact, target) }),
     });
     return closest;
@@ -94,14 +101,17 @@ class Round {
     }
   }
 
-  /** Two nodes exchange cards, and each sees that the other is where it says. */
   #introduce(other: Contact): void {
-    const [world, tally] = [this.#world, this.#tally];
-    tally.calls += INTRODUCTION_CALLS - 1;
-    if (!world.network.reach(other, tally)) return;
-    if (meet(world, world.node(other), this.#node.contact)) tally.taken += 1;
-    meet(world, this.#node, other);
+    introduce(this.#world, this.#node, other, this.#tally);
   }
+}
+
+/** Two nodes exchange cards, and each sees that the other is where it says. */
+function introduce(world: World, node: SimNode, other: Contact, tally: MeetingTally): void {
+  tally.calls += INTRODUCTION_CALLS - 1;
+  if (!world.network.reach(other, tally)) return;
+  if (meet(world, world.node(other), node.contact)) tally.taken += 1;
+  meet(world, node, other);
 }
 
 /** Takes a contact in, where a full bucket's oldest are gone in their place. False where there is no room. */

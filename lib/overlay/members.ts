@@ -7,18 +7,14 @@ import { closestTo } from "./distance.ts";
 /** Digits of the narrowest range that is looked at: more would be nobody's. */
 const RANGE_DIGITS_MAX = 16;
 
-/**
- * The `count` closest to `target`, nearest first. `inRange` gives those whose ids begin with some hex digits, at most
- * `digitsMax` of them.
- */
+/** The `count` closest to `target`, nearest first. `inRange` gives those whose ids begin with some hex digits. */
 export function closestInRanges<T>(
   target: Hash,
   count: number,
   idOf: (item: T) => Hash,
   inRange: (idPrefix: string) => T[],
-  digitsMax = RANGE_DIGITS_MAX,
 ): T[] {
-  for (let digits = digitsMax; digits > 0; digits--) {
+  for (let digits = RANGE_DIGITS_MAX; digits > 0; digits--) {
     const near = inRange(target.slice(0, digits));
     if (near.length >= count) return closestTo(target, near, idOf, count);
   }
