@@ -13,8 +13,8 @@ import type { MeetingTally, World } from "./world.ts";
 
 /** A table is looked after so often. */
 export const UPKEEP_INTERVAL_MS = 3600 * 1000;
-/** A bucket with fewer contacts is filled up. */
-const BUCKET_FEW = 16;
+/** So many contacts of each bucket are looked for. Others come by themselves: they are as honest as the network is. */
+const BUCKET_FILLED = 12;
 /** Beside GET /closest: POST /contact, and the GET /status by which the other sees that the card is true. */
 const INTRODUCTION_CALLS = 2;
 
@@ -65,11 +65,11 @@ class Round {
   async #fillBucket(bits: number): Promise<void> {
     const { contact, table } = this.#node;
     const few = table.bucket(bits).length;
-    if (few >= BUCKET_FEW) return;
+    if (few >= BUCKET_FILLED) return;
     const target = idInBucket(contact.id, bits, this.#world.draws.bytes(HASH_BYTES));
     const found = await this.#findNear(target);
     const others = found.filter(({ id }) => !table.has(id));
-    for (const other of others.slice(0, K - few)) this.#introduce(other);
+    for (const other of others.slice(0, BUCKET_FILLED - few)) this.#introduce(other);
   }
 
   #findNear(target: Hash): Promise<Contact[]> {
