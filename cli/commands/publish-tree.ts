@@ -147,8 +147,7 @@ async function report(
 ): Promise<void> {
   const url = `${edgeUrl}/obj/${encodeURI(formatTreeRoot(root))}/`;
   if (asJson) {
-    const { refused: _, versions, ...rest } = tally;
-    const counts = { ...rest, versions: versions.toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
+    const { refused: _, ...counts } = tally;
     const status = version === null ? "unchanged" : "published";
     return printJson({ status, ...root, url, entries, ...counts, deleted, index: index.version });
   }
