@@ -38,12 +38,13 @@ interface Options {
 }
 
 const HELP = `
-Up to ${formatCount(JOINED_NODES_MAX)} nodes join one after the other, then half of them leave within two hours, as many come, and chunks are
-looked up meanwhile. Of larger networks the tables that look-ups touch are drawn, unless --tables says otherwise. Equal seeds give equal figures.
-It exits with 1 where the figures are not what docs/scale.md expects.
+Up to ${formatCount(JOINED_NODES_MAX)} nodes join one after the other, then half of them leave within two hours, as many come, and chunks
+are looked up meanwhile. Of larger networks the tables that look-ups touch are drawn, unless --tables says otherwise.
+Equal seeds give equal figures. It exits with 1 where the figures are not what docs/scale.md expects, and says which.
 
 Examples:
   npm run sim
+  npm run sim -- --nodes 100000
   npm run sim -- --nodes 100,1000,10000,100000,1000000 --write
   npm run -s sim -- --nodes 1000 --hostile 0.4 --json
 `;
