@@ -56,7 +56,9 @@ async function measure(rig: Rig): Promise<Figure[]> {
 }
 
 /**
- * In a folder of their own, so that nothing is deleted between two runs (file-making.ts). Sizes are spread evenly, and follow from the name and the number as the bytes do. */
+ * In a folder of their own, so that nothing is deleted between two runs (file-making.ts). Sizes are spread evenly, and follow
+ * from the name and the number as the bytes do.
+ */
 async function writeFiles(dir: string, seed: string): Promise<void> {
   const span = FILE_BYTES.max - FILE_BYTES.min;
   for (let i = 0; i < FILES; i++) {

@@ -1,7 +1,7 @@
 // What an edge says that it still needs of a node's chunks: to the node itself only, and never so that a publish which is
 // under way loses a copy that it was told of.
 
-import { SELF } from "cloudflare:test";
+import { runInDurableObject, SELF } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PIN_LIFETIME_MS } from "../../durable-objects/chunks-table.ts";
@@ -221,6 +221,19 @@ describe("a publish and a deletion", () => {
         ends.push(await play(order, `flawed ${order} ${JSON.stringify(flaws)}`, flaws));
       expect(ends.some(({ isAcknowledged, isHeld }) => isAcknowledged && !isHeld)).toBe(true);
     }
+  });
+
+  test("a plan pins what somebody holds, and writes nothing of what nobody does", async () => {
+    const node = hashOf("node of a plan") as NodeId;
+    const domain = newDomain();
+    const [held, fresh] = [hashOf(`${domain} held`), hashOf(`${domain} fresh`)];
+    await index.plan([], domain, [{ chunk: held, node, sizeBytes: 1 }]);
+    await index.plan([held, fresh], domain, []);
+    const pins = (chunk: Hash) =>
+      runInDurableObject(shardOf(chunk), (_, { storage }) =>
+        storage.sql.exec("SELECT 1 FROM pins WHERE chunk = ?", chunk).toArray(),
+      );
+    expect([await pins(held), await pins(fresh)].map(({ length }) => length)).toEqual([1, 0]);
   });
 
   test("also with the pin gone: the publish is refused, or the copy stays", async () => {
