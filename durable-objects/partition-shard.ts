@@ -62,16 +62,9 @@ import {
   putRecord,
 } from "./members-table.ts";
 import { MovedError } from "./moved.ts";
-import { queueForPeers } from "./outbox-table.ts";
 import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import { settleInventory } from "./references-table.ts";
-import {
-  applyRemoval,
-  listRemovals,
-  type NewRemoval,
-  removalById,
-  type StoredRemoval,
-} from "./removals-table.ts";
+import { listRemovals, type NewRemoval, removalById, type StoredRemoval } from "./removals-table.ts";
 import { type Loss, queueRepair } from "./repairs-table.ts";
 import { mergeReports, putReport, type ShardReport } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
@@ -83,7 +76,6 @@ import type {
   NamePage,
   Network,
   Origin,
-  Witness,
   WriteResult,
 } from "./shard-answers.ts";
 import type { CopyBatch } from "./shard-copy.ts";
@@ -94,18 +86,12 @@ import { ShardSplit, type SplitProgress } from "./shard-split.ts";
 import { StateOfShard } from "./shard-state.ts";
 import { noteSplit, shardPrefixes, shardsOf } from "./splits-table.ts";
 import { nodeRecord, noteSight, recordOf, type Sight, takeTelling } from "./standings-table.ts";
-import {
-  keptStatements,
-  type RestoredRemoval,
-  type RestoredStatements,
-  restoreRemoval,
-  restoreVersion,
-} from "./statement-restore.ts";
+import { StatementIntake } from "./statement-intake.ts";
+import { keptStatements, type RestoredStatements } from "./statement-restore.ts";
 import { indexStatements, placeOfStatement, type StatementPlace } from "./statements-table.ts";
 import { addSuspects, type Suspect } from "./suspects-table.ts";
 import { keptWithout } from "./sweep.ts";
 import { type EndedUse, endedBy, hasStanding, type Use } from "./uses-table.ts";
-import { appendVersion } from "./version-append.ts";
 import {
   type HeadAnswer,
   listVersions,
@@ -128,6 +114,7 @@ const ENDED_MANIFESTS_MAX = 16;
 
 export class PartitionShard extends DurableObject<Env> {
   readonly #sql: SqlStorage;
+  readonly #statements: StatementIntake;
   readonly #duties: ShardDuties;
   readonly #pledges: Pledges;
   readonly #state: StateOfShard;
@@ -142,7 +129,9 @@ export class PartitionShard extends DurableObject<Env> {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     migrateShard(ctx.storage);
-    this.#pledges = new Pledges(this.#sql, parseSettings(env).repairGraceMs);
+    const { peerEdges, repairGraceMs } = parseSettings(env);
+    this.#statements = new StatementIntake(ctx.storage, peerEdges);
+    this.#pledges = new Pledges(this.#sql, repairGraceMs);
     const prefix = this.#prefix();
     const { router } = new IndexClient(env);
     const at = (other: ShardPrefix) => router.at(other);
@@ -345,7 +334,7 @@ export class PartitionShard extends DurableObject<Env> {
   /** Appends Versions in the order given; each is accepted or refused by itself. What publishers bring is handed on. */
   async append(versions: NewVersion[], from: Origin = "publisher"): Promise<AppendResult[]> {
     await this.#duties.noteChange();
-    const results = versions.map((version) => this.#append(version, from));
+    const results = versions.map((version) => this.#statements.append(version, from));
     await this.#duties.askHandingOn();
     return results;
   }
@@ -356,33 +345,9 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Takes statements back, those that others wait for first; each is accepted or refused by itself. */
-  async restore({ versions, removals }: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
+  async restore(statements: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
     await this.#duties.noteChange();
-    const [byDomain, byAuthors] = [true, false].map((isDomains) =>
-      removals.filter(({ right }) => (right === "domain-key") === isDomains),
-    );
-    const restore = (removal: RestoredRemoval) => ({
-      id: removal.id,
-      result: this.#accept(
-        () => restoreRemoval(this.#sql, removal),
-        removal.witness,
-        () => undefined,
-      ),
-    });
-    return [
-      ...(byDomain ?? []).map(restore),
-      ...versions
-        .toSorted((a, b) => a.sequence - b.sequence)
-        .map((version) => ({
-          id: version.id,
-          result: this.#accept(
-            () => restoreVersion(this.#sql, version),
-            version.witness,
-            () => undefined,
-          ),
-        })),
-      ...(byAuthors ?? []).map(restore),
-    ];
+    return this.#statements.restore(statements);
   }
 
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
@@ -444,13 +409,7 @@ export class PartitionShard extends DurableObject<Env> {
   /** Keeps Removals and applies them, in the order given; each is accepted or refused by itself. */
   async remove(removals: NewRemoval[], from: Origin = "publisher"): Promise<AppendResult[]> {
     await this.#duties.noteChange();
-    const results = removals.map((removal) =>
-      this.#accept(
-        () => this.#handOn(removal, from, applyRemoval(this.#sql, removal, Date.now())),
-        removal.witness,
-        () => removalById(this.#sql, removal.id)?.witness,
-      ),
-    );
+    const results = removals.map((removal) => this.#statements.remove(removal, from));
     await this.#duties.askHandingOn();
     return results;
   }
@@ -580,33 +539,6 @@ export class PartitionShard extends DurableObject<Env> {
     const { state } = this.#state.get();
     if (state === "split") throw new MovedError(this.#prefix());
     return state === "receiving" ? this.takeOver() : null;
-  }
-
-  #append(version: NewVersion, from: Origin): AppendResult {
-    return this.#accept(
-      () => this.#handOn(version, from, appendVersion(this.#sql, version, Date.now())),
-      version.witness,
-      () => versionById(this.#sql, version.id)?.witness,
-    );
-  }
-
-  /** In the transaction that writes the statement: what was accepted, peers will hear of. A peer tells its own peers itself. */
-  #handOn(statement: { id: Hash; nameHash: Hash }, from: Origin, isNew: boolean): boolean {
-    const { peerEdges } = parseSettings(this.env);
-    if (isNew && from === "publisher") queueForPeers(this.#sql, peerEdges, statement, Date.now());
-    return isNew;
-  }
-
-  /** `write` says whether the statement is new; of one that is not, the witness is the one that is kept. */
-  #accept(write: () => boolean, witness: Witness, keptWitness: () => Witness | undefined): AppendResult {
-    try {
-      const isNew = this.ctx.storage.transactionSync(write);
-      return isNew ? { status: "accepted", witness } : { status: "known", witness: keptWitness() ?? witness };
-    } catch (error) {
-      if (error instanceof HoldfastError)
-        return { status: "refused", code: error.code, detail: error.message };
-      throw error;
-    }
   }
 
   #prefix(): ShardPrefix {
