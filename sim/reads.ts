@@ -1,17 +1,13 @@
 // Readers: each knows one honest node, looks a chunk up from there, and believes nobody: what a holder gives is hashed.
 
 import type { Hash } from "../lib/hash.ts";
-import { hashesElsewhere } from "../lib/overlay/distance.ts";
-import { lookup } from "../lib/overlay/lookup.ts";
+import { type FoundHolder, HolderSearch } from "../lib/overlay/holder-search.ts";
 import { answerOf } from "./hostile.ts";
 import type { Tally } from "./network.ts";
 import type { Referral } from "./node.ts";
 import { isKept, recordsFound, type StoredChunk } from "./objects.ts";
 import type { Contact } from "./population.ts";
 import type { World } from "./world.ts";
-
-/** Holders tried of those that one answer names. */
-const HOLDERS_TRIED_MAX = 4;
 
 export interface Read {
   isFound: boolean;
@@ -30,90 +26,52 @@ export async function read(world: World, chunk: StoredChunk, from: Contact): Pro
   const records = recordsFound(world, chunk);
   const startedMs = clock.nowMs;
   const tally: Tally = { calls: 0 };
-  const reader = new Reader(world, chunk, tally);
-  const found =
-    (await reader.lookUp([from], 1)) ?? (await reader.lookUp(await reader.contactsElsewhere(from), 2));
-  if (found === null && !isKept(world, chunk)) return null;
+  const hops = await find(world, chunk, from, tally);
+  if (hops === null && !isKept(world, chunk)) return null;
   const tookMs = clock.nowMs - startedMs;
-  return { isFound: found !== null, hops: found ?? 0, calls: tally.calls, tookMs, records };
+  return { isFound: hops !== null, hops: hops ?? 0, calls: tally.calls, tookMs, records };
 }
 
-/** Holders that an answer named first, and whether one of them gave the chunk. */
-interface Named {
-  holders: readonly Contact[];
-  isFound: boolean;
-}
-
-/** Asks nobody for the chunk twice, but for those that did not answer: them once more when nobody else is left. */
-class Reader {
-  readonly #world: World;
-  readonly #chunk: StoredChunk;
-  readonly #tally: Tally;
-  readonly #tried = new Set<Contact>();
-  readonly #silent: Contact[] = [];
-
-  constructor(world: World, chunk: StoredChunk, tally: Tally) {
-    this.#world = world;
-    this.#chunk = chunk;
-    this.#tally = tally;
-  }
-
-  /** Hops to the node that named whoever gave the chunk; null where nobody did. The first contacts are at `startHops`. */
-  async lookUp(start: readonly Contact[], startHops: number): Promise<number | null> {
-    const { scene } = this.#world;
-    const { hash } = this.#chunk;
-    const { values } = await lookup<Contact, Named>(hash, start, {
-      paths: scene.paths,
-      isEnough: (named) => named.some(({ value }) => value.isFound),
-      ask: async (contact) => {
-        const { holders, closer } = await this.#ask(contact, hash);
-        return { value: await this.#fetchFrom(holders), contacts: closer };
-      },
-    });
-    const found = values.find(({ value }) => value.isFound) ?? (await this.#fetchAgain(values));
-    return found === null ? null : found.hops - 1 + startHops;
-  }
-
-  /** What the only node that is known says of other parts of the space: around the chunk it may know liars only. */
-  async contactsElsewhere(from: Contact): Promise<Contact[]> {
-    const told = await Promise.allSettled(
-      hashesElsewhere(this.#chunk.hash).map((hash) => this.#ask(from, hash)),
-    );
-    return told.flatMap((one) => (one.status === "fulfilled" ? one.value.closer : []));
-  }
-
-  #ask(contact: Contact, hash: Hash): Promise<Referral> {
-    const { network } = this.#world;
-    return network.call(contact, this.#tally, () => answerOf(network, this.#world.node(contact), hash));
-  }
-
-  /** Null where nobody is named who was not tried. */
-  async #fetchFrom(named: readonly Contact[]): Promise<Named | null> {
-    const holders = named.filter((holder) => !this.#tried.has(holder)).slice(0, HOLDERS_TRIED_MAX);
-    if (holders.length === 0) return null;
-    for (const holder of holders) this.#tried.add(holder);
-    for (const holder of holders) if (await this.#fetch(holder)) return { holders, isFound: true };
-    return { holders, isFound: false };
-  }
-
-  /** Who named the one that answers now; null where none does. */
-  async #fetchAgain<T extends { value: Named }>(answers: readonly T[]): Promise<T | null> {
-    for (const holder of [...this.#silent])
-      if (await this.#fetch(holder))
-        return answers.find(({ value }) => value.holders.includes(holder)) ?? null;
-    return null;
-  }
-
-  async #fetch(holder: Contact): Promise<boolean> {
-    const { hash, holders } = this.#chunk;
-    try {
-      const given = await this.#world.network.call(holder, this.#tally, () =>
-        holders.includes(holder) ? hash : holder.id,
-      );
-      return given === hash;
-    } catch {
-      this.#silent.push(holder);
-      return false;
+/** Hops to the node that named whoever gave the chunk; null where nobody did. */
+async function find(world: World, chunk: StoredChunk, from: Contact, tally: Tally): Promise<number | null> {
+  const ask = (contact: Contact, hash: Hash): Promise<Referral> =>
+    world.network.call(contact, tally, () => answerOf(world.network, world.node(contact), hash));
+  const search = new HolderSearch<Contact, Contact>(chunk.hash, {
+    start: () => [from],
+    ask: async (contact) => {
+      const { holders, closer } = await ask(contact, chunk.hash);
+      return { value: holders.length === 0 ? null : holders, contacts: closer };
+    },
+    closest: async (contact, hash) => (await ask(contact, hash)).closer,
+    paths: world.scene.paths,
+  });
+  const silent: FoundHolder<Contact>[] = [];
+  for (let known = 0; ; ) {
+    const found = await search.more(known);
+    // Whoever did not answer is asked once more when nobody else is left: lib/client/chunk-source.ts.
+    const tried = found.length > 0 ? found : silent.splice(0);
+    if (tried.length === 0) return null;
+    for (const one of tried) {
+      const given = await fetchFrom(world, chunk, one.holder, tally);
+      if (given === "chunk") return one.hops;
+      if (given === null && found.length > 0) silent.push(one);
     }
+    known += found.length;
+  }
+}
+
+/** What a node gives that is said to keep the chunk; null: no answer. */
+async function fetchFrom(
+  world: World,
+  { holders }: StoredChunk,
+  holder: Contact,
+  tally: Tally,
+): Promise<"chunk" | "something else" | null> {
+  try {
+    return await world.network.call(holder, tally, () =>
+      holders.includes(holder) ? "chunk" : "something else",
+    );
+  } catch {
+    return null;
   }
 }

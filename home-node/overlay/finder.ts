@@ -26,12 +26,16 @@ export class Finder {
     this.#deps = deps;
   }
 
-  /** The nodes closest to `target`, as far as the nodes that are asked tell the truth. */
+  /**
+   * The nodes closest to `target`, as far as the nodes that are asked tell the truth. Begins with the whole table: of those
+   * nearest in it all may be hostile.
+   */
   find(target: Hash): Promise<LookupResult<Reachable, never>> {
     const { self, contacts, clock, signal } = this.#deps;
     this.#lookedUpMs.set(sharedBits(self, target), clock.now());
     const ask = (contact: Reachable) => this.#ask(contact, target);
-    return lookup<Reachable, never>(target, contacts.closest(target), { ask, self, signal });
+    const known = contacts.entries().map(({ contact }) => contact);
+    return lookup<Reachable, never>(target, known, { ask, self, signal });
   }
 
   /** When something in this bucket was last looked up; 0: never. */

@@ -7,6 +7,7 @@ import type { Hash, Hasher, NodeId } from "../hash.ts";
 import { CHUNKS_PER_PLAN_MAX, type LocateAnswer } from "../wire/chunks.ts";
 import type { FetchChunk, WantedChunk } from "./chunk-fetch.ts";
 import { HOLDERS_TRIED_MAX, type Holder, mergeRoutes, type Route, routesTo, Standing } from "./holders.ts";
+import type { MoreHolders } from "./overlay.ts";
 import type { Server } from "./server.ts";
 
 /** Chunks that one locate request asks about. */
@@ -25,7 +26,7 @@ export interface ChunkSourceOptions {
   hasher: Hasher;
   fetchChunk: FetchChunk;
   /** Finds holders that the servers do not know of: in the overlay. */
-  holdersOf?: (hash: Hash) => Promise<Holder[]>;
+  holdersOf?: (hash: Hash) => MoreHolders;
   onHolderFailed?: (failure: HolderFailure) => void;
 }
 
@@ -115,24 +116,37 @@ export class ChunkSource {
   }
 
   /**
-   * Holders in the order of their standing, which is judged anew before each; waits for late servers only at the end, and for
-   * the overlay where none of those that servers know gave the chunk.
+   * Those whom servers know, waiting for late servers only at the end; then those whom the overlay finds: whoever the servers
+   * invented has used up their part, not the overlay's.
    */
   async *#waysToHolders(located: Located, wanted: WantedChunk): AsyncGenerator<Route> {
     const tried = new Set<string>();
-    const later = [() => located.answers, () => this.#addFound(wanted.hash, located.holders)];
-    for (let left = HOLDERS_TRIED_MAX; ; left--) {
-      const next = left > 0 ? await this.#standing.take(wanted, located.holders, tried) : null;
-      if (next !== null) {
-        tried.add(next.url);
-        yield next;
-        continue;
-      }
-      const more = later.shift();
-      if (more === undefined) return;
-      await more();
-      // Whoever the servers invented has used up their part, not the overlay's.
-      if (later.length === 0) left = HOLDERS_TRIED_MAX + 1;
+    const known = { left: HOLDERS_TRIED_MAX };
+    yield* this.#waysTo(located.holders, wanted, tried, known);
+    await located.answers;
+    yield* this.#waysTo(located.holders, wanted, tried, known);
+    const found = this.#options.holdersOf?.(wanted.hash);
+    for (let count = 0; found !== undefined; ) {
+      const holders = await found.more(count);
+      if (holders.length === 0) return;
+      count += holders.length;
+      yield* this.#waysTo(holders, wanted, tried, { left: HOLDERS_TRIED_MAX });
+    }
+  }
+
+  /** Ways to these in the order of their standing, which is judged anew before each; as many as are `left`. */
+  async *#waysTo(
+    holders: readonly Holder[],
+    wanted: WantedChunk,
+    tried: Set<string>,
+    budget: { left: number },
+  ): AsyncGenerator<Route> {
+    while (budget.left > 0) {
+      const next = await this.#standing.take(wanted, holders, tried);
+      if (next === null) return;
+      tried.add(next.url);
+      budget.left -= 1;
+      yield next;
     }
   }
 
@@ -169,7 +183,7 @@ export class ChunkSource {
   }
 
   async #addFound(hash: Hash, known: Holder[]): Promise<void> {
-    const found = (await this.#options.holdersOf?.(hash)) ?? [];
+    const found = (await this.#options.holdersOf?.(hash).more(0)) ?? [];
     const told = new Map(found.map((holder) => [holder.id, holder]));
     addHolders(known, [...told.keys()], told);
   }

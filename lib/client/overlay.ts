@@ -4,29 +4,31 @@
 import pLimit from "p-limit";
 import type { Hash, NodeId } from "../hash.ts";
 import { closestTo } from "../overlay/distance.ts";
-import { type FoundValue, lookup, type NodeAnswer } from "../overlay/lookup.ts";
+import { HolderSearch } from "../overlay/holder-search.ts";
+import type { NodeAnswer } from "../overlay/lookup.ts";
 import { handled } from "../promise.ts";
 import type { Contact } from "../wire/nodes.ts";
-import { directUrl, HOLDERS_TRIED_MAX, type Holder, mergeRoutes, routesTo } from "./holders.ts";
+import { directUrl, type Holder, mergeRoutes, routesTo } from "./holders.ts";
 import type { Server } from "./server.ts";
 
 /** Look-ups under way at once; each asks up to nine nodes at a time. */
 export const LOOKUPS_AT_ONCE = 8;
-/** A look-up ends when so many nodes told of each of so many holders: a liar alone ends none. */
-export const HOLDERS_ENOUGH = 3;
-export const TELLERS_ENOUGH = 2;
-/** Nodes asked for what they know of one name. */
-export const BUNDLE_HOLDERS_MAX = 8;
 /** Nodes that answered, kept to begin the next look-up at. */
 export const NODES_KEPT_MAX = 2048;
-/** Results kept; the oldest goes first. */
-export const RESULTS_KEPT_MAX = 4096;
+/** Searches kept; the oldest goes first. */
+export const SEARCHES_KEPT_MAX = 1024;
 
 export interface OverlayOptions {
   /** Home nodes, or edges, to begin at. */
   entries: readonly Server[];
   /** Opens a node that others told of. */
   nodeAt: (url: string) => Server;
+}
+
+/** Holders that are found as they are needed. */
+export interface MoreHolders {
+  /** Those offered beyond the first `known`, which gave nothing; empty where no more are found. Never rejects. */
+  more(known: number): Promise<Holder[]>;
 }
 
 /** A home node that can be asked. */
@@ -39,43 +41,43 @@ export class Overlay {
   readonly #options: OverlayOptions;
   readonly #limit = pLimit(LOOKUPS_AT_ONCE);
   readonly #nodes = new Map<NodeId, Node>();
-  readonly #results = new Map<Hash, Promise<Holder[]>>();
+  readonly #searches = new Map<Hash, MoreHolders>();
   #entryNodes: Promise<void> | null = null;
 
   constructor(options: OverlayOptions) {
     this.#options = options;
   }
 
-  /**
-   * Who keeps the chunk of this Content Hash, or the bundle of this Name Hash, as far as nodes told; those first of whom most
-   * told. Empty where nobody is found. Never rejects.
-   */
-  holdersOf(hash: Hash): Promise<Holder[]> {
-    const known = this.#results.get(hash);
+  /** Who keeps the chunk of this Content Hash, or the bundle of this Name Hash, as far as nodes tell. */
+  holdersOf(hash: Hash): MoreHolders {
+    const known = this.#searches.get(hash);
     if (known !== undefined) return known;
-    const found = this.#limit(() => this.#find(hash));
-    keepNewest(this.#results, hash, found, RESULTS_KEPT_MAX);
-    return found;
-  }
-
-  /** Servers that say that they keep the bundle of this Name Hash, each by its first route. */
-  async serversKnowing(nameHash: Hash): Promise<Server[]> {
-    const holders = await this.holdersOf(nameHash);
-    return holders
-      .slice(0, BUNDLE_HOLDERS_MAX)
-      .flatMap(({ routes: [first] }) => (first === undefined ? [] : [this.#options.nodeAt(first.url)]));
-  }
-
-  async #find(hash: Hash): Promise<Holder[]> {
-    const start = await this.#start(hash);
-    const { values } = await lookup<Node, Holder[]>(hash, start, {
+    const search = new HolderSearch<Node, Holder>(hash, {
+      start: (near) => this.#start(near),
       ask: (node) => this.#ask(node, hash),
-      isEnough: (told) =>
-        mergeTold(told).filter(({ tellers }) => tellers >= TELLERS_ENOUGH).length >= HOLDERS_ENOUGH,
+      closest: async ({ server }, near) => this.#nodesIn((await server.closest(near)).nodes, server),
+      merge: (one, other) => ({ ...one, routes: mergeRoutes(one.routes, other.routes) }),
     });
-    return mergeTold(values)
-      .slice(0, HOLDERS_TRIED_MAX)
-      .map(({ holder }) => holder);
+    const holders = {
+      more: (known: number) =>
+        this.#limit(async () => (await search.more(known)).map(({ holder }) => holder)),
+    };
+    keepNewest(this.#searches, hash, holders, SEARCHES_KEPT_MAX);
+    return holders;
+  }
+
+  /** Servers that say that they keep the bundle of this Name Hash, each by its first route; few at a time. */
+  async *serversKnowing(nameHash: Hash): AsyncGenerator<Server[]> {
+    const found = this.holdersOf(nameHash);
+    let asked = 0;
+    for (;;) {
+      const holders = await found.more(asked);
+      if (holders.length === 0) return;
+      asked += holders.length;
+      yield holders.flatMap(({ routes: [first] }) =>
+        first === undefined ? [] : [this.#options.nodeAt(first.url)],
+      );
+    }
   }
 
   /** The nearest of the nodes that answered before, and those that edges know. */
@@ -133,20 +135,6 @@ function holderOf(contact: Contact | undefined, teller: Server): Holder | null {
   return contact === undefined
     ? null
     : { id: contact.id, routes: routesTo(contact, teller), isResting: false };
-}
-
-/** Each holder once, with how many nodes told of it; those of whom most told first. */
-function mergeTold(told: readonly FoundValue<Node, Holder[]>[]): { holder: Holder; tellers: number }[] {
-  const byId = new Map<NodeId, { holder: Holder; tellers: number }>();
-  for (const { value } of told) {
-    for (const { id, routes } of value) {
-      const known = byId.get(id) ?? { holder: { id, routes: [], isResting: false }, tellers: 0 };
-      known.holder.routes = mergeRoutes(known.holder.routes, routes);
-      known.tellers += 1;
-      byId.set(id, known);
-    }
-  }
-  return [...byId.values()].sort((a, b) => b.tellers - a.tellers);
 }
 
 function keepNewest<K, V>(map: Map<K, V>, key: K, value: V, entriesMax: number): void {

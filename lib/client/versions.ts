@@ -54,8 +54,8 @@ export type Asked = Pick<NameQuery, "nameHash" | "known">;
 
 export interface VersionsOptions extends JudgeOptions {
   servers: readonly Server[];
-  /** Finds more servers that know a name: home nodes, in the overlay. */
-  serversKnowing?: (nameHash: Hash) => Promise<Server[]>;
+  /** Finds more servers that may know a name: home nodes, in the overlay; few at a time, as many as are needed. */
+  serversKnowing?: (nameHash: Hash) => AsyncIterable<Server[]>;
 }
 
 /**
@@ -73,14 +73,23 @@ export async function collectVersions(query: NameQuery, options: VersionsOptions
   return knowledge;
 }
 
-/** What home nodes answer that were found in the overlay. */
+/** What home nodes answer that were found in the overlay; goes on until one of them knows something to be relied on. */
 async function askFound(query: NameQuery, options: VersionsOptions, judge: Judge): Promise<NameKnowledge[]> {
-  const found = (await options.serversKnowing?.(query.nameHash)) ?? [];
   const asked = new Set(options.servers.map(({ url }) => url));
-  const others = found.filter(({ url }) => !asked.has(url));
-  const parts = await Promise.all(others.map((server) => askServer(server, query, judge)));
-  // Whoever was merely said to know it has failed nobody.
-  return parts.filter(({ answered }) => answered > 0);
+  const heard: NameKnowledge[] = [];
+  for await (const found of options.serversKnowing?.(query.nameHash) ?? []) {
+    const others = found.filter(({ url }) => !asked.has(url));
+    for (const { url } of others) asked.add(url);
+    const parts = await Promise.all(others.map((server) => askServer(server, query, judge)));
+    // Whoever was merely said to know it has failed nobody.
+    heard.push(...parts.filter(({ answered }) => answered > 0));
+    if (heard.some(knowsIt)) break;
+  }
+  return heard;
+}
+
+function knowsIt({ isKnown, versions, removals }: NameKnowledge): boolean {
+  return isKnown || versions.some(stands) || removals.length > 0;
 }
 
 /**

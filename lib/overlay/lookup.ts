@@ -28,8 +28,8 @@ export type AskNode<C, T> = (contact: C, signal: AbortSignal) => Promise<NodeAns
 
 export interface LookupOptions<C, T> {
   ask: AskNode<C, T>;
-  /** True: nothing more is needed. Left out: all that the closest nodes have is gathered. */
-  isEnough?: (values: readonly FoundValue<C, T>[]) => boolean;
+  /** Hears each value as it comes. */
+  onValue?: (found: FoundValue<C, T>) => void;
   /** Whoever looks up, where it is a node itself: it is not asked. */
   self?: NodeId;
   signal?: AbortSignal;
@@ -88,7 +88,10 @@ class Search<C extends { id: NodeId }, T> {
 
   async run(start: readonly C[]): Promise<void> {
     const { signal, paths = PATHS } = this.#options;
-    const stop = () => this.#end();
+    const stop = () => {
+      this.#over.abort();
+      this.#ended.resolve();
+    };
     if (signal?.aborted === true) return;
     signal?.addEventListener("abort", stop, { once: true });
     try {
@@ -115,11 +118,6 @@ class Search<C extends { id: NodeId }, T> {
       failed: this.#failed,
       hops: Math.max(0, ...this.#answered.map(({ hops }) => hops)),
     };
-  }
-
-  #end(): void {
-    this.#over.abort();
-    this.#ended.resolve();
   }
 
   /** Whoever knows fewer nodes than there are to be paths asks these for more first; twice, for they may be all that it has. */
@@ -169,14 +167,16 @@ class Search<C extends { id: NodeId }, T> {
 
   /** Whom the node told of; null where it did not answer. */
   async #ask(candidate: Candidate<C>): Promise<Told<C> | null> {
-    const { ask, isEnough, hopsMax = HOPS_MAX } = this.#options;
+    const { ask, onValue, hopsMax = HOPS_MAX } = this.#options;
     const { contact: from, peer, hops } = candidate;
     try {
       const { value, contacts } = await ask(from, this.#over.signal);
       this.#answered.push(candidate);
       peer.hasAnswered = true;
-      if (value !== null) this.#values.push({ from, value, hops });
-      if (isEnough?.(this.#values) === true) this.#end();
+      if (value !== null) {
+        this.#values.push({ from, value, hops });
+        onValue?.({ from, value, hops });
+      }
       const told = hops >= hopsMax ? [] : contacts;
       const isLong = told.length > CONTACTS_PER_ANSWER_MAX;
       return {
