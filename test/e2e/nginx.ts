@@ -33,6 +33,11 @@ export async function startNginxProxy(origin: string, directives = ""): Promise<
   return start(dir, `location / { proxy_pass ${origin}; ${directives} }`);
 }
 
+/** A server of these directives, as they stand in a block of the documentation. */
+export async function startNginxServer(directives: string): Promise<Nginx> {
+  return start(await mkdtemp(join(tmpdir(), "holdfast-nginx-")), directives);
+}
+
 async function start(dir: string, server: string): Promise<Nginx> {
   const port = await freePort(randomInt(PORTS.min, PORTS.max));
   await writeFile(join(dir, "nginx.conf"), configuration(dir, port, server));

@@ -1,8 +1,11 @@
 // Which relays a node without a URL of its own holds links to: the nearest that work, against real home nodes; and what
 // a relay that means it ill gets through such a link.
 
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { freePort } from "../../cli/local/free-port.ts";
 import { createPublicLookup } from "../../cli/public-lookup.ts";
 import { type Identity, loadIdentity } from "../../home-node/identity.ts";
 import {
@@ -20,8 +23,11 @@ import { signStatement } from "../../lib/statement.ts";
 import type { RequestHead } from "../../lib/tunnel/frames.ts";
 import type { Contact } from "../../lib/wire/nodes.ts";
 import { formatSigned } from "../../lib/wire/signed.ts";
+import { startNginxServer } from "../e2e/nginx.ts";
+import { requirePrograms } from "../e2e/requires.ts";
 import {
   Cleanup,
+  chunkOf,
   createSigner,
   ManualClock,
   settle,
@@ -31,6 +37,8 @@ import {
   until,
 } from "./home-node-fixture.ts";
 import { type Connection, Edge, untilClosed, untilState } from "./test-edge.ts";
+
+const withoutNginx = requirePrograms({ nginx: "nginx" }).missing.length > 0;
 
 const cleanup = new Cleanup();
 let dns: TestDns;
@@ -226,6 +234,45 @@ describe("a node that needs relays", () => {
     guarded.start();
     await until("it has failed", () => guarded.report()[0]?.state === "waiting");
     expect(guarded.report()[0]?.reason).toMatch(/no public address/);
+  });
+});
+
+describe.skipIf(withoutNginx)("a node behind nginx, set up as docs/operations.md says", () => {
+  /** The block, at a port of nginx's own and without TLS; the node is at `port`. */
+  async function shownServer(port: number): Promise<string> {
+    const text = await readFile(join(import.meta.dirname, "..", "..", "docs", "operations.md"), "utf8");
+    const [, shown = ""] = /^```nginx\nserver \{\n(.*?)^\}\n```$/ms.exec(text) ?? [];
+    expect(shown).toContain("location = /node");
+    return shown
+      .replaceAll(/^ *(listen|server_name|ssl_certificate|ssl_certificate_key) .*;$/gm, "")
+      .replaceAll("127.0.0.1:8790", `127.0.0.1:${port}`);
+  }
+
+  it("relays for nodes that link with it through nginx", async () => {
+    const port = await freePort(0);
+    const nginx = await startNginxServer(await shownServer(port));
+    cleanup.add(nginx.stop);
+    const config = { listen: { host: "127.0.0.1", port }, publicUrl: nginx.url };
+    const relay = await startTestNode(cleanup, dns, { clock, config });
+    const self = await loadIdentity(await cleanup.directory());
+    const chunk = chunkOf(100_000);
+    const contact = { ...(await contactOf(relay)), url: nginx.url };
+    const links = new RelayLinks({
+      ...{ identity: self, clock, random: () => 0.5, log: pino({ level: "silent" }) },
+      candidates: () => [contact],
+      isNeeded: () => true,
+      answer: async ({ url }) =>
+        url.endsWith(`/chunk/${chunk.hash}`)
+          ? new Response(chunk.bytes)
+          : new Response(null, { status: 500 }),
+      onChange: () => undefined,
+    });
+    cleanup.add(() => links.stop());
+    links.start();
+    await until("it has registered", () => links.relays().length === 1);
+    const answer = await fetch(`${nginx.url}/via/${self.id}/chunk/${chunk.hash}`);
+    expect(answer.status).toBe(200);
+    expect(new Uint8Array(await answer.arrayBuffer())).toEqual(chunk.bytes);
   });
 });
 
