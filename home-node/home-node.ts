@@ -2,69 +2,39 @@
 // before it is ready, and stops them so that what is in flight can finish.
 
 import { mkdir } from "node:fs/promises";
-import type { LookupFunction } from "node:net";
-import type { Logger } from "pino";
 import { BufferPool } from "../lib/buffer-pool.ts";
 import { createChunkFetch } from "../lib/client/chunk-fetch.ts";
 import { createDomainKeyResolver } from "../lib/domain-keys.ts";
-import type { Fetch } from "../lib/fetch.ts";
 import type { Hash, NodeId } from "../lib/hash.ts";
 import type { LocalNodeStatus } from "../lib/node-status.ts";
 import type { NodeFrame } from "../lib/registration.ts";
 import { parseTunnelled } from "../lib/tunnel/passage.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import { Collection } from "./collection/collection.ts";
 import { type NodeConfig, repairRateOf } from "./config.ts";
-import { Counters } from "./counters/counters.ts";
-import { DenyList } from "./deny-list.ts";
-import { loadIdentity } from "./identity.ts";
 import { Drain } from "./leaving/drain.ts";
-import { type Announced, hasLostDisk, Intent } from "./leaving/intent.ts";
+import type { Announced } from "./leaving/intent.ts";
 import { EdgeLink } from "./link/edge-link.ts";
 import { RelayLinks } from "./link/relay-links.ts";
 import { localStatusOf, publicStatusOf, type StatusSources } from "./node-status.ts";
 import { keptHashes, onKept } from "./overlay/kept-hashes.ts";
-import type { ResolveHost } from "./overlay/networks.ts";
 import { Overlay } from "./overlay/overlay.ts";
+import { type HomeNodeDeps, openParts, type Parts } from "./parts.ts";
 import { createPledgedResolver } from "./pledged-resolver.ts";
-import { Epochs } from "./relay/epochs.ts";
 import { Relay } from "./relay/relay.ts";
 import { createNodeApp, type NodeAppDeps } from "./server/app.ts";
 import { ByteBudget } from "./server/byte-budget.ts";
 import { RECEIVED_FREE_BYTES_MAX, SENDING_BYTES_MAX, UPLOADS_AT_ONCE_MAX } from "./server/chunks.ts";
 import { Doors } from "./server/doors.ts";
-import { GrantCharges } from "./server/grant-charges.ts";
 import { Grants } from "./server/grants.ts";
 import { createLocalApp } from "./server/local-app.ts";
 import type { Arrival } from "./server/node-context.ts";
 import { PULL_LIMITS, PULLS_AT_ONCE_MAX } from "./server/pull.ts";
 import { RateLimit } from "./server/rate.ts";
 import { Slots } from "./server/request-body.ts";
-import { ChunkStore } from "./store/chunk-store.ts";
 import { lockDirectory } from "./store/directory-lock.ts";
-import { RemovalStore } from "./store/removal-store.ts";
-import { freeDiskBytesOf, Room } from "./store/room.ts";
 import { Scrub } from "./store/scrub.ts";
-import { StatementStore } from "./store/statement-store.ts";
-import { WriteLog } from "./store/write-log.ts";
 
 const DIRECTORY_MODE = 0o700;
-
-export interface HomeNodeDeps {
-  log: Logger;
-  clock?: Clock;
-  /** From 0 to below 1; for jitter, not for secrets. */
-  random?: () => number;
-  /** Asks the DNS-over-HTTPS resolvers. */
-  fetch?: Fetch;
-  /** Reads from nodes that an edge names, whose URLs are a stranger's word: to public addresses only. */
-  strangerFetch?: Fetch;
-  /** Resolves the hosts of nodes that strangers tell of: to public addresses only. */
-  strangerLookup?: LookupFunction;
-  /** An address of a host that a stranger named: limits count by its network. */
-  resolveHost?: ResolveHost;
-  freeDiskBytes?: (dir: string) => Promise<number>;
-}
 
 export interface HomeNode {
   /** Throws before the first start: the identity is read then. */
@@ -112,87 +82,13 @@ async function startIn(config: NodeConfig, deps: HomeNodeDeps): Promise<RunningN
   await mkdir(config.dir, { recursive: true, mode: DIRECTORY_MODE });
   const unlock = await lockDirectory(config.dir);
   try {
-    const node = await prepare(config, deps, unlock);
+    const node = new RunningNode(config, await openParts(config, deps, unlock));
     await node.start();
     return node;
   } catch (error) {
     await unlock();
     throw error;
   }
-}
-
-/** Reads what is on disk and makes the parts; nothing is reachable yet. */
-async function prepare(
-  config: NodeConfig,
-  deps: HomeNodeDeps,
-  unlock: () => Promise<void>,
-): Promise<RunningNode> {
-  const { dir, pledge, diskReserveBytes } = config;
-  const clock = deps.clock ?? systemClock;
-  const intent = await Intent.load(dir, clock);
-  if (config.lostDisk || hasLostDisk(dir)) {
-    await intent.lose();
-    deps.log.warn("the chunks that this node had are gone: its edges will hear of it");
-  }
-  const identity = await loadIdentity(dir);
-  const freeDiskBytes = () => (deps.freeDiskBytes ?? freeDiskBytesOf)(dir);
-  const room = new Room({ pledgedBytes: pledge.bytes, diskReserveBytes, freeDiskBytes });
-  const writeLog = new WriteLog({ dir, log: deps.log });
-  const chunks = new ChunkStore({ dir, writeLog, room, log: deps.log, clock });
-  const statements = new StatementStore({ dir, writeLog, room, log: deps.log });
-  const removals = new RemovalStore({ dir, writeLog, room, log: deps.log });
-  const counters = new Counters({ dir, clock, log: deps.log });
-  const epochs = await Epochs.load(dir);
-  const denied = new DenyList(config.denyFile);
-  await denied.load();
-  const charges = new GrantCharges({ dir, clock, log: deps.log });
-  await writeLog.start();
-  await chunks.start();
-  await statements.start();
-  await removals.start();
-  await counters.start();
-  await charges.start();
-  return new RunningNode(config, {
-    log: deps.log,
-    random: deps.random ?? Math.random,
-    clock,
-    intent,
-    identity,
-    room,
-    freeDiskBytes,
-    chunks,
-    statements,
-    removals,
-    counters,
-    denied,
-    charges,
-    epochs,
-    writeLog,
-    unlock,
-    fetch: deps.fetch ?? fetch,
-    strangerFetch: deps.strangerFetch ?? fetch,
-    strangerLookup: deps.strangerLookup,
-    resolveHost: deps.resolveHost,
-  });
-}
-
-interface Parts
-  extends Pick<
-    NodeAppDeps,
-    "chunks" | "statements" | "removals" | "counters" | "denied" | "identity" | "clock" | "log"
-  > {
-  room: Room;
-  intent: Intent;
-  charges: GrantCharges;
-  epochs: Epochs;
-  freeDiskBytes: () => Promise<number>;
-  writeLog: WriteLog;
-  random: () => number;
-  fetch: Fetch;
-  strangerFetch: Fetch;
-  strangerLookup: LookupFunction | undefined;
-  resolveHost: ResolveHost | undefined;
-  unlock: () => Promise<void>;
 }
 
 class RunningNode {
