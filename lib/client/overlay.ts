@@ -42,7 +42,7 @@ export class Overlay {
   readonly #limit = pLimit(LOOKUPS_AT_ONCE);
   readonly #nodes = new Map<NodeId, Node>();
   readonly #searches = new Map<Hash, MoreHolders>();
-  #entryNodes: Promise<void> | null = null;
+  #meeting: Promise<void> | null = null;
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -82,13 +82,20 @@ export class Overlay {
 
   /** The nearest of the nodes that answered before, and those that edges know. */
   async #start(hash: Hash): Promise<Node[]> {
-    this.#entryNodes ??= this.#meetEntries();
-    await this.#entryNodes;
+    if (this.#nodes.size === 0) await this.#meetEntries();
     const told = this.#nodes.size > 0 ? [] : await this.#nearestByEdges(hash);
     return closestTo(hash, [...this.#nodes.values(), ...told], ({ id }) => id);
   }
 
-  async #meetEntries(): Promise<void> {
+  /** Asks once, however many searches begin meanwhile; and again where nobody has answered. */
+  #meetEntries(): Promise<void> {
+    this.#meeting ??= this.#meetAll().finally(() => {
+      this.#meeting = null;
+    });
+    return this.#meeting;
+  }
+
+  async #meetAll(): Promise<void> {
     await Promise.all(
       this.#options.entries.map(async (server) => {
         const [identity] = await Promise.allSettled([server.identity()]);

@@ -140,19 +140,17 @@ export class HolderSearch<C extends { id: NodeId }, H extends { id: NodeId }> {
     await this.#lookUp(await this.#options.start(this.#target), 1);
   }
 
-  /** Of the nodes around the target, those that one begins with may know liars only: they are asked for nodes elsewhere. */
+  /** Of the nodes around the target, those that one begins with may know liars only: it goes on from nodes elsewhere. */
   async #lookUpElsewhere(): Promise<void> {
     const { start, closest } = this.#options;
-    const told = await Promise.allSettled(
+    const found = await Promise.all(
       hashesElsewhere(this.#target).map(async (hash) => {
-        const [first] = await start(hash);
-        return first === undefined ? [] : closest(first, hash);
+        const [first, ...others] = await start(hash);
+        const told = first === undefined ? [] : await closest(first, hash).catch(() => []);
+        return [...told, ...others];
       }),
     );
-    await this.#lookUp(
-      told.flatMap((one) => (one.status === "fulfilled" ? one.value : [])),
-      2,
-    );
+    await this.#lookUp(found.flat(), 2);
   }
 
   /** The first contacts are at `startHops`. */
