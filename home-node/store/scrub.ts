@@ -20,6 +20,8 @@ import { isFileError, writeDurably } from "./durable-file.ts";
 export const SCRUB_PERIOD_MS = 30 * 24 * 3600 * 1000;
 /** After the node has started, or a look has ended that found something: the disk has other things to do then. */
 export const SCRUB_DELAY_MS = 60_000;
+/** After a chunk was found bad otherwise, however many more are found meanwhile. */
+export const LOSS_DELAY_MS = 5_000;
 /** Chunks read between two notes of how far it came. */
 const NOTED_EVERY = 256;
 const SCRUB_FILE = "scrub.json";
@@ -95,7 +97,7 @@ export class Scrub {
       this.#wake = new AbortController();
       const waitMs = Math.max(SCRUB_DELAY_MS, this.#dueMs() - clock.now());
       await clock.sleep(waitMs, AbortSignal.any([signal, this.#wake.signal]));
-      if (this.#wake.signal.aborted) continue;
+      if (this.#wake.signal.aborted) await clock.sleep(LOSS_DELAY_MS, signal);
       if (signal.aborted) return;
       try {
         await this.#readAll(pace);

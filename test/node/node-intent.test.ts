@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createSocketFetch } from "../../cli/http-fetch.ts";
 import { findSocket } from "../../home-node/server/socket-path.ts";
-import { SCRUB_DELAY_MS, SCRUB_PERIOD_MS } from "../../home-node/store/scrub.ts";
+import { LOSS_DELAY_MS, SCRUB_DELAY_MS, SCRUB_PERIOD_MS } from "../../home-node/store/scrub.ts";
 import { readBody } from "../../lib/fetch.ts";
 import type { Hash } from "../../lib/hash.ts";
 import { type NodeFrame, type Registration, VACATION_MAX_MS } from "../../lib/registration.ts";
@@ -233,6 +233,23 @@ describe("a chunk that is corrupt on disk", () => {
     await until("nothing was bad: the next is in a month", isMonthAhead);
     const lost = () => connection.frames().flatMap((frame) => (frame.type === "lost" ? frame.chunks : []));
     await until("both are reported", () => hashes.every((hash) => lost().includes(hash as Hash)));
+  });
+
+  it("is looked for soon after the first of many, which do not put the look off", async () => {
+    const { node, hashes } = await withChunks({ config: { scrubRate: 1024 * 1024 } });
+    const more = chunkOf(1000);
+    expect((await putChunk(node, await createPublisher(node), more)).status).toBe(201);
+    await clock.advance(SCRUB_DELAY_MS);
+    expect((await untilScrubbed(node)).scrub).toMatchObject({ read: 3, bad: 0 });
+    const before = (await node.node.status()).scrub?.startedAt;
+    const [first = "", second = ""] = hashes;
+    for (const hash of [first, second, more.hash]) await corrupt(node, hash);
+    expect((await fetch(`${node.url}/chunk/${first}`)).status).not.toBe(200);
+    await until("the next look is near", () => clock.sleepingUntil.includes(LOSS_DELAY_MS));
+    await clock.advance(LOSS_DELAY_MS - 1);
+    expect((await fetch(`${node.url}/chunk/${second}`)).status).not.toBe(200);
+    await clock.advance(1);
+    expect((await untilScrubbed(node, before)).scrub).toMatchObject({ read: 1, bad: 1 });
   });
 
   /** The look that is done and did not begin `before`. */
