@@ -53,6 +53,8 @@ export class Child {
     this.#process.on("error", (error) =>
       console.error(`${this.name} could not be started: ${error.message}`),
     );
+    // What it has started ends with it, whoever ended it and how.
+    this.#process.on("exit", () => this.#signalGroup("SIGKILL"));
   }
 
   /** Has `tell` called once when the running process ends, by whomever. */
@@ -74,26 +76,21 @@ export class Child {
   async end(): Promise<void> {
     this.kill("SIGKILL");
     const deadline = Date.now() + STOP_TIMEOUT_MS;
-    while (this.isRunning || this.#isGroupAlive()) {
+    while (this.isRunning || this.#signalGroup(0)) {
       if (Date.now() > deadline) throw new Error(`${this.name} did not end`);
       await new Promise((resolve) => setTimeout(resolve, END_POLL_MS));
     }
   }
 
   kill(signal: NodeJS.Signals): void {
-    if (this.pid === null || !this.isRunning) return;
-    try {
-      process.kill(-this.pid, signal);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
-    }
+    if (this.isRunning) this.#signalGroup(signal);
   }
 
-  #isGroupAlive(): boolean {
+  /** False where nobody of the group is left. Signal 0 only asks. */
+  #signalGroup(signal: NodeJS.Signals | 0): boolean {
     if (this.pid === null) return false;
     try {
-      process.kill(-this.pid, 0);
-      return true;
+      return process.kill(-this.pid, signal);
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
       throw error;

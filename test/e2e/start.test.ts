@@ -72,7 +72,7 @@ test("the sample outlives the edge, and the edge's whole index, by the home node
   expect(text).toContain("Hello from Holdfast");
   const node = match(/get --from (http:\S+) /, greeting);
 
-  process.kill(Number(match(/edge .*pid (\d+)/, greeting)), "SIGTERM");
+  process.kill(Number(match(/edge .*pid (\d+)/, greeting)), "SIGKILL");
   await said("the edge has ended");
   await expect(sample()).rejects.toThrow();
   expect(await getFrom(node)).toBe(text);
