@@ -1,14 +1,11 @@
 // The tunnels of one NodeLink: an opener for each registered socket, and HTTP requests passed through the newest one.
 // In memory only. Whatever is under way when the object is evicted fails, and its readers ask another holder.
 
-import type { BodyReader } from "../lib/fetch.ts";
 import { askThrough } from "../lib/tunnel/exchange.ts";
-import { DATA_BYTES_MAX, STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
+import { STREAM_ID_MAX } from "../lib/tunnel/frames.ts";
 import { TunnelOpener } from "../lib/tunnel/opener.ts";
 import { parseTunnelled } from "../lib/tunnel/passage.ts";
-
-/** An upload goes on in pieces of this size at least: a slow one must not look like a silent one. */
-const UPLOAD_PIECE_BYTES = 64 * 1024;
+import { Upload } from "./upload.ts";
 
 export class Tunnels {
   readonly #openers = new Map<WebSocket, TunnelOpener>();
@@ -16,14 +13,15 @@ export class Tunnels {
   /** The node's answer to `request`, through `socket`. Throws what askThrough and parseTunnelled throw. */
   async relay(socket: WebSocket, request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
-    const { headers, body } = request;
-    const { status, ...answer } = await askThrough(this.#opener(socket), {
+    const upload = request.body === null ? null : new Upload(request.body);
+    const { status, headers, body } = await askThrough(this.#opener(socket), {
       ...parseTunnelled(request.method, pathname, search),
-      headers,
-      body: body === null ? null : piecesOf(body),
+      headers: request.headers,
+      body: upload,
       signal: request.signal,
     });
-    return new Response(answer.body, { status, headers: answer.headers });
+    if (status >= 400) await upload?.refuse();
+    return new Response(body, { status, headers });
   }
 
   /** A binary message of the node. Throws `frame-malformed` or `frame-too-large`. */
@@ -47,15 +45,6 @@ export class Tunnels {
     this.#openers.set(socket, opener);
     return opener;
   }
-}
-
-/** The runtime hands a body out in small pieces unless larger ones are asked for. */
-function piecesOf(body: ReadableStream<Uint8Array>): BodyReader {
-  const reader = body.getReader({ mode: "byob" });
-  return {
-    read: () => reader.readAtLeast(UPLOAD_PIECE_BYTES, new Uint8Array(DATA_BYTES_MAX)),
-    cancel: (reason) => reader.cancel(reason),
-  };
 }
 
 /** What is said into a closed socket is lost; its requests fail by `close`. */
