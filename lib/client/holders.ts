@@ -20,7 +20,7 @@ const RELAY_HANDICAP_BYTES = 2 * MiB;
 export const ROUTE_BYTES_MAX = 3 * MiB;
 /** One that rests is asked after all that are awake, also those that have failed. */
 const RESTING_RANK = 1_000_000;
-/** Holders tried for one chunk before the servers themselves are asked: bounds what false claims can cost. */
+/** Ways tried for one chunk, of those that servers know, and of each few that the overlay offers: bounds what false claims can cost. */
 export const HOLDERS_TRIED_MAX = 16;
 /** Of a Manifest, whose size nobody vouches for. */
 const UNKNOWN_SIZE_BYTES = 64 * 1024;
