@@ -123,8 +123,8 @@ export class IndexClient {
   }
 
   /** Writes a publish's rows; says who holds what it references. Its domains are charged when this returns. */
-  write(writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
-    return writeRows(this.router, writes);
+  write(writes: IndexWrites, from: Origin = "publisher"): Promise<Map<Hash, NodeId[]>> {
+    return writeRows(this.router, writes, from);
   }
 
   /** Tells the ledgers what shards have for their domains. */

@@ -66,7 +66,7 @@ import { type DomainPledges, Pledges } from "./pledges-table.ts";
 import { settleInventory } from "./references-table.ts";
 import { listRemovals, type NewRemoval, removalById, type StoredRemoval } from "./removals-table.ts";
 import { type Loss, queueRepair } from "./repairs-table.ts";
-import { mergeReports, putReport, type ShardReport } from "./reports-table.ts";
+import { mergeReports, noteBehind, putReport, type ShardReport } from "./reports-table.ts";
 import { migrateShard } from "./schema.ts";
 import type {
   AppendResult,
@@ -143,10 +143,10 @@ export class PartitionShard extends DurableObject<Env> {
   }
 
   /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
-  async write(writes: IndexWrites): Promise<WriteResult> {
+  async write(writes: IndexWrites, from: Origin = "publisher"): Promise<WriteResult> {
     await this.#duties.noteChange();
     if (writes.references.length > 0) await this.#duties.noteReferences();
-    return this.ctx.storage.transactionSync(() => {
+    const result = this.ctx.storage.transactionSync(() => {
       const taken = addHolders(this.#sql, writes.held, Date.now());
       addReferences(this.#sql, writes.references, Date.now());
       indexStatements(this.#sql, writes.statements);
@@ -154,6 +154,8 @@ export class PartitionShard extends DurableObject<Env> {
       const totals = chargeReferences(this.#sql, writes.references);
       return { holdings: holdingsOf(this.#sql, chunks), totals, taken };
     });
+    if (from === "node") await this.#duties.noteBehind();
+    return result;
   }
 
   /** Records what is held and says who holds the chunks; those that somebody holds are pinned for the publisher. */
@@ -316,6 +318,7 @@ export class PartitionShard extends DurableObject<Env> {
     if (result.added > 0 || result.lost > 0) await this.#duties.noteChange();
     if (result.added > 0) await this.#noteClaims(nowMs);
     await this.#duties.askRepairs();
+    await this.#duties.noteBehind();
     const isFinal = result.ignored === 0 || !(await this.#isYoung());
     return { ...result, isFinal };
   }
@@ -347,7 +350,9 @@ export class PartitionShard extends DurableObject<Env> {
   /** Takes statements back, those that others wait for first; each is accepted or refused by itself. */
   async restore(statements: RestoredStatements): Promise<{ id: Hash; result: AppendResult }[]> {
     await this.#duties.noteChange();
-    return this.#statements.restore(statements);
+    const results = this.#statements.restore(statements);
+    await this.#duties.noteBehind();
+    return results;
   }
 
   async listName(domain: Domain, nameHash: Hash, before: Hash | null): Promise<NamePage> {
@@ -446,6 +451,11 @@ export class PartitionShard extends DurableObject<Env> {
   /** Root shard: hears how far a link has come with what its node keeps. */
   async noteInventory(report: InventoryReport): Promise<void> {
     putInventory(this.#sql, report);
+  }
+
+  /** Root shard: hears by which of its reports a shard says what nodes have brought back to it. */
+  async noteBehind(prefix: ShardPrefix, report: number): Promise<void> {
+    noteBehind(this.#sql, prefix, report);
   }
 
   /** Root shard: takes a shard's report. */

@@ -9,9 +9,14 @@ import { countPartitions, type PartitionCount } from "./chunks-table.ts";
 import { type PeerReport, peerReports } from "./outbox-table.ts";
 import { countNeeded, type NeededCounts } from "./references-table.ts";
 import { countRepairs, dateOf, type RepairCounts } from "./repairs-table.ts";
+import { readSetting, writeSetting } from "./settings-table.ts";
 import { countNames, recentObjects } from "./versions-table.ts";
 
+const NUMBER_SETTING = "reports";
+
 export interface ShardReport {
+  /** From 1 on, in the order in which the shard counted. */
+  number: number;
   names: number;
   versions: number;
   partitions: PartitionCount[];
@@ -38,12 +43,18 @@ export interface NetworkReport {
   peers: PeerReport[];
   /** The shard whose tables are the largest; null before the first report. */
   largest: { prefix: ShardPrefix; bytes: number } | null;
+  /** Shards to which nodes have brought back something that is not among these numbers. */
+  behind: number;
   /** Milliseconds, or null before the first report. */
   reportedMs: number | null;
 }
 
+/** Counts, and uses up a number. */
 export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
+  const number = nextReport(sql);
+  writeSetting(sql, NUMBER_SETTING, String(number));
   return {
+    number,
     ...countNames(sql),
     partitions: countPartitions(sql),
     recent: recentObjects(sql),
@@ -53,6 +64,20 @@ export function collectReport(sql: SqlStorage, nowMs: number): ShardReport {
     peers: peerReports(sql),
     bytes: sql.databaseSize,
   };
+}
+
+/** The number of the report that comes next. */
+export function nextReport(sql: SqlStorage): number {
+  return Number(readSetting(sql, NUMBER_SETTING) ?? 0) + 1;
+}
+
+/** Root shard: what nodes have brought back to a shard will be in its report of this number. */
+export function noteBehind(sql: SqlStorage, prefix: ShardPrefix, report: number): void {
+  sql.exec(
+    "INSERT INTO behind (prefix, report) VALUES (?, ?) ON CONFLICT DO UPDATE SET report = MAX(report, excluded.report)",
+    prefix,
+    report,
+  );
 }
 
 export function putReport(sql: SqlStorage, prefix: ShardPrefix, report: ShardReport, nowMs: number): void {
@@ -68,7 +93,8 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
   const rows = sql
     .exec<{ prefix: ShardPrefix; report: string; at: number }>("SELECT prefix, report, at FROM reports")
     .toArray();
-  const current = currentReports("", new Map(rows.map((row) => [row.prefix, parseReportRow(row)])));
+  const latest = new Map(rows.map((row) => [row.prefix, parseReportRow(row)]));
+  const current = currentReports("", latest);
   const reports = current.map(({ report }) => report);
   const partitions = reports.flatMap((report) => report.partitions);
   const sum = (pick: (report: ShardReport) => number) =>
@@ -97,6 +123,7 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
     domains: largest(reports.flatMap((report) => report.domains)),
     peers: mergePeers(reports.flatMap((report) => report.peers)),
     largest: largestShard(current),
+    behind: countBehind(sql, latest),
     reportedMs: rows.length === 0 ? null : Math.max(...rows.map((row) => row.at)),
   };
 }
@@ -115,17 +142,31 @@ function currentReports(prefix: ShardPrefix, reports: ReadonlyMap<ShardPrefix, S
   const own = report === undefined || isBlank(report) ? [] : [{ prefix, report }];
   if (prefix.length === SHARD_DEPTH_MAX) return own;
   const children = childPrefixes(prefix);
-  if (own.length > 0 && !children.every((child) => isCovered(child, reports))) return own;
+  if (own.length > 0 && !areCovered(prefix, reports)) return own;
   return children.flatMap((child) => currentReports(child, reports));
 }
 
+/** What was brought to a shard before it was split, both of its children have counted in their first reports. */
+function countBehind(sql: SqlStorage, reports: ReadonlyMap<ShardPrefix, ShardReport>): number {
+  const rows = sql
+    .exec<{ prefix: ShardPrefix; report: number }>("SELECT prefix, report FROM behind")
+    .toArray();
+  const isBehind = ({ prefix, report }: (typeof rows)[number]) =>
+    report > (reports.get(prefix)?.number ?? 0) && !areCovered(prefix, reports);
+  return rows.filter(isBehind).length;
+}
+
 function isCovered(prefix: ShardPrefix, reports: ReadonlyMap<ShardPrefix, ShardReport>): boolean {
-  if (reports.has(prefix)) return true;
+  return reports.has(prefix) || areCovered(prefix, reports);
+}
+
+/** Whether all that is below a shard has spoken. */
+function areCovered(prefix: ShardPrefix, reports: ReadonlyMap<ShardPrefix, ShardReport>): boolean {
   return prefix.length < SHARD_DEPTH_MAX && childPrefixes(prefix).every((child) => isCovered(child, reports));
 }
 
-function isBlank({ names, versions, partitions, domains }: ShardReport): boolean {
-  return names === 0 && versions === 0 && partitions.length === 0 && domains.length === 0;
+function isBlank({ names, versions, partitions, needed, domains }: ShardReport): boolean {
+  return names + versions + partitions.length + needed.chunks + domains.length === 0;
 }
 
 function largestShard(current: readonly PlacedReport[]): NetworkReport["largest"] {
@@ -183,14 +224,12 @@ function largest(domains: ShardReport["domains"]): ShardReport["domains"] {
     .slice(0, LISTED_DOMAINS_MAX);
 }
 
+const UNSAID = {
+  ...{ number: 0, repairs: NO_REPAIRS, needed: NOTHING_NEEDED, bytes: 0 },
+  ...{ domains: [] as ShardReport["domains"], peers: [] as PeerReport[] },
+};
+
 /** One that was written before shards said this says nothing of it. */
 function parseReportRow(row: { report: string }): ShardReport {
-  return {
-    repairs: NO_REPAIRS,
-    needed: NOTHING_NEEDED,
-    domains: [],
-    peers: [],
-    bytes: 0,
-    ...(JSON.parse(row.report) as Omit<ShardReport, "repairs" | "needed" | "domains" | "peers" | "bytes">),
-  };
+  return { ...UNSAID, ...(JSON.parse(row.report) as Omit<ShardReport, keyof typeof UNSAID>) };
 }

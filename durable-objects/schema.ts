@@ -230,6 +230,8 @@ const SHARD_MIGRATIONS = [
    ) WITHOUT ROWID;
    -- A shard above others: partitions of which it has turned members away.
    CREATE TABLE crowded (partition INTEGER PRIMARY KEY);`,
+  `-- Kept by the root shard only: by which report a shard says what nodes have brought back to it.
+   CREATE TABLE behind (prefix TEXT PRIMARY KEY, report INTEGER NOT NULL) WITHOUT ROWID;`,
 ];
 
 const LINK_MIGRATIONS = [

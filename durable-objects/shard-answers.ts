@@ -22,8 +22,8 @@ export type AppendResult =
   | { status: "accepted" | "known"; witness: Witness }
   | { status: "refused"; code: ErrorCode; detail: string };
 
-/** Who brought a statement: a publisher, or another edge that has accepted it. */
-export type Origin = "publisher" | "peer";
+/** Who brought a statement: a publisher, another edge that has accepted it, or a home node that has kept it. */
+export type Origin = "publisher" | "peer" | "node";
 
 export type DenialsResult =
   | ({ status: "done" } & DenialsAnswer)

@@ -15,7 +15,7 @@ import { nextDueMs } from "./outbox-table.ts";
 import { CLAIMS_PAUSE_MS, promoteClaims } from "./promotion.ts";
 import { repairStep } from "./repair.ts";
 import { countRepairs, nextRepairMs } from "./repairs-table.ts";
-import { collectReport, type ShardReport } from "./reports-table.ts";
+import { collectReport, nextReport, type ShardReport } from "./reports-table.ts";
 import type { Shard } from "./shard-router.ts";
 import { type ShardSplit, SPLIT_BYTES } from "./shard-split.ts";
 import type { StateOfShard } from "./shard-state.ts";
@@ -43,6 +43,9 @@ export class ShardDuties {
   readonly #duties: Duties<
     "report" | "sweep" | "repair" | "audit" | "claims" | "collect" | "keepers" | "peers" | "split"
   >;
+
+  /** What the root shard was told last of this one being behind. */
+  #behind: { report: number; told: Promise<void> } | null = null;
 
   constructor({ storage }: DurableObjectState, env: Env, { prefix, state, split }: ShardSelf) {
     this.#storage = storage;
@@ -77,6 +80,24 @@ export class ShardDuties {
   async noteChange(): Promise<void> {
     await this.#askAudits();
     if (!this.#duties.isAsked("report")) await this.#duties.ask("report", Date.now() + this.#delayMs());
+  }
+
+  /**
+   * Makes sure that the root shard counts this one as behind until the report that was asked for is there: before a link hears
+   * that what its node brought is here, and tells the root shard that nothing is missing. Told once for each report.
+   */
+  async noteBehind(): Promise<void> {
+    if (!this.#duties.isAsked("report")) return;
+    const report = nextReport(this.#sql);
+    if (this.#behind?.report !== report)
+      this.#behind = { report, told: this.#root().noteBehind(this.#prefix, report) };
+    const { told } = this.#behind;
+    try {
+      await told;
+    } catch (error) {
+      if (this.#behind?.told === told) this.#behind = null;
+      throw error;
+    }
   }
 
   #delayMs(): number {

@@ -55,6 +55,7 @@ const ROLES = {
   closest: "member",
   pledges: "root",
   birthOf: "root",
+  noteBehind: "root",
   report: "root",
   network: "root",
   changeDenials: "root",

@@ -57,6 +57,7 @@ export const KEPT_TABLES = [
   "duties",
   "split_changes",
   "reports",
+  "behind",
   "inventories",
   "splits",
   "denials",

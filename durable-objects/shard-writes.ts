@@ -15,7 +15,7 @@ import {
   type Taken,
 } from "./chunks-table.ts";
 import { membersOf } from "./known-members.ts";
-import type { IndexWrites } from "./shard-answers.ts";
+import type { IndexWrites, Origin } from "./shard-answers.ts";
 import type { ShardRouter } from "./shard-router.ts";
 import { type Sight, sightOf } from "./standings-table.ts";
 import type { StatementPlace } from "./statements-table.ts";
@@ -49,7 +49,11 @@ export async function planChunks(
   return settle(router, answers);
 }
 
-export async function writeRows(router: ShardRouter, writes: IndexWrites): Promise<Map<Hash, NodeId[]>> {
+export async function writeRows(
+  router: ShardRouter,
+  writes: IndexWrites,
+  from: Origin,
+): Promise<Map<Hash, NodeId[]>> {
   const parts: { hash: Hash; held?: HeldChunk; reference?: Reference; statement?: StatementPlace }[] = [
     ...writes.held.map((held) => ({ hash: held.chunk, held })),
     ...writes.references.map((reference) => ({ hash: reference.chunk, reference })),
@@ -59,11 +63,12 @@ export async function writeRows(router: ShardRouter, writes: IndexWrites): Promi
     parts,
     ({ hash }) => hash,
     async (shard, group, prefix) => {
-      const written = await shard.write({
+      const its = {
         held: group.flatMap(({ held }) => held ?? []),
         references: group.flatMap(({ reference }) => reference ?? []),
         statements: group.flatMap(({ statement }) => statement ?? []),
-      });
+      };
+      const written = await shard.write(its, from);
       return { shard: prefix, ...written };
     },
   );

@@ -142,7 +142,7 @@ export class StatementRestorer {
       const required = new RequiredChunks(manifest.redundancy);
       for (const part of [hash, ...namedHashes(manifest)]) required.addManifest(part);
       const references = referencesOf(statement, { required, sizes: new Map([[hash, sizeBytes]]) });
-      await this.#deps.index.write({ held: [], references, statements: [] });
+      await this.#deps.index.write({ held: [], references, statements: [] }, "node");
     }
     return requiredBy({ hash, sizeBytes, manifest }, async (part) => {
       const bytes = await this.#read(part);
@@ -187,7 +187,7 @@ export class StatementRestorer {
     const statements = [...versions, ...removals].map(({ id, nameHash, domain }) => ({
       ...{ id, nameHash, domain },
     }));
-    await index.write({ held: [], references, statements });
+    await index.write({ held: [], references, statements }, "node");
     const results = await index.restore({ versions, removals });
     if (removals.length > 0) await index.endUsesOf(removals);
     const outcomes = [...results].map(([id, result]): [Hash, Outcome] => [id, resultOutcome(result)]);

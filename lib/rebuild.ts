@@ -16,16 +16,18 @@ export interface Completeness {
 }
 
 /** Throws `bad-answer` for an edge of a release that does not say. */
-export function completenessOf({ needed, inventories, repairs }: EdgeStatus): Completeness {
+export function completenessOf({ needed, inventories, repairs, shards }: EdgeStatus): Completeness {
   if (needed === undefined || inventories === undefined)
     throw new HoldfastError("bad-answer", "the edge does not say: it is of an earlier release");
   const { unheld, unseen } = needed;
   const short = repairs?.short ?? 0;
+  const behind = shards?.behind ?? 0;
   const seen = needed.chunks - unheld - unseen;
   const { since, until, online, told, statements } = inventories;
   const missing = [
     ...(online === 0 ? ["no home node is online"] : []),
     ...(told < online ? [`${plural(online - told, "home node")} online still to tell what they keep`] : []),
+    ...(behind > 0 ? [`${plural(behind, "shard")} still to count what home nodes have brought`] : []),
     ...(statements.waiting > 0
       ? [`${plural(statements.waiting, "statement")} whose Manifest nobody has given yet`]
       : []),

@@ -89,6 +89,8 @@ const edgeStatusSchema = v.object({
         v.maxLength(PARTITION_COUNT),
       ),
       largest: v.nullable(v.object({ prefix: shardPrefixSchema, bytes: countSchema })),
+      /** Those to which home nodes have brought back something that is not among the edge's numbers yet. */
+      behind: v.optional(countSchema, 0),
     }),
   ),
   /** For each of the 1,024 partitions: chunks kept, and distinct home nodes that keep them. */

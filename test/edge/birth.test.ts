@@ -9,6 +9,7 @@ import { shardName } from "../../lib/overlay/shards.ts";
 import { HOUR_MS, hashOf } from "./test-collection.ts";
 
 const REPORT: ShardReport = {
+  number: 1,
   names: 0,
   versions: 0,
   partitions: [],

@@ -28,6 +28,7 @@ function inventories(changes: Partial<NonNullable<EdgeStatus["inventories"]>> = 
   };
 }
 
+const SHARDS = { count: 16, depthMin: 4, depthMax: 4, splitting: [], largest: null };
 const KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIBVcMBZwK1dRfGYL3aJ0Y1HCIR2bmoErNcSXh4uJFKg8";
 
 describe("an index", () => {
@@ -46,6 +47,7 @@ describe("an index", () => {
       { inventories: inventories({ statements: waiting }) },
       "1 statement whose Manifest nobody has given yet",
     ],
+    [{ shards: { ...SHARDS, behind: 2 } }, "2 shards still to count what home nodes have brought"],
     [{ needed: { chunks: 2, unheld: 1, unseen: 0 } }, "1 chunk that nobody is known to hold"],
     [{ needed: { chunks: 9, unheld: 0, unseen: 2 } }, "2 chunks still to be read from who claims them"],
     [{ repairs: { short: 1, unreadable: 0, copiesToday: 0, bytesToday: 0 } }, "1 chunk below target"],

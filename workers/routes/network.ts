@@ -99,7 +99,7 @@ async function statusOf(c: AppContext): Promise<EdgeStatus> {
     repairs: report.repairs,
     needed: report.needed,
     inventories: inventoriesOf(report.inventories),
-    shards: { ...report.shards, largest: report.largest },
+    shards: { ...report.shards, largest: report.largest, behind: report.behind },
     partitions: report.partitions,
     recent: report.recent.filter(
       ({ domain, name, version }) =>
