@@ -69,16 +69,21 @@ export interface NeededCounts {
   chunks: number;
   /** Those of them that nobody is said to hold, */
   unheld: number;
-  /** and those that are only claimed, or were not given when they were last asked for. */
+  /** those that are only claimed, or were not given when they were last asked for, */
   unseen: number;
+  /** and those that fewer nodes were seen to hold than are to. */
+  few: number;
 }
 
 export function countNeeded(sql: SqlStorage): NeededCounts {
   return sql
-    .exec<{ chunks: number; unheld: number; unseen: number }>(
-      `SELECT COUNT(*) AS chunks, COUNT(*) - COUNT(best) AS unheld, COALESCE(SUM(best < 0), 0) AS unseen FROM (
-         SELECT (SELECT MAX(checked) FROM holders h WHERE h.chunk = r.chunk) AS best
-         FROM (SELECT DISTINCT chunk FROM refs) r)`,
+    .exec<{ chunks: number; unheld: number; unseen: number; few: number }>(
+      `SELECT COUNT(*) AS chunks, COUNT(*) - COUNT(seen) AS unheld, COALESCE(SUM(seen = 0), 0) AS unseen,
+         COALESCE(SUM(seen > 0 AND seen < copies), 0) AS few
+       FROM (
+         SELECT MAX(copies) AS copies,
+           (SELECT SUM(checked >= 0) FROM holders h WHERE h.chunk = r.chunk) AS seen
+         FROM refs r GROUP BY chunk)`,
     )
     .one();
 }

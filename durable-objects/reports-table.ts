@@ -118,6 +118,7 @@ export function mergeReports(sql: SqlStorage, nowMs: number): NetworkReport {
       chunks: sum((report) => report.needed.chunks),
       unheld: sum((report) => report.needed.unheld),
       unseen: sum((report) => report.needed.unseen),
+      few: sum((report) => report.needed.few),
     },
     recent: newest(reports.flatMap((report) => report.recent)),
     domains: largest(reports.flatMap((report) => report.domains)),
@@ -210,7 +211,7 @@ function newest(objects: RecentObject[]): RecentObject[] {
   return objects.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, RECENT_OBJECTS_MAX);
 }
 
-const NOTHING_NEEDED: NeededCounts = { chunks: 0, unheld: 0, unseen: 0 };
+const NOTHING_NEEDED: NeededCounts = { chunks: 0, unheld: 0, unseen: 0, few: 0 };
 const NO_REPAIRS: RepairCounts = {
   short: 0,
   unreadable: 0,
@@ -231,5 +232,6 @@ const UNSAID = {
 
 /** One that was written before shards said this says nothing of it. */
 function parseReportRow(row: { report: string }): ShardReport {
-  return { ...UNSAID, ...(JSON.parse(row.report) as Omit<ShardReport, keyof typeof UNSAID>) };
+  const said = JSON.parse(row.report) as Omit<ShardReport, keyof typeof UNSAID> & Partial<typeof UNSAID>;
+  return { ...UNSAID, ...said, needed: { ...NOTHING_NEEDED, ...said.needed } };
 }

@@ -19,8 +19,9 @@ export interface Completeness {
 export function completenessOf({ needed, inventories, repairs, shards }: EdgeStatus): Completeness {
   if (needed === undefined || inventories === undefined)
     throw new HoldfastError("bad-answer", "the edge does not say: it is of an earlier release");
-  const { unheld, unseen } = needed;
-  const short = repairs?.short ?? 0;
+  const { unheld, unseen, few } = needed;
+  // Shards look for what is short now and then; what few were seen to hold is so at once.
+  const short = Math.max(repairs?.short ?? 0, few);
   const behind = shards?.behind ?? 0;
   const seen = needed.chunks - unheld - unseen;
   const { since, until, online, told, statements } = inventories;

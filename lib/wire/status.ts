@@ -104,8 +104,18 @@ const edgeStatusSchema = v.object({
       bytesToday: countSchema,
     }),
   ),
-  /** Chunks that something refers to; those that nobody is said to hold; and those that nobody was seen to hold yet. */
-  needed: v.optional(v.object({ chunks: countSchema, unheld: countSchema, unseen: countSchema })),
+  /**
+   * Chunks that something refers to; those that nobody is said to hold; those that nobody was seen to hold yet; and those that
+   * fewer nodes were seen to hold than are to.
+   */
+  needed: v.optional(
+    v.object({
+      chunks: countSchema,
+      unheld: countSchema,
+      unseen: countSchema,
+      few: v.optional(countSchema, 0),
+    }),
+  ),
   /** What nodes told of what they keep, and what of it came back into the index. Earlier edges do not say. */
   inventories: v.optional(inventoriesSchema),
   recent: v.pipe(v.array(recentObjectSchema), v.maxLength(RECENT_OBJECTS_MAX)),

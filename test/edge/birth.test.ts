@@ -15,7 +15,7 @@ const REPORT: ShardReport = {
   partitions: [],
   recent: [],
   repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
-  needed: { chunks: 0, unheld: 0, unseen: 0 },
+  needed: { chunks: 0, unheld: 0, unseen: 0, few: 0 },
   domains: [],
   peers: [],
   bytes: 0,

@@ -83,6 +83,20 @@ describe("what nodes have brought back", () => {
     expect((await counted()).needed.chunks - before.needed.chunks).toBe(2);
   });
 
+  test("is on too few nodes as soon as it is counted, whenever the shard looks for what is short", async () => {
+    const before = await counted();
+    const leaf = newLeaf();
+    const chunk = hashIn(leaf, "on one of two");
+    await shardAt(leaf).write({ ...NOTHING, references: [{ ...referenceTo(chunk), copies: 2 }] }, "node");
+    const few = async () => (await counted()).needed.few - before.needed.few;
+    expect(await few()).toBe(0);
+    await shardAt(leaf).write({ ...NOTHING, held: [{ chunk, node, sizeBytes: 10 }] }, "node");
+    expect(await few()).toBe(1);
+    const another = hashOf("another keeper") as NodeId;
+    await shardAt(leaf).write({ ...NOTHING, held: [{ chunk, node: another, sizeBytes: 10 }] }, "node");
+    expect(await few()).toBe(0);
+  });
+
   test("is behind where it was known already, by what a publisher wrote that is not counted yet", async () => {
     const before = await counted();
     const leaf = newLeaf();
@@ -103,7 +117,7 @@ describe("the root shard", () => {
   const reportOf = (number: number): ShardReport => ({
     ...{ number, names: 0, versions: 0, partitions: [], recent: [], domains: [], peers: [], bytes: 0 },
     repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
-    needed: { chunks: 0, unheld: 0, unseen: 0 },
+    needed: { chunks: 0, unheld: 0, unseen: 0, few: 0 },
   });
   const behind = async () => (await root.network(10)).behind;
 

@@ -14,7 +14,7 @@ function status(changes: Partial<EdgeStatus> = {}): EdgeStatus {
     ...{ failureDomain: "node", nodes: { known: 3, online: 3, pledgedBytes: 1, freeBytes: 1 } },
     ...{ index: counts, partitions: { chunks: [], holders: [] }, recent: [], members: [], reportedAt: SINCE },
     repairs: { short: 0, unreadable: 0, copiesToday: 0, bytesToday: 0 },
-    needed: { chunks: 2, unheld: 0, unseen: 0 },
+    needed: { chunks: 2, unheld: 0, unseen: 0, few: 0 },
     inventories: inventories(),
     ...changes,
   });
@@ -48,8 +48,12 @@ describe("an index", () => {
       "1 statement whose Manifest nobody has given yet",
     ],
     [{ shards: { ...SHARDS, behind: 2 } }, "2 shards still to count what home nodes have brought"],
-    [{ needed: { chunks: 2, unheld: 1, unseen: 0 } }, "1 chunk that nobody is known to hold"],
-    [{ needed: { chunks: 9, unheld: 0, unseen: 2 } }, "2 chunks still to be read from who claims them"],
+    [{ needed: { chunks: 2, unheld: 1, unseen: 0, few: 0 } }, "1 chunk that nobody is known to hold"],
+    [
+      { needed: { chunks: 9, unheld: 0, unseen: 2, few: 0 } },
+      "2 chunks still to be read from who claims them",
+    ],
+    [{ needed: { chunks: 9, unheld: 0, unseen: 0, few: 2 } }, "2 chunks below target"],
     [{ repairs: { short: 1, unreadable: 0, copiesToday: 0, bytesToday: 0 } }, "1 chunk below target"],
   ])("is not where %j", (changes, missing) => {
     expect(completenessOf(status(changes))).toMatchObject({ isComplete: false, missing: [missing] });
