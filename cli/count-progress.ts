@@ -3,7 +3,7 @@
 
 import { SingleBar } from "cli-progress";
 import { formatCount } from "../lib/format.ts";
-import { say } from "./output.ts";
+import { say, sayAboveBar } from "./output.ts";
 
 const LINE_INTERVAL_MS = 5000;
 
@@ -35,7 +35,7 @@ class BarCount implements CountProgress {
   }
 
   problem(text: string | null): void {
-    if (text !== null && text !== this.#problem) process.stderr.write(`\r\u001b[Kholdfast: ${text}\n`);
+    if (text !== null && text !== this.#problem) sayAboveBar(`holdfast: ${text}`);
     this.#problem = text;
   }
 

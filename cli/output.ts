@@ -22,6 +22,17 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+const CLEAR_LINE = "\r\u001b[K";
+const SAVE_CURSOR = "\u001b7";
+
+/**
+ * A line in the place of a progress bar on a terminal. The bar goes on below it: where its line began it has saved, to end it
+ * there when it stops, so that is saved anew.
+ */
+export function sayAboveBar(text: string): void {
+  process.stderr.write(`${CLEAR_LINE}${text}\n${SAVE_CURSOR}`);
+}
+
 export function warn(text: string): void {
   say(`holdfast: warning: ${text}`);
 }

@@ -2,7 +2,7 @@
 
 import { SingleBar } from "cli-progress";
 import { formatRate, formatSize } from "./format.ts";
-import { say } from "./output.ts";
+import { say, sayAboveBar } from "./output.ts";
 
 const LINE_INTERVAL_MS = 5000;
 
@@ -40,7 +40,7 @@ class BarProgress implements Progress {
   }
 
   note(text: string): void {
-    process.stderr.write(`\r\u001b[K${text}\n`);
+    sayAboveBar(text);
   }
 
   stop(): void {

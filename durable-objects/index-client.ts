@@ -122,7 +122,7 @@ export class IndexClient {
     return planChunks(this.router, chunks, domain, held);
   }
 
-  /** Writes a publish's rows; says who holds what it references. Its domains are charged when this returns. */
+  /** Writes the rows of a publish, or of what a node has kept; says who holds what it references. Its domains are charged when this returns. */
   write(writes: IndexWrites, from: Origin = "publisher"): Promise<Map<Hash, NodeId[]>> {
     return writeRows(this.router, writes, from);
   }

@@ -142,7 +142,7 @@ export class PartitionShard extends DurableObject<Env> {
     this.#duties = new ShardDuties(ctx, env, { prefix, state: this.#state, split: this.#split });
   }
 
-  /** Writes a publish's rows; says who holds the chunks that it references, and what their domains are charged for here. */
+  /** Writes the rows of a publish, or of what a node has kept; says who holds the chunks that it references, and what their domains are charged for here. */
   async write(writes: IndexWrites, from: Origin = "publisher"): Promise<WriteResult> {
     await this.#duties.noteChange();
     if (writes.references.length > 0) await this.#duties.noteReferences();

@@ -72,7 +72,7 @@ async function watch(edge: Server): Promise<Checked> {
     for (;;) {
       const checked = await check(edge);
       const { completeness } = checked;
-      show(progress, completeness);
+      show(progress, checked);
       const now = JSON.stringify(completeness);
       if (now !== last) changedMs = Date.now();
       last = now;
@@ -84,10 +84,11 @@ async function watch(edge: Server): Promise<Checked> {
   }
 }
 
-function show(progress: CountProgress, { chunks, inventories }: Completeness): void {
+function show(progress: CountProgress, { status, completeness: { chunks, inventories } }: Checked): void {
   progress.update(chunks.seen, chunks.needed);
-  const { online, told } = inventories;
-  progress.problem(told < online ? "home nodes are still telling what they keep" : null);
+  const isBehind = (status.shards?.behind ?? 0) > 0;
+  if (inventories.told < inventories.online) progress.problem("home nodes are still telling what they keep");
+  else progress.problem(isBehind ? "shards are still counting what home nodes have brought" : null);
 }
 
 function rowsOf(url: string, { status, completeness }: Checked): string[][] {

@@ -20,9 +20,9 @@ import { endNetwork, sharedView, startNetwork } from "./setup.ts";
 const MiB = 1024 * 1024;
 const POLL_MS = 100;
 const WAIT_MS = 60_000;
+const EARLY_ANSWERS = 10;
 
 const { missing } = requirePrograms({ curl: "curl", wget: "wget" });
-const EARLY_ANSWERS = 10;
 const withoutCurl = missing.includes("curl");
 /** Those that follow a redirect. */
 const programs = ["curl", "wget"].filter((program) => !missing.includes(program));

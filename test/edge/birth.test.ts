@@ -3,23 +3,11 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeEach, expect, test } from "vitest";
-import type { ShardReport } from "../../durable-objects/reports-table.ts";
 import type { NodeId } from "../../lib/hash.ts";
 import { shardName } from "../../lib/overlay/shards.ts";
 import { HOUR_MS, hashOf } from "./test-collection.ts";
+import { emptyReport } from "./test-rows.ts";
 
-const REPORT: ShardReport = {
-  number: 1,
-  names: 0,
-  versions: 0,
-  partitions: [],
-  recent: [],
-  repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
-  needed: { chunks: 0, unheld: 0, unseen: 0, few: 0 },
-  domains: [],
-  peers: [],
-  bytes: 0,
-};
 const root = env.PARTITION_SHARD.getByName(shardName(""));
 const node = hashOf("a node") as NodeId;
 const chunk = hashOf("a chunk");
@@ -58,7 +46,7 @@ test("a shard that is new on an old edge knows that there is nothing, and no mor
 
 test("one that has reported in another life has lost what it had, and frees nothing from before", async () => {
   const { prefix, shard } = newShard();
-  await root.report(prefix, REPORT);
+  await root.report(prefix, emptyReport(1));
   expect(await stateOf(shard, HOUR_MS)).toBe("unlisted");
   await evictDurableObject(shard);
   expect(await stateOf(shard, HOUR_MS)).toBe("unlisted");
@@ -67,11 +55,11 @@ test("one that has reported in another life has lost what it had, and frees noth
 
 test("one whose range shards of another depth served frees nothing from before; those beside and above did not", async () => {
   const [untouched, divided, joined] = [newShard(), newShard(), newShard()];
-  for (const prefix of ["", "01010", "1010101"]) await root.report(prefix, REPORT);
+  for (const prefix of ["", "01010", "1010101"]) await root.report(prefix, emptyReport(1));
   expect(await stateOf(untouched.shard, HOUR_MS)).toBe("released");
-  await root.report(`${divided.prefix}101`, REPORT);
+  await root.report(`${divided.prefix}101`, emptyReport(1));
   expect(await stateOf(divided.shard, HOUR_MS)).toBe("unlisted");
-  await root.report(joined.prefix.slice(0, 3), REPORT);
+  await root.report(joined.prefix.slice(0, 3), emptyReport(1));
   expect(await stateOf(joined.shard, HOUR_MS)).toBe("unlisted");
 });
 

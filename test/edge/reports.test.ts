@@ -1,12 +1,11 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
-import type { ShardReport } from "../../durable-objects/reports-table.ts";
 import type { Network } from "../../durable-objects/shard-answers.ts";
 import { type Hash, hashBytes, type NodeId, partitionOf } from "../../lib/hash.ts";
 import { nameHashOf, parseDomain, parseName } from "../../lib/names.ts";
 import { childPrefixes, leafPrefix, shardName } from "../../lib/overlay/shards.ts";
 import { hashIn, newLeaf, shardAt } from "./split-scene.ts";
-import { reference } from "./test-rows.ts";
+import { emptyReport, reference } from "./test-rows.ts";
 
 const domain = parseDomain("example.org");
 const name = parseName("app.iso");
@@ -114,22 +113,17 @@ describe("what nodes have brought back", () => {
 });
 
 describe("the root shard", () => {
-  const reportOf = (number: number): ShardReport => ({
-    ...{ number, names: 0, versions: 0, partitions: [], recent: [], domains: [], peers: [], bytes: 0 },
-    repairs: { short: 0, unreadable: 0, repaired: { date: "", copies: 0, bytes: 0 } },
-    needed: { chunks: 0, unheld: 0, unseen: 0, few: 0 },
-  });
   const behind = async () => (await root.network(10)).behind;
 
   test("knows by its number whether a report has what it was told of, whichever comes first", async () => {
     const leaf = newLeaf();
-    await root.report(leaf, reportOf(3));
+    await root.report(leaf, emptyReport(3));
     await root.noteBehind(leaf, 3);
     expect(await behind()).toBe(0);
     await root.noteBehind(leaf, 4);
     await root.noteBehind(leaf, 3);
     expect(await behind()).toBe(1);
-    await root.report(leaf, reportOf(4));
+    await root.report(leaf, emptyReport(4));
     expect(await behind()).toBe(0);
   });
 
@@ -137,9 +131,9 @@ describe("the root shard", () => {
     const leaf = newLeaf();
     await root.noteBehind(leaf, 1);
     const [left = "", right = ""] = childPrefixes(leaf);
-    await root.report(left, reportOf(1));
+    await root.report(left, emptyReport(1));
     expect(await behind()).toBe(1);
-    await root.report(right, reportOf(1));
+    await root.report(right, emptyReport(1));
     expect(await behind()).toBe(0);
   });
 });
